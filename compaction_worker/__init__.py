@@ -1,0 +1,1 @@
+"""Stage 2 hosted by ECS. It decides nothing about embedding: that is ``pipeline/embedding``."""

@@ -1,0 +1,22 @@
+"""The variables of the ECS worker; ``component.py`` fills this very model."""
+
+from pipeline.embedding.environment import EmbeddingEnvironment
+
+
+class WorkerEnvironment(EmbeddingEnvironment):
+    """What the worker must know beside the core's variables.
+
+    Attributes:
+        collections_directory: where EFS is mounted; published snapshots are read from it, never written.
+        private_directory: on the task's own disk; the private views of published snapshots.
+        visibility_timeout_seconds: the queue's; the heartbeat extends a receipt's visibility by it.
+        stop_timeout_seconds: how long ECS waits between SIGTERM and SIGKILL.
+        health_file: touched at every turn of the loop; the container's health check looks at its age.
+    """
+
+    embed_queue_url: str
+    collections_directory: str
+    private_directory: str
+    visibility_timeout_seconds: int
+    stop_timeout_seconds: int
+    health_file: str

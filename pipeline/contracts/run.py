@@ -1,0 +1,121 @@
+"""The CompactionRun: one embedding of one version of one receipt and how far its deltas have come. Pure.
+
+States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
+
+    PENDING ──► MERGED ──► COMPLETED        MERGED: in the working copy; COMPLETED: a published version holds it
+       │  ▲        │
+       ▼  └────────┘                        MERGED → PENDING: the working copy was lost, the delta is merged again
+    FAILED ──► PENDING                      by an operator's re-drive
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
+from pipeline.contracts.messages import RunReference
+from pipeline.contracts.versions import CONTRACT_VERSION
+
+RUN_TYPE = "COMPACTION_RUN"
+
+
+class RunState(StrEnum):
+    """How far one collection of a run has come."""
+
+    PENDING = "PENDING"
+    MERGED = "MERGED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+ALLOWED_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.PENDING: frozenset({RunState.MERGED, RunState.FAILED}),
+    RunState.MERGED: frozenset({RunState.COMPLETED, RunState.PENDING, RunState.FAILED}),
+    RunState.COMPLETED: frozenset(),
+    RunState.FAILED: frozenset({RunState.PENDING}),
+}
+
+
+class CollectionProgress(BaseModel):
+    """One collection of a run.
+
+    Attributes:
+        expected_count: rows in the delta.
+        merged_count: rows that were read back from the working copy.
+        attempts: merges that were tried and failed for this run alone.
+        error: the last failure, code first.
+        delta_sha256: 64 hex digits; the delta is read back only by this digest.
+        snapshot_version: the published version that made the rows visible.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: RunState = RunState.PENDING
+    expected_count: Annotated[int, Field(ge=0)]
+    merged_count: Annotated[int, Field(ge=0)] = 0
+    attempts: Annotated[int, Field(ge=0)] = 0
+    error: str | None = None
+    delta_sha256: str
+    snapshot_version: str | None = None
+
+
+class CompactionRun(BaseModel):
+    """The item PK ``IMAGE#<image_id>``, SK ``RECEIPT#<00001>#COMPACTION_RUN#<run_id>``.
+
+    Attributes:
+        merchant_name: as given or resolved; None when none could be told.
+        merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not
+            decisive or nothing is known yet, ``failed`` when resolution itself failed (see ``merchant_error``).
+        consumer: which host embedded it, ``lambda`` or ``ecs``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str = CONTRACT_VERSION
+    image_id: UUID
+    receipt_id: Annotated[int, Field(ge=1)]
+    run_id: str
+    embedding_model: str
+    dimensions: int
+    delta_bucket: str
+    lines: CollectionProgress
+    words: CollectionProgress
+    merchant_name: str | None = None
+    merchant_source: str
+    merchant_error: str | None = None
+    consumer: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def partition_key(self) -> str:
+        """The item's PK."""
+        return run_partition_key(self.image_id)
+
+    @property
+    def sort_key(self) -> str:
+        """The item's SK."""
+        return run_sort_key(self.receipt_id, self.run_id)
+
+    @property
+    def reference(self) -> RunReference:
+        """What a compaction message says of this run."""
+        return RunReference(image_id=self.image_id, receipt_id=self.receipt_id, run_id=self.run_id)
+
+    def progress(self, collection: CollectionName) -> CollectionProgress:
+        """The progress of one collection."""
+        return self.lines if collection == "lines" else self.words
+
+
+def unfinished_state(lines: RunState, words: RunState) -> RunState | None:
+    """The state under which a run stands in the index of unfinished runs; None when it has left it.
+
+    A run is as far as its slower collection, and a failure outranks everything: it is what someone must look at.
+    """
+    for state in (RunState.FAILED, RunState.PENDING, RunState.MERGED):
+        if state in (lines, words):
+            return state
+    return None

@@ -1,0 +1,18 @@
+"""The variables of ``process_ocr_results``; ``component.py`` fills this very model."""
+
+from pipeline.environment import Environment
+
+
+class ProcessOcrResultsEnvironment(Environment):
+    """What stage 1 must know.
+
+    Attributes:
+        ocr_results_dead_letter_queue_url: where a bad document is parked with its reason.
+        embedding_model: part of the run id that the embed message carries.
+    """
+
+    artifacts_bucket: str
+    embed_queue_url: str
+    ocr_results_dead_letter_queue_url: str
+    embedding_model: str
+    embedding_dimensions: int
