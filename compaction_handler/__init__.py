@@ -1,1 +1,1 @@
-"""Stage 3: the table's stream becomes lines and words messages; a merge publishes their deltas as Chroma collections."""
+"""Stage 3: stream records become lines and words messages; a merge publishes their deltas as Chroma collections."""

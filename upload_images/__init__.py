@@ -1,1 +1,1 @@
-"""Stage 1: OCR results in, NDJSON artifacts out, embed message sent. ``component.py`` deploys what ``handler.py`` runs."""
+"""Stage 1: OCR results in, NDJSON artifacts out, embed message sent; ``component.py`` deploys ``handler.py``."""
