@@ -1,0 +1,132 @@
+"""Sending to SQS: FIFO messages with their group and deduplication ids, and parking on a dead letter queue with a reason.
+
+Receiving is not here: Lambda's mapping does it for the functions, ``compaction_worker`` for the worker.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.contracts.identifiers import sha256_hex
+from pipeline.errors import ErrorCode, PipelineError, RetryableError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+SEND_BATCH_LIMIT = 10
+"""Entries of one SendMessageBatch (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch)."""
+SEND_ATTEMPTS = 4
+"""Tries for the entries that a batch left unsent, before the caller is told."""
+REASON_LIMIT = 1_024
+"""Characters of a reason attribute; the whole text is in the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutgoingMessage:
+    """A message for a FIFO queue."""
+
+    body: str
+    group_id: str
+    deduplication_id: str
+
+
+def send_batch(
+    sqs_client: "BaseClient",
+    queue_url: str,
+    messages: Sequence[OutgoingMessage],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Send all messages to a FIFO queue, in order; entries that SQS leaves unsent are sent again.
+
+    Within a batch SQS may refuse an entry and take the next; only the refused ones are tried again, and their
+    deduplication id keeps a doubtful one from standing there twice.
+
+    Raises:
+        RetryableError: SEND_FAILED, naming the entries that could not be sent.
+    """
+    for start in range(0, len(messages), SEND_BATCH_LIMIT):
+        waiting = list(messages[start : start + SEND_BATCH_LIMIT])
+        for attempt in range(1, SEND_ATTEMPTS + 1):
+            waiting, reason = _send_once(sqs_client, queue_url, waiting)
+            if not waiting:
+                break
+            if attempt == SEND_ATTEMPTS:
+                raise RetryableError(
+                    ErrorCode.SEND_FAILED,
+                    value=f"{len(waiting)} message(s) for {queue_url} were not taken: {reason}",
+                    rule="sending is part of success",
+                    way_out="the input is delivered again; check the role's right to send and the queue's health",
+                )
+            sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+
+
+def _send_once(
+    sqs_client: "BaseClient", queue_url: str, messages: list[OutgoingMessage]
+) -> tuple[list[OutgoingMessage], str]:
+    """Send one batch; give back what was not taken, and why."""
+    entries = [
+        {
+            "Id": str(index),
+            "MessageBody": message.body,
+            "MessageGroupId": message.group_id,
+            "MessageDeduplicationId": message.deduplication_id,
+        }
+        for index, message in enumerate(messages)
+    ]
+    try:
+        failed = sqs_client.send_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
+    except (ClientError, BotoCoreError) as error:
+        return messages, str(error)
+    reason = "; ".join(f"{entry['Code']}: {entry.get('Message', '')}" for entry in failed)
+    return [messages[int(entry["Id"])] for entry in failed], reason
+
+
+def park(
+    sqs_client: "BaseClient",
+    queue_url: str,
+    body: str,
+    error: PipelineError,
+    *,
+    group_id: str | None = None,
+    deduplication_id: str | None = None,
+) -> None:
+    """Put a message that can never succeed on its dead letter queue, with the reason beside it.
+
+    Args:
+        sqs_client: a boto3 SQS client.
+        queue_url: the dead letter queue.
+        body: the message as it was received, unchanged, so that a redrive replays it.
+        error: the reason; becomes the attributes ``error_code`` and ``reason``.
+        group_id: for a FIFO queue, the message's group.
+        deduplication_id: for a FIFO queue; derived from the body when the message had none.
+
+    Raises:
+        RetryableError: SEND_FAILED; the caller must then leave the original where it is.
+    """
+    attributes = {
+        "error_code": {"DataType": "String", "StringValue": str(error.code)},
+        "reason": {"DataType": "String", "StringValue": _attribute_text(str(error))},
+    }
+    fifo = {}
+    if group_id is not None:
+        fifo = {"MessageGroupId": group_id, "MessageDeduplicationId": deduplication_id or sha256_hex(body.encode())}
+    try:
+        sqs_client.send_message(QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes, **fifo)
+    except (ClientError, BotoCoreError) as send_error:
+        raise RetryableError(
+            ErrorCode.SEND_FAILED,
+            value=f"{queue_url} did not take a message to park: {send_error}",
+            rule="a message leaves its queue only when it is done or parked",
+            way_out="it is delivered again; check the role's right to send to the dead letter queue",
+        ) from send_error
+
+
+def _attribute_text(text: str) -> str:
+    # SQS refuses control characters other than tab, newline and carriage return.
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable[:REASON_LIMIT]
