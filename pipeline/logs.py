@@ -1,4 +1,4 @@
-"""One JSON object a log line, the same on every host. It configures logging when an entry point asks, never at import."""
+"""One JSON object a log line, the same on every host; configured when an entry point asks, never at import."""
 
 import logging
 import os

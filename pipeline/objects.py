@@ -1,6 +1,6 @@
-"""S3 as the pipeline uses it: conditional, checksummed writes and reads held against a digest. No other module calls S3.
+"""S3 as the pipeline uses it: conditional, checksummed writes and reads held against a digest.
 
-Exceptions are the published versions of a collection, which are trees of files: ``pipeline/collections``.
+Not for the published versions of a collection, which are trees of files: those are in ``pipeline/collections``.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Sending to SQS: FIFO messages with their group and deduplication ids, and parking on a dead letter queue with a reason.
+"""Sending to SQS: FIFO messages with group and deduplication ids, and parking on a dead letter queue with a reason.
 
 Receiving is not here: Lambda's mapping does it for the functions, ``compaction_worker`` for the worker.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 SEND_BATCH_LIMIT = 10
-"""Entries of one SendMessageBatch (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch)."""
+"""Entries of one SendMessageBatch (Amazon SQS API reference, SendMessageBatch)."""
 SEND_ATTEMPTS = 4
 """Tries for the entries that a batch left unsent, before the caller is told."""
 REASON_LIMIT = 1_024

@@ -1,0 +1,99 @@
+"""The function ``process_ocr_results``: takes S3 notifications, writes artifacts, sends embed messages.
+
+What is written and sent is decided in ``export.py``; this module does it and answers the mapping.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pipeline.batches import BatchResponse, SqsRecord, batch_response
+from pipeline.contracts.ocr import parse_ocr_document
+from pipeline.errors import PermanentError, RetryableError
+from pipeline.logs import configure_logging
+from pipeline.objects import ObjectStore
+from pipeline.queues import OutgoingMessage, park, send_batch
+from upload_images.environment import ProcessOcrResultsEnvironment
+from upload_images.export import export_receipt
+from upload_images.notification import ArrivedObject, arrived_objects
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcrResultsProcessor:
+    """Stage 1 with its adapters; a test passes others."""
+
+    environment: ProcessOcrResultsEnvironment
+    objects: ObjectStore
+    sqs_client: "BaseClient"
+
+    def process(self, records: list[SqsRecord]) -> BatchResponse:
+        """Handle a batch; a bad document is parked with its reason and harms no neighbour."""
+        failed: set[str] = set()
+        for record in records:
+            try:
+                for arrived in arrived_objects(record["body"]):
+                    self._export(arrived)
+            except PermanentError as error:
+                logger.exception("parked", extra={"error_code": error.code})
+                self._park(record, error, failed)
+            except RetryableError as error:
+                logger.exception("left for another delivery", extra={"error_code": error.code})
+                failed.add(record["messageId"])
+        return batch_response(records, failed)
+
+    def _export(self, arrived: ArrivedObject) -> None:
+        content = self.objects.get(arrived.bucket, arrived.key)
+        document = parse_ocr_document(content, f"s3://{arrived.bucket}/{arrived.key}")
+        outgoing = []
+        for receipt in document.receipts:
+            export = export_receipt(
+                document,
+                receipt,
+                bucket=self.environment.artifacts_bucket,
+                embedding_model=self.environment.embedding_model,
+                dimensions=self.environment.embedding_dimensions,
+            )
+            for artifact in export.artifacts:
+                self.objects.put_if_absent(
+                    self.environment.artifacts_bucket, artifact.key, artifact.content, artifact.content_type
+                )
+            outgoing.append(
+                OutgoingMessage(
+                    body=export.message.model_dump_json(exclude_none=True),
+                    group_id=export.message.group_id,
+                    deduplication_id=export.message.deduplication_id,
+                )
+            )
+        send_batch(self.sqs_client, self.environment.embed_queue_url, outgoing)
+        logger.info("exported", extra={"key": arrived.key, "receipts": len(outgoing)})
+
+    def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
+        try:
+            park(self.sqs_client, self.environment.ocr_results_dead_letter_queue_url, record["body"], error)
+        except RetryableError:
+            logger.exception("could not park; the message stays on its queue")
+            failed.add(record["messageId"])
+
+
+@cache
+def _processor() -> OcrResultsProcessor:
+    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
+
+    configure_logging()
+    return OcrResultsProcessor(
+        environment=ProcessOcrResultsEnvironment.from_variables(os.environ),
+        objects=ObjectStore(boto3.client("s3")),
+        sqs_client=boto3.client("sqs"),
+    )
+
+
+def process_ocr_results(event: dict[str, Any], context: object) -> BatchResponse:  # noqa: ARG001 - Lambda's signature
+    """Lambda's entry point: an SQS event of S3 notifications."""
+    return _processor().process(event["Records"])

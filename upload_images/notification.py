@@ -1,0 +1,68 @@
+"""Reading S3's own notification out of a queue message. Pure."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import ErrorCode, PermanentError
+
+TEST_EVENT = "s3:TestEvent"
+"""S3 sends one when a notification is configured (Amazon S3 user guide, notification content structure)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivedObject:
+    """An object that has arrived; the key is decoded."""
+
+    bucket: str
+    key: str
+
+
+class _Bucket(BaseModel):
+    name: str
+
+
+class _Object(BaseModel):
+    key: str
+
+
+class _S3(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class _Record(BaseModel):
+    s3: _S3
+
+
+class _Notification(BaseModel):
+    Event: str | None = None
+    Records: list[_Record] = []
+
+
+def arrived_objects(body: str) -> list[ArrivedObject]:
+    """The objects that one notification announces; none for S3's test event.
+
+    Raises:
+        PermanentError: MESSAGE_INVALID when the body is no notification.
+    """
+    try:
+        notification = _Notification.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(str(error.errors()[0]["msg"])) from error
+    if not notification.Records and notification.Event != TEST_EVENT:
+        raise _invalid("it names no object")
+    return [
+        ArrivedObject(bucket=record.s3.bucket.name, key=unquote_plus(record.s3.object.key))
+        for record in notification.Records
+    ]
+
+
+def _invalid(value: str) -> PermanentError:
+    return PermanentError(
+        ErrorCode.MESSAGE_INVALID,
+        value=f"S3 notification: {value}",
+        rule="the OCR results queue carries S3 event notifications",
+        way_out="only S3 sends to this queue; to process a document again, upload it again",
+    )
