@@ -24,7 +24,7 @@ from pipeline.contracts.identifiers import (
     word_vector_id,
 )
 from pipeline.contracts.messages import EmbedMessage, RunReference, parse_message
-from pipeline.contracts.metadata import line_metadata, word_metadata
+from pipeline.contracts.metadata import row_metadata
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.contracts.versions import DELTA_VERSION
 from pipeline.embedding.environment import EmbeddingEnvironment
@@ -202,8 +202,10 @@ class EmbeddingCore:
     def _write(self, receipt: _Receipt, vectors: np.ndarray) -> None:
         line_vectors, word_vectors = vectors[: len(receipt.lines)], vectors[len(receipt.lines) :]
         merchant = self._merchant(receipt, line_vectors)
-        lines = self._upload("lines", receipt, _line_rows(receipt, merchant), line_vectors)
-        words = self._upload("words", receipt, _word_rows(receipt, merchant), word_vectors)
+        line_rows = tuple(_delta_row(receipt, row, merchant) for row in receipt.lines)
+        word_rows = tuple(_delta_row(receipt, row, merchant) for row in receipt.words)
+        lines = self._upload("lines", receipt, line_rows, line_vectors)
+        words = self._upload("words", receipt, word_rows, word_vectors)
         moment = self.now()
         recorded = self.runs.record(
             CompactionRun(
@@ -275,39 +277,19 @@ class EmbeddingCore:
         return Outcome(message_id=incoming.message_id, disposition=Disposition.RETRY, error=error)
 
 
-def _line_rows(receipt: _Receipt, merchant: Merchant) -> tuple[DeltaRow, ...]:
+def _delta_row(receipt: _Receipt, row: LineRow | WordRow, merchant: Merchant) -> DeltaRow:
     image_id, receipt_id = receipt.message.image_id, receipt.message.receipt_id
-    return tuple(
-        DeltaRow(
-            id=line_vector_id(image_id, receipt_id, row.line_id),
-            document=row.text,
-            metadata=line_metadata(
-                image_id,
-                receipt_id,
-                row,
-                run_id=receipt.run_id,
-                merchant_name=merchant.name,
-                merchant_source=merchant.source,
-            ),
-        )
-        for row in receipt.lines
+    identifier = (
+        word_vector_id(image_id, receipt_id, row.line_id, row.word_id)
+        if isinstance(row, WordRow)
+        else line_vector_id(image_id, receipt_id, row.line_id)
     )
-
-
-def _word_rows(receipt: _Receipt, merchant: Merchant) -> tuple[DeltaRow, ...]:
-    image_id, receipt_id = receipt.message.image_id, receipt.message.receipt_id
-    return tuple(
-        DeltaRow(
-            id=word_vector_id(image_id, receipt_id, row.line_id, row.word_id),
-            document=row.text,
-            metadata=word_metadata(
-                image_id,
-                receipt_id,
-                row,
-                run_id=receipt.run_id,
-                merchant_name=merchant.name,
-                merchant_source=merchant.source,
-            ),
-        )
-        for row in receipt.words
+    metadata = row_metadata(
+        image_id,
+        receipt_id,
+        row,
+        run_id=receipt.run_id,
+        merchant_name=merchant.name,
+        merchant_source=merchant.source,
     )
+    return DeltaRow(id=identifier, document=row.text, metadata=metadata)

@@ -1,0 +1,158 @@
+"""The poll loop of the ECS worker: receive, hold, hand to the embedding core, delete what is done. It decides no more.
+
+On SIGTERM it stops receiving first, then finishes what it holds; what cannot be finished in ECS's stop timeout is
+released, so that its next consumer need not wait for the visibility timeout.
+"""
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.heartbeat import VisibilityHeartbeat
+from compaction_worker.protection import TaskProtection
+from compaction_worker.stopping import StopRequest
+from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 10
+"""Messages of one receive (Amazon SQS API reference, ReceiveMessage)."""
+LONG_POLL_SECONDS = 5
+"""SQS allows 20; a stop waits for the running poll, because a poll that is abandoned may hold messages."""
+RECEIVE_PAUSE_SECONDS = 5.0
+"""Pause after a receive that failed, before the next."""
+STOP_MARGIN_SECONDS = 5
+"""Time kept of the stop timeout for releasing what is held."""
+REFUSED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.NonExistentQueue"})
+EXIT_OK, EXIT_REFUSED, EXIT_RELEASED = 0, 3, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChromaCompactionWorker:
+    """The worker with its adapters; a test passes others."""
+
+    environment: WorkerEnvironment
+    core: EmbeddingCore
+    sqs_client: "BaseClient"
+    protection: TaskProtection
+
+    def run(self, stop: StopRequest) -> int:
+        """Poll until a stop is asked for.
+
+        Returns:
+            The exit code: 0 after a stop, 3 when the queue refuses this worker or ECS does not want it.
+        """
+        logger.info("polling", extra={"queue": self.environment.embed_queue_url})
+        while not stop.requested:
+            Path(self.environment.health_file).touch()
+            try:
+                messages = self._receive()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in REFUSED_CODES:
+                    # Only the chosen consumer may receive: a forgotten task must say so and go, not try for ever.
+                    logger.exception("the queue refuses this worker")
+                    return EXIT_REFUSED
+                logger.exception("receiving failed")
+                stop.wait(RECEIVE_PAUSE_SECONDS)
+                continue
+            except BotoCoreError:
+                logger.exception("receiving failed")
+                stop.wait(RECEIVE_PAUSE_SECONDS)
+                continue
+            if not messages:
+                self.protection.set(False)
+                continue
+            if not self.protection.set(True):
+                self._release(messages)
+                logger.warning("ECS does not want this task any more")
+                return EXIT_REFUSED
+            if not self._work(messages, stop):
+                return EXIT_REFUSED
+        self.protection.set(False)
+        logger.info("stopped")
+        return EXIT_OK
+
+    def _receive(self) -> list[dict[str, Any]]:
+        answer = self.sqs_client.receive_message(
+            QueueUrl=self.environment.embed_queue_url,
+            MaxNumberOfMessages=BATCH_SIZE,
+            WaitTimeSeconds=LONG_POLL_SECONDS,
+            VisibilityTimeout=self.environment.visibility_timeout_seconds,
+            MessageSystemAttributeNames=["MessageGroupId", "MessageDeduplicationId"],
+        )
+        return answer.get("Messages", [])
+
+    def _work(self, messages: list[dict[str, Any]], stop: StopRequest) -> bool:
+        """Process one batch under a heartbeat; False when the heartbeat died and the worker must stop."""
+        handles = [message["ReceiptHandle"] for message in messages]
+        heartbeat = VisibilityHeartbeat(
+            self.sqs_client, self.environment.embed_queue_url, handles, self.environment.visibility_timeout_seconds
+        )
+        deadline = threading.Thread(target=self._release_at_deadline, args=(messages, stop, done := threading.Event()))
+        deadline.daemon = True
+        deadline.start()
+        try:
+            with heartbeat:
+                outcomes = self.core.process([_incoming(message) for message in messages])
+        finally:
+            done.set()
+            deadline.join()
+        finished = {item.message_id for item in outcomes if item.disposition is not Disposition.RETRY}
+        self._delete([message for message in messages if message["MessageId"] in finished])
+        if heartbeat.failure is not None:
+            logger.error("stopping: without a heartbeat another consumer may see the same messages")
+            return False
+        return True
+
+    def _delete(self, messages: list[dict[str, Any]]) -> None:
+        if not messages:
+            return
+        answer = self.sqs_client.delete_message_batch(
+            QueueUrl=self.environment.embed_queue_url,
+            Entries=[
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]} for index, message in enumerate(messages)
+            ],
+        )
+        for entry in answer.get("Failed", []):
+            # It is delivered again, finds its run and is skipped: said, not raised.
+            logger.error("not deleted", extra={"message_id": messages[int(entry["Id"])]["MessageId"], "entry": entry})
+
+    def _release(self, messages: list[dict[str, Any]]) -> None:
+        self.sqs_client.change_message_visibility_batch(
+            QueueUrl=self.environment.embed_queue_url,
+            Entries=[
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
+                for index, message in enumerate(messages)
+            ],
+        )
+
+    def _release_at_deadline(self, messages: list[dict[str, Any]], stop: StopRequest, done: threading.Event) -> None:
+        """After a stop, give the batch what ECS leaves of the stop timeout; then release it and leave for good."""
+        while not stop.requested:
+            if done.wait(0.2):
+                return
+        if done.wait(self.environment.stop_timeout_seconds - STOP_MARGIN_SECONDS):
+            return
+        logger.error("the stop timeout is over; what is held is released", extra={"messages": len(messages)})
+        self._release(messages)
+        # The batch is stuck in another thread, which nothing can end but the process.
+        os._exit(EXIT_RELEASED)
+
+
+def _incoming(message: dict[str, Any]) -> IncomingMessage:
+    attributes = message.get("Attributes", {})
+    return IncomingMessage(
+        message_id=message["MessageId"],
+        body=message["Body"],
+        group_id=attributes.get("MessageGroupId", message["MessageId"]),
+        deduplication_id=attributes.get("MessageDeduplicationId"),
+    )
