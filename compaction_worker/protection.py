@@ -1,4 +1,4 @@
-"""ECS task scale-in protection, put on at the busy edge and taken off at the idle edge; nothing where there is no ECS."""
+"""ECS task scale-in protection: on at the busy edge, off at the idle edge; nothing where there is no ECS."""
 
 import json
 import logging
