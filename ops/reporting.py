@@ -1,0 +1,115 @@
+"""What a stack is doing, read from the stack itself: queues, runs, consumer, published versions."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from ops.target import Target
+from pipeline.contracts.identifiers import COLLECTIONS
+from pipeline.contracts.run import RUN_TYPE
+
+QUEUES = {
+    "OCR results": "ocrResultsQueueUrl",
+    "OCR results, dead letters": "ocrResultsDeadLetterQueueUrl",
+    "embed": "embedQueueUrl",
+    "embed, dead letters": "embedDeadLetterQueueUrl",
+    "lines": "linesQueueUrl",
+    "lines, dead letters": "linesDeadLetterQueueUrl",
+    "words": "wordsQueueUrl",
+    "words, dead letters": "wordsDeadLetterQueueUrl",
+    "stream failures": "streamFailureQueueUrl",
+}
+"""Shown name to the stack output that holds the address."""
+
+
+class QueueStatus(TypedDict):
+    """One queue's depth in messages."""
+
+    name: str
+    visible: int
+    in_flight: int
+
+
+class ConsumerStatus(TypedDict):
+    """Who consumes the embed queue: the flag, and what AWS says of both consumers."""
+
+    chosen: str
+    mapping_state: str
+    desired_count: int
+    running_count: int
+
+
+class StackStatus(TypedDict):
+    """Everything ``receipts status`` prints."""
+
+    queues: list[QueueStatus]
+    consumer: ConsumerStatus
+    runs_by_state: dict[str, int]
+    runs_by_consumer: dict[str, int]
+    merchants: dict[str, int]
+    snapshots: dict[str, str | None]
+
+
+def stack_status(target: Target) -> StackStatus:
+    """Read the stack. The runs are counted by a scan: fine for an operator's look, not for a dashboard."""
+    states: Counter[str] = Counter()
+    consumers: Counter[str] = Counter()
+    merchants: Counter[str] = Counter()
+    for item in _runs(target):
+        consumers[item["consumer"]["S"]] += 1
+        merchants[item["merchant_source"]["S"]] += 1
+        for collection in COLLECTIONS:
+            states[f"{collection} {item[f'{collection}_state']['S']}"] += 1
+    return {
+        "queues": [_queue(target, name, target.outputs[output]) for name, output in QUEUES.items()],
+        "consumer": _consumer(target),
+        "runs_by_state": dict(sorted(states.items())),
+        "runs_by_consumer": dict(sorted(consumers.items())),
+        "merchants": dict(sorted(merchants.items())),
+        "snapshots": {collection: _current_version(target, collection) for collection in COLLECTIONS},
+    }
+
+
+def _runs(target: Target) -> Iterator[dict[str, Any]]:
+    pages = target.dynamodb.get_paginator("scan").paginate(
+        TableName=target.outputs["tableName"],
+        FilterExpression="#type = :run",
+        ExpressionAttributeNames={"#type": "TYPE"},
+        ExpressionAttributeValues={":run": {"S": RUN_TYPE}},
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def _queue(target: Target, name: str, url: str) -> QueueStatus:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = target.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return {"name": name, "visible": int(attributes[names[0]]), "in_flight": int(attributes[names[1]])}
+
+
+def _consumer(target: Target) -> ConsumerStatus:
+    outputs = target.outputs
+    mapping = target.client("lambda").get_event_source_mapping(UUID=outputs["embedMappingId"])
+    (service,) = target.client("ecs").describe_services(
+        cluster=outputs["clusterName"], services=[outputs["serviceName"]]
+    )["services"]
+    return {
+        "chosen": outputs["embedConsumer"],
+        "mapping_state": mapping["State"],
+        "desired_count": service["desiredCount"],
+        "running_count": service.get("runningCount", 0),
+    }
+
+
+def _current_version(target: Target, collection: str) -> str | None:
+    from pipeline.collections.layout import Pointer  # noqa: PLC0415
+
+    try:
+        body = target.s3.get_object(Bucket=target.outputs["vectorsBucket"], Key=f"{collection}/CURRENT")["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return None
+        raise
+    return Pointer.model_validate_json(body.read()).version

@@ -1,0 +1,107 @@
+"""A deployed stack as the command line sees it: its outputs and AWS clients, on one machine or in an account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from ops.local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+LOCAL_STACK_NAME = "local"
+
+
+class OperatorError(Exception):
+    """A mistake or a situation that the operator can mend: said in one line, without a traceback.
+
+    Args:
+        code: stable.
+        message: the value and the rule.
+        way_out: what to do.
+    """
+
+    def __init__(self, code: str, message: str, way_out: str) -> None:
+        self.code = code
+        self.message = message
+        self.way_out = way_out
+        super().__init__(f"{code}: {message}. Way out: {way_out}.")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One stack.
+
+    Attributes:
+        outputs: what ``__main__.py`` exports.
+        client_options: passed to every boto3 client; the emulator's address on one machine, nothing on AWS.
+        cache_directory: where snapshots are cached for searching.
+    """
+
+    outputs: Mapping[str, Any]
+    client_options: Mapping[str, Any]
+    cache_directory: Path
+
+    def client(self, service: str) -> "BaseClient":
+        """A boto3 client of this stack's account."""
+        return boto3.client(service, **self.client_options)
+
+    @cached_property
+    def s3(self) -> "BaseClient":
+        """The S3 client."""
+        return self.client("s3")
+
+    @cached_property
+    def sqs(self) -> "BaseClient":
+        """The SQS client."""
+        return self.client("sqs")
+
+    @cached_property
+    def dynamodb(self) -> "BaseClient":
+        """The DynamoDB client."""
+        return self.client("dynamodb")
+
+
+def connect(stack_name: str) -> Target:
+    """Find a stack by name: ``local`` is the one on this machine, any other is asked of Pulumi.
+
+    Raises:
+        OperatorError: STACK_NOT_RUNNING or STACK_UNKNOWN.
+    """
+    if stack_name == LOCAL_STACK_NAME:
+        return local_target(LocalStack())
+    return _pulumi_target(stack_name)
+
+
+def local_target(stack: LocalStack) -> Target:
+    """The stack on this machine, which must be up."""
+    if not stack.is_running():
+        raise OperatorError("STACK_NOT_RUNNING", "the local stack is not up", "receipts local up")
+    return Target(
+        outputs=stack.outputs(),
+        client_options=stack.client_options(),
+        cache_directory=stack.state_directory / "search",
+    )
+
+
+def _pulumi_target(stack_name: str) -> Target:
+    from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
+
+    project = Path(__file__).resolve().parent.parent
+    try:
+        outputs = automation.select_stack(stack_name, work_dir=str(project)).outputs()
+    except (automation.CommandError, FileNotFoundError) as error:
+        raise OperatorError(
+            "STACK_UNKNOWN",
+            f"Pulumi gave no outputs for stack {stack_name!r}: {str(error).splitlines()[0]}",
+            "install the Pulumi CLI, log in, and check `pulumi stack ls`; the stack on this machine is --stack local",
+        ) from error
+    return Target(
+        outputs={name: output.value for name, output in outputs.items()},
+        client_options={},
+        cache_directory=project / ".receipts" / "search" / stack_name,
+    )

@@ -1,0 +1,1 @@
+"""The tests. Each module says what a failure would cost."""
