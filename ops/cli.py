@@ -1,0 +1,178 @@
+"""The ``receipts`` command: arguments in, one function called, its result shown. What it does is in its neighbours."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.console import Output, as_documents
+from ops.demo import run_demo
+from ops.importers import read_documents
+from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
+from ops.reporting import stack_status
+from ops.searching import search
+from ops.target import LOCAL_STACK_NAME, OperatorError, connect
+from ops.uploading import UploadedDocument, require_complete, upload, wait_until_searchable
+from pipeline.errors import PipelineError
+from stack.errors import StackRefusal
+
+application = typer.Typer(
+    no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
+)
+local_application = typer.Typer(no_args_is_help=True, help="The stack on this machine.")
+application.add_typer(local_application, name="local")
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
+
+
+class Collection(StrEnum):
+    """The two collections."""
+
+    LINES = "lines"
+    WORDS = "words"
+
+
+class Consumer(StrEnum):
+    """The values of receipts:embedConsumer."""
+
+    LAMBDA = "lambda"
+    ECS = "ecs"
+    NONE = "none"
+
+
+@local_application.command("up")
+def local_up(
+    consumer: Annotated[Consumer | None, typer.Option(help="Overrides receipts:embedConsumer.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the stack up, or update the running one, and print what changed."""
+    output = Output(as_json=as_json)
+    stack = LocalStack()
+    result = stack.up({} if consumer is None else {"embedConsumer": consumer.value})
+    changes = [step for step in result.steps if step.operation != "same"]
+    for step in changes:
+        output.say(f"  [yellow]{step.operation}[/yellow] {step.type} {step.name}  {step.summary}")
+    output.say(f"{len(changes)} resources changed, {len(result.steps) - len(changes)} unchanged; the stack is up")
+    output.document(
+        {
+            "changes": [
+                {"operation": step.operation, "type": step.type, "name": step.name, "summary": step.summary}
+                for step in changes
+            ],
+            "outputs": dict(result.outputs),
+        }
+    )
+
+
+@local_application.command("down")
+def local_down(
+    destroy: Annotated[bool, typer.Option("--destroy", help="Remove the state as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the stack; its state is kept for the next `up` unless --destroy is given."""
+    output = Output(as_json=as_json)
+    LocalStack().down(destroy=destroy)
+    output.say("the stack is destroyed" if destroy else "the stack is stopped; its state is kept")
+    output.document({"destroyed": destroy})
+
+
+@local_application.command("status")
+def local_status(as_json: AsJson = False) -> None:
+    """The processes of the stack on this machine."""
+    output = Output(as_json=as_json)
+    status = LocalStack().status()
+    for name, value in status.items():
+        output.say(f"{name}: {value}")
+    output.document(status)
+
+
+@application.command("demo")
+def demo(as_json: AsJson = False) -> None:
+    """The whole thread on this machine: up, upload, search, switch the consumer, upload, status, down."""
+    output = Output(as_json=as_json)
+    output.document(run_demo(output, DEFAULT_STATE_DIRECTORY.parent / "demo"))
+
+
+@application.command("upload")
+def upload_files(
+    files: Annotated[list[Path], typer.Argument(help="OCR results (.json) or SROIE receipts (.jsonl).", exists=True)],
+    wait: Annotated[bool, typer.Option(help="Wait until every receipt is searchable.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 600.0,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Upload OCR results. A bad file is named and left out; the others go through, and the exit code is 1."""
+    output = Output(as_json=as_json)
+    target = connect(stack)
+    documents = [item for path in files for item in read_documents(path)]
+    uploaded: list[UploadedDocument] = []
+    refused: list[str] = []
+    with output.progress("uploading", len(documents)) as bar:
+        for done, (name, content) in enumerate(documents, 1):
+            try:
+                uploaded.append(upload(target, name, content))
+            except PipelineError as error:
+                refused.append(str(error))
+                typer.echo(str(error), err=True)
+            bar.set(done)
+    result = None
+    if wait:
+        with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
+            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
+    output.document(
+        {
+            "uploaded": [document.key for document in uploaded],
+            "refused": refused,
+            "searchable": None if result is None else as_documents(result.completed),
+            "failed": None if result is None else as_documents(result.failed),
+            "missing": None if result is None else as_documents(result.missing),
+        }
+    )
+    output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
+    if result is not None:
+        require_complete(result)
+    if refused:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@application.command("search")
+def search_text(
+    text: str,
+    collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
+    merchant: Annotated[str | None, typer.Option(help="Only this merchant's receipts.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Search a published collection for the nearest lines or words."""
+    output = Output(as_json=as_json)
+    result = search(connect(stack), text, collection=collection.value, limit=limit, merchant=merchant)
+    output.search_result(text, result)
+    output.document({"version": result.version, "count": result.count, "matches": result.matches})
+
+
+@application.command("status")
+def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Queues, runs, the consumer that is on, and the published versions."""
+    output = Output(as_json=as_json)
+    report = stack_status(connect(stack))
+    output.status(report)
+    output.document(report)
+
+
+def main() -> None:
+    """The console script: errors of the operator are one line and exit code 1, a bug is a traceback."""
+    try:
+        application()
+    except (OperatorError, PipelineError, StackRefusal) as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was started is stopped", err=True)
+        sys.exit(EXIT_INTERRUPTED)
