@@ -72,7 +72,7 @@ def wait_until_searchable(
     documents: Iterable[UploadedDocument],
     *,
     timeout_seconds: float,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> WaitResult:
     """Wait until every run of ``documents`` is in a published version, or has failed, or the time is over.
 
@@ -100,7 +100,8 @@ def wait_until_searchable(
             else:
                 still.append(reference)
         waiting = still
-        on_progress(len(completed), total)
+        if on_progress is not None:
+            on_progress(len(completed), total)
         if waiting:
             time.sleep(POLL_SECONDS)
     return WaitResult(completed=tuple(completed), failed=tuple(failed), missing=tuple(waiting))
