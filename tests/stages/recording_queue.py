@@ -18,7 +18,7 @@ class RecordingQueues:
         self.sent.append(message)
         return {"MessageId": str(len(self.sent))}
 
-    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         """Take a batch, but refuse as many entries as were asked for."""
         refused = Entries[: self.refuse_next_entries]
         self.refuse_next_entries -= len(refused)

@@ -1,0 +1,248 @@
+"""The embedding core. A failure here pays twice for a receipt, records a run without its deltas, or loses a message."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import boto3
+import numpy as np
+import pytest
+from moto import mock_aws
+
+from embed_lambda.handler import answer
+from pipeline.contracts.delta import decode_delta
+from pipeline.contracts.messages import RunReference
+from pipeline.contracts.ocr import parse_ocr_document
+from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.embedding.merchant_resolution import MerchantResolver
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.stages.recording_queue import RecordingQueues
+from tests.stages.test_upload_images import document, receipt
+from upload_images.export import export_receipt
+
+ARTIFACTS, VECTORS, TABLE, DEAD_LETTERS = "artifacts", "vectors", "receipts", "https://sqs/embed-dlq.fifo"
+
+
+@dataclass
+class CountingEmbedder:
+    """Counts its requests; rejects a poisonous text; can be unavailable."""
+
+    model: str = "counting"
+    dimensions: int = 4
+    requests: list[list[str]] = field(default_factory=list)
+    unavailable: bool = False
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        self.requests.append(list(texts))
+        if self.unavailable:
+            raise RetryableError(ErrorCode.EMBEDDING_UNAVAILABLE, value="503", rule="it answers", way_out="wait")
+        if "POISON" in texts:
+            raise PermanentError(ErrorCode.EMBEDDING_REJECTED, value="POISON", rule="no poison", way_out="none")
+        return np.array([[len(text), 1, 0, 0] for text in texts], dtype=np.float32).reshape(len(texts), 4)
+
+
+class NothingPublished:
+    """A source of snapshots before the first publication."""
+
+    def refresh(self) -> None:
+        return None
+
+
+class BrokenSnapshots:
+    """A source of snapshots whose credentials are bad."""
+
+    def refresh(self) -> None:
+        raise PermissionError("bad credential")
+
+
+@dataclass
+class World:
+    s3: Any
+    queues: RecordingQueues
+    embedder: CountingEmbedder
+    core: EmbeddingCore
+    runs: RunRepository
+
+    def message(self, receipt_id: int = 1, texts: tuple[str, ...] = ("ALMA CAFÉ", "tea"), **more: Any) -> Any:
+        """Write a receipt's artifacts and give the message as stage 1 would send it."""
+        parsed = parse_ocr_document(document(receipt(receipt_id, texts, **more)), "test")
+        export = export_receipt(parsed, parsed.receipts[0], bucket=ARTIFACTS, embedding_model="counting", dimensions=4)
+        for artifact in export.artifacts:
+            self.s3.put_object(Bucket=ARTIFACTS, Key=artifact.key, Body=artifact.content)
+        return export.message
+
+    def incoming(self, message: Any, message_id: str = "m1") -> IncomingMessage:
+        body = message if isinstance(message, str) else message.model_dump_json(exclude_none=True)
+        group = "g" if isinstance(message, str) else message.group_id
+        return IncomingMessage(message_id=message_id, body=body, group_id=group, deduplication_id="d-" + message_id)
+
+    def run_of(self, message: Any) -> Any:
+        return self.runs.find(
+            RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=message.run_id)
+        )
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        for bucket in (ARTIFACTS, VECTORS):
+            s3.create_bucket(Bucket=bucket)
+        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        dynamodb.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+        )
+        queues, embedder, runs = RecordingQueues(), CountingEmbedder(), RunRepository(TABLE, dynamodb)
+        environment = EmbeddingEnvironment(
+            table_name=TABLE,
+            vectors_bucket=VECTORS,
+            embed_dead_letter_queue_url=DEAD_LETTERS,
+            embedder="hashing",
+            embedding_model="counting",
+            embedding_dimensions=4,
+            delta_precision="float32",
+        )
+        core = EmbeddingCore(
+            environment=environment,
+            consumer="lambda",
+            objects=ObjectStore(s3),
+            runs=runs,
+            sqs_client=queues,
+            embedder=embedder,
+            merchants=MerchantResolver(snapshots=NothingPublished()),
+        )
+        yield World(s3=s3, queues=queues, embedder=embedder, core=core, runs=runs)
+
+
+def dispositions(world: World, *messages: IncomingMessage) -> list[Disposition]:
+    return [outcome.disposition for outcome in world.core.process(messages)]
+
+
+def test_receipts_of_a_batch_share_one_embedding_request_and_each_gets_its_run_and_deltas(world):
+    first, second = world.message(1), world.message(2, merchant_name="Alma")
+    assert dispositions(world, world.incoming(first, "a"), world.incoming(second, "b")) == [Disposition.EMBEDDED] * 2
+    assert len(world.embedder.requests) == 1
+    assert len(set(world.embedder.requests[0])) == len(world.embedder.requests[0])
+    run = world.run_of(second)
+    assert (run.merchant_name, run.merchant_source, run.consumer) == ("Alma", "given", "lambda")
+    content = world.s3.get_object(Bucket=VECTORS, Key=f"words/delta/{run.run_id}/delta.safetensors")["Body"].read()
+    delta = decode_delta(content, "words")
+    assert [row.document for row in delta.rows] == ["ALMA", "CAFÉ", "tea"]
+    assert delta.vectors.tolist()[0] == [4, 1, 0, 0]
+    assert delta.rows[0].id.endswith("#RECEIPT#00002#LINE#00001#WORD#00001")
+    assert isinstance(delta.rows[0].metadata["receipt_id"], int)
+
+
+def test_a_redelivered_message_finds_its_run_and_pays_nothing(world):
+    message = world.message()
+    world.core.process([world.incoming(message)])
+    assert dispositions(world, world.incoming(message)) == [Disposition.SKIPPED]
+    assert len(world.embedder.requests) == 1
+
+
+def test_noise_rows_are_not_embedded(world):
+    message = world.message(1, ("ALMA", "", "*** ---"))
+    world.core.process([world.incoming(message)])
+    assert world.run_of(message).lines.expected_count == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda world, message: world.s3.delete_object(Bucket=ARTIFACTS, Key=message.words_key), "OBJECT_MISSING"),
+        (
+            lambda world, message: world.s3.put_object(Bucket=ARTIFACTS, Key=message.lines_key, Body=b"{}\n"),
+            "ARTIFACTS_MISMATCH",
+        ),
+    ],
+)
+def test_a_receipt_with_bad_artifacts_is_parked_with_its_reason_and_its_neighbour_is_embedded(world, spoil, code):
+    bad, good = world.message(1), world.message(2, ("other",))
+    spoil(world, bad)
+    assert dispositions(world, world.incoming(bad, "bad"), world.incoming(good, "good")) == [
+        Disposition.PARKED,
+        Disposition.EMBEDDED,
+    ]
+    (parked,) = world.queues.to(DEAD_LETTERS)
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
+    assert parked["MessageGroupId"] == bad.group_id
+    assert world.run_of(bad) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"version": "2.0"}', "VERSION_UNSUPPORTED"),
+        ("{}", "MESSAGE_INVALID"),
+        ("no json", "MESSAGE_INVALID"),
+        ('{"version": "1.7", "image_id": 5}', "MESSAGE_INVALID"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_parked_with_its_reason(world, body, code):
+    assert dispositions(world, world.incoming(body)) == [Disposition.PARKED]
+    assert world.queues.to(DEAD_LETTERS)[0]["MessageAttributes"]["error_code"]["StringValue"] == code
+
+
+def test_fields_of_a_later_minor_version_are_tolerated(world):
+    message = json.loads(world.message().model_dump_json(exclude_none=True)) | {"version": "1.9", "colour": "blue"}
+    assert dispositions(world, world.incoming(json.dumps(message))) == [Disposition.EMBEDDED]
+
+
+def test_a_text_that_the_model_rejects_parks_its_own_receipt_only(world):
+    bad, good = world.message(1, ("POISON",)), world.message(2, ("fine",))
+    assert dispositions(world, world.incoming(bad, "bad"), world.incoming(good, "good")) == [
+        Disposition.PARKED,
+        Disposition.EMBEDDED,
+    ]
+
+
+def test_an_unavailable_model_leaves_every_message_and_the_group_in_order(world):
+    world.embedder.unavailable = True
+    first = world.message(1, ("one",))
+    records = [
+        {
+            "messageId": "a",
+            "body": first.model_dump_json(exclude_none=True),
+            "attributes": {"MessageGroupId": first.group_id, "MessageDeduplicationId": "x"},
+        },
+        # Behind it in the same group stands a message that is already done: it must not overtake.
+        {"messageId": "b", "body": "no json", "attributes": {"MessageGroupId": first.group_id}},
+    ]
+    assert answer(world.core, {"Records": records}) == {
+        "batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]
+    }
+
+
+def test_a_failed_upload_records_no_run(world, monkeypatch):
+    message = world.message()
+    monkeypatch.setattr(
+        world.core.objects._s3, "head_object", lambda **_: {"ChecksumSHA256": "of something else"}, raising=True
+    )
+    assert dispositions(world, world.incoming(message)) == [Disposition.RETRY]
+    assert world.run_of(message) is None
+
+
+def test_a_failed_merchant_resolution_is_recorded_and_does_not_look_like_no_merchant(world):
+    core = EmbeddingCore(**{**vars(world.core), "merchants": MerchantResolver(snapshots=BrokenSnapshots())})
+    message = world.message()
+    core.process([world.incoming(message)])
+    run = world.run_of(message)
+    assert run.merchant_source == "failed"
+    assert "PermissionError: bad credential" in run.merchant_error
+
+
+def test_ids_are_stable_across_releases(world):
+    """A change here orphans every vector and pays for every receipt again."""
+    message = world.message()
+    assert message.group_id == f"{UUID('0c1a7f0e-53a2-4b45-9a4e-6d0b7c8f3a11')}-00001"
+    assert message.run_id == "RUN_ID"
