@@ -1,7 +1,7 @@
-"""An HTTP server that speaks OpenAI's embeddings API with hashed n-grams. Not the API: it has no tokenizer and no model.
+"""An HTTP server that speaks OpenAI's embeddings API with hashed n-grams. It has no tokenizer and no model.
 
-Tests script its failures; alone it serves the stack on one machine: ``python -m tests.embedding.openai_api --port 8089``,
-with the base URL ``http://127.0.0.1:8089/v1``.
+Tests script its failures; alone it serves the stack on one machine:
+``python -m tests.embedding.openai_api --port 8089``, with the base URL ``http://127.0.0.1:8089/v1``.
 """
 
 import argparse
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Silent: a test's output is its own."""
 
 

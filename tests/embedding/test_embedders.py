@@ -1,4 +1,4 @@
-"""If these fail, embeddings are paid twice, filed under the wrong text, or lost to a key that was wrong for a minute."""
+"""If these fail, embeddings are paid twice, filed under the wrong text, or lost to a wrong key."""
 
 import os
 import subprocess
@@ -24,6 +24,16 @@ KEY = "sk-this-must-never-be-seen"
 TEXTS = ["MILK 1L 2.40", "TOTAL 2.40", "Café Zürich"]
 
 
+OPENED: list[OpenAiEmbedder] = []
+
+
+@pytest.fixture(autouse=True)
+def _connections_are_closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 @pytest.fixture
 def api() -> Iterator[FakeOpenAiApi]:
     with serve() as server:
@@ -39,7 +49,9 @@ def embedder(api: FakeOpenAiApi, **changes: Any) -> OpenAiEmbedder:
         "budget_seconds": 10.0,
         "first_wait_seconds": 0.01,
     }
-    return OpenAiEmbedder(**(settings | changes))
+    made = OpenAiEmbedder(**(settings | changes))
+    OPENED.append(made)
+    return made
 
 
 def refused(api: FakeOpenAiApi, *replies: Reply, **changes: Any) -> PipelineError:
@@ -50,7 +62,7 @@ def refused(api: FakeOpenAiApi, *replies: Reply, **changes: Any) -> PipelineErro
     return caught.value
 
 
-class TestHashing:
+class TestHashing:  # noqa: D101
     def test_a_misread_name_stays_near_its_name_and_far_from_others(self) -> None:
         name, misread, other = HashingEmbedder().embed(["GREENLEAF MARKET", "GREENLEAF MARKFT", "TOTAL 12.40"])
         assert name @ misread > 0.6
@@ -71,7 +83,7 @@ class TestHashing:
             "from pipeline.embedding.embedders.hashing import HashingEmbedder\n"
             "import sys; sys.stdout.buffer.write(HashingEmbedder().embed(['Café', 'TOTAL']).tobytes())"
         )
-        content = subprocess.run(
+        content = subprocess.run(  # noqa: S603
             [sys.executable, "-c", program],
             env=os.environ | {"PYTHONHASHSEED": "7"},
             capture_output=True,
@@ -80,7 +92,7 @@ class TestHashing:
         assert content == HashingEmbedder().embed(["Café", "TOTAL"]).tobytes()
 
 
-class TestMiniLm:
+class TestMiniLm:  # noqa: D101
     def test_a_model_that_cannot_be_fetched_says_so_and_the_message_waits(self) -> None:
         def load() -> Any:
             raise httpx.ConnectError("no network")
@@ -108,7 +120,7 @@ class TestMiniLm:
         assert model.embed([]).shape == (0, 384)
 
 
-class TestRequests:
+class TestRequests:  # noqa: D101
     def test_requests_hold_to_both_limits_and_lose_nothing(self) -> None:
         texts = [f"{number} " + "é" * (number % 700) for number in range(5_000)]
         plan = list(plan_requests(texts))
@@ -129,7 +141,7 @@ class TestRequests:
         assert next(plan_requests([""])).inputs == (" ",)
 
 
-class TestOpenAi:
+class TestOpenAi:  # noqa: D101
     def test_texts_become_vectors_in_one_request(self, api: FakeOpenAiApi) -> None:
         vectors = embedder(api).embed(TEXTS)
         np.testing.assert_allclose(vectors, HashingEmbedder(64).embed(TEXTS), atol=1e-6)
@@ -249,7 +261,7 @@ def environment(**changes: Any) -> EmbeddingEnvironment:
     return EmbeddingEnvironment.model_validate(variables | changes)
 
 
-class TestFactory:
+class TestFactory:  # noqa: D101
     def test_the_key_is_read_at_first_use_and_only_once(self, api: FakeOpenAiApi) -> None:
         secrets = _Secrets(KEY)
         built = build_embedder(
@@ -262,6 +274,8 @@ class TestFactory:
             ),
             secrets_client=secrets,
         )
+        assert isinstance(built, OpenAiEmbedder)
+        OPENED.append(built)
         assert secrets.asked == []
         built.embed(TEXTS)
         built.embed(TEXTS)

@@ -1,0 +1,1 @@
+"""What people run: the ``receipts`` command and what serves it. Never deployed."""

@@ -1,0 +1,70 @@
+"""all-MiniLM-L6-v2 by Chroma's own ONNX runtime wrapper: runs here, downloads its model once (about 80 MB).
+
+chromadb is imported at first use only: importing it costs about a second.
+"""
+
+import tarfile
+from collections.abc import Callable, Sequence
+
+import httpx
+import numpy as np
+
+from pipeline.errors import ErrorCode, RetryableError
+
+MINILM_MODEL = "all-MiniLM-L6-v2"
+MINILM_DIMENSIONS = 384
+"""The model's only vector length (huggingface.co/sentence-transformers/all-MiniLM-L6-v2)."""
+
+Run = Callable[[list[str]], list[np.ndarray]]
+
+
+def _load_chroma_model() -> Run:
+    # pyrefly: ignore [missing-import]
+    from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2  # noqa: PLC0415
+
+    return ONNXMiniLM_L6_V2()
+
+
+class MiniLmEmbedder:
+    """The local sentence model. Texts beyond 256 word pieces are truncated by the model itself.
+
+    Args:
+        load: returns the model; called at first use.
+    """
+
+    model = MINILM_MODEL
+    dimensions = MINILM_DIMENSIONS
+
+    def __init__(self, load: Callable[[], Run] = _load_chroma_model) -> None:
+        self._load = load
+        self._run: Run | None = None
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts; see ``Embedder``.
+
+        Raises:
+            RetryableError: EMBEDDING_UNAVAILABLE when the model cannot be fetched or loaded, EMBEDDING_ANSWER_INVALID
+                when it gives vectors of another shape.
+        """
+        if not texts:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
+        try:
+            if self._run is None:
+                self._run = self._load()
+            vectors = np.asarray(self._run(list(texts)), dtype=np.float32)
+        except (httpx.HTTPError, OSError, ValueError, ImportError, tarfile.TarError) as error:
+            raise RetryableError(
+                ErrorCode.EMBEDDING_UNAVAILABLE,
+                value=f"{MINILM_MODEL}: {type(error).__name__}: {error}",
+                rule="the model is downloaded once, at first use, into ~/.cache/chroma/onnx_models",
+                way_out="give the host a way to the network once or put the model's folder there; "
+                "or set receipts:embedder to hashing, which needs no model",
+            ) from error
+        if vectors.shape != (len(texts), self.dimensions):
+            raise RetryableError(
+                ErrorCode.EMBEDDING_ANSWER_INVALID,
+                value=f"{MINILM_MODEL} gave vectors of shape {vectors.shape}",
+                rule=f"{len(texts)} texts give {len(texts)} x {self.dimensions}",
+                way_out="delete the model's folder in ~/.cache/chroma/onnx_models; it is fetched anew",
+            )
+        return vectors

@@ -1,0 +1,127 @@
+"""Which lines tell a receipt's merchant, and how neighbours vote. Pure; the asking is ``merchant_resolution.py``."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.contracts.artifacts import LineRow
+
+TELLING_LINES = 5
+"""Lines asked for a receipt: name, address and the like stand at its top."""
+
+MINIMUM_LETTERS = 4
+SIMILARITY_FLOOR = 0.60
+"""Cosine similarity below which a neighbour says nothing; see ``vote`` for what was measured."""
+
+MINIMUM_SUPPORT = 0.90
+"""Votes the winner needs: one given neighbour nearly identical, or several that are similar."""
+
+MINIMUM_MARGIN = 0.25
+"""Of all votes, by how much the winner must be ahead of the second."""
+
+RESOLVED_WEIGHT = 0.5
+"""A resolved name votes with half the weight of a given one, so that a wrong guess cannot confirm itself."""
+
+_UNTELLING = re.compile(
+    r"\b(?:total|subtotal|cash|change|tax|gst|vat|invoice|receipt|bill|date|time|tel|phone|fax|cashier|table|qty|"
+    r"amount|price|item|items|thank|welcome|document|member|visa|mastercard|balance|discount|order|no)\b",
+    re.IGNORECASE,
+)
+
+
+class Neighbour(Protocol):
+    """A published line near one that was asked for."""
+
+    @property
+    def distance(self) -> float:
+        """Cosine distance, 0 to 2."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str | int | float | bool]:
+        """The line's metadata; ``merchant_name`` and ``merchant_source`` may be missing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The outcome of a vote.
+
+    Attributes:
+        merchant_name: None when nobody won.
+        confidence: the winner's share of all votes, 0 to 1; 0 when nobody voted.
+        reason: why, for a log line.
+    """
+
+    merchant_name: str | None
+    confidence: float
+    reason: str
+
+
+def telling_lines(lines: Sequence[LineRow]) -> list[int]:
+    """Positions of the lines that may tell the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
+
+    Lines without enough letters, or that speak of money, dates, phones and the like, are passed over. Boxes decide what
+    is on top, y growing downwards; where they do not differ, the order does.
+    """
+    order = sorted(range(len(lines)), key=lambda position: lines[position].bounding_box.y)
+    return [position for position in order if _is_telling(lines[position])][:TELLING_LINES]
+
+
+def _is_telling(line: LineRow) -> bool:
+    text = line.text
+    letters = sum(character.isalpha() for character in text)
+    digits = sum(character.isdigit() for character in text)
+    # A CJK character says as much as several Latin letters.
+    wide = sum(character > "\u2e7f" and character.isalpha() for character in text)
+    enough = letters + 2 * wide >= MINIMUM_LETTERS
+    return not line.is_noise and enough and letters > digits and _UNTELLING.search(text) is None
+
+
+def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
+    """Let the neighbours of each telling line vote for their merchant.
+
+    For each line a merchant has one vote, of its nearest neighbour's similarity: a chain with a thousand receipts must
+    not outvote a shop with two. Neighbours without a merchant's name abstain.
+
+    Args:
+        neighbours: for each telling line its neighbours, in any order.
+    """
+    votes: dict[str, float] = defaultdict(float)
+    spellings: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for line in neighbours:
+        best: dict[str, float] = {}
+        for neighbour in line:
+            similarity = 1.0 - neighbour.distance
+            name = neighbour.metadata.get("merchant_name")
+            if not isinstance(name, str) or not name or similarity < SIMILARITY_FLOOR:
+                continue
+            given = neighbour.metadata.get("merchant_source") == "given"
+            weight = (1.0 if given else RESOLVED_WEIGHT) * similarity
+            merchant = merchant_key(name)
+            best[merchant] = max(best.get(merchant, 0.0), weight)
+            spellings[merchant][name] += weight
+        # A line that many merchants share, such as a town's, tells little: its one vote is shared by them.
+        for merchant, weight in best.items():
+            votes[merchant] += weight * weight / sum(best.values())
+    if not votes:
+        return Decision(merchant_name=None, confidence=0.0, reason="no neighbour with a merchant is near enough")
+    # The name breaks a tie, so that the same votes always give the same answer; a tie has no margin anyway.
+    ranked = sorted(votes.items(), key=lambda item: (-item[1], item[0]))
+    merchant, support = ranked[0]
+    winner = max(sorted(spellings[merchant]), key=lambda name: spellings[merchant][name])
+    total = sum(votes.values())
+    second = ranked[1][1] if len(ranked) > 1 else 0.0
+    confidence = support / total
+    if support < MINIMUM_SUPPORT:
+        return Decision(merchant_name=None, confidence=confidence, reason=f"{winner} has only {support:.2f} votes")
+    if (support - second) / total < MINIMUM_MARGIN:
+        return Decision(merchant_name=None, confidence=confidence, reason=f"{winner} is too close to {ranked[1][0]}")
+    return Decision(merchant_name=winner, confidence=confidence, reason=f"{support:.2f} of {total:.2f} votes")
+
+
+def merchant_key(name: str) -> str:
+    """What spellings of one merchant have in common: its letters and digits, whatever the case and punctuation."""
+    return "".join(character for character in name.casefold() if character.isalnum()) or name
