@@ -1,4 +1,4 @@
-"""Measures merchant resolution with hashed n-grams, leave-one-out, over a file of SROIE receipts; brute force, no Chroma.
+"""Measures merchant resolution with hashed n-grams, leave-one-out, over SROIE receipts: brute force, no Chroma.
 
 ``python -m benchmarks.merchant_resolution sroie-dev.jsonl``
 """

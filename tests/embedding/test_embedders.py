@@ -62,7 +62,7 @@ def refused(api: FakeOpenAiApi, *replies: Reply, **changes: Any) -> PipelineErro
     return caught.value
 
 
-class TestHashing:  # noqa: D101
+class TestHashing:
     def test_a_misread_name_stays_near_its_name_and_far_from_others(self) -> None:
         name, misread, other = HashingEmbedder().embed(["GREENLEAF MARKET", "GREENLEAF MARKFT", "TOTAL 12.40"])
         assert name @ misread > 0.6
@@ -92,7 +92,7 @@ class TestHashing:  # noqa: D101
         assert content == HashingEmbedder().embed(["Café", "TOTAL"]).tobytes()
 
 
-class TestMiniLm:  # noqa: D101
+class TestMiniLm:
     def test_a_model_that_cannot_be_fetched_says_so_and_the_message_waits(self) -> None:
         def load() -> Any:
             raise httpx.ConnectError("no network")
@@ -120,7 +120,7 @@ class TestMiniLm:  # noqa: D101
         assert model.embed([]).shape == (0, 384)
 
 
-class TestRequests:  # noqa: D101
+class TestRequests:
     def test_requests_hold_to_both_limits_and_lose_nothing(self) -> None:
         texts = [f"{number} " + "é" * (number % 700) for number in range(5_000)]
         plan = list(plan_requests(texts))
@@ -141,7 +141,7 @@ class TestRequests:  # noqa: D101
         assert next(plan_requests([""])).inputs == (" ",)
 
 
-class TestOpenAi:  # noqa: D101
+class TestOpenAi:
     def test_texts_become_vectors_in_one_request(self, api: FakeOpenAiApi) -> None:
         vectors = embedder(api).embed(TEXTS)
         np.testing.assert_allclose(vectors, HashingEmbedder(64).embed(TEXTS), atol=1e-6)
@@ -243,7 +243,7 @@ class _Secrets:
         self.value = value
         self.asked: list[str] = []
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
         self.asked.append(SecretId)
         return {"SecretString": self.value}
 
@@ -261,7 +261,7 @@ def environment(**changes: Any) -> EmbeddingEnvironment:
     return EmbeddingEnvironment.model_validate(variables | changes)
 
 
-class TestFactory:  # noqa: D101
+class TestFactory:
     def test_the_key_is_read_at_first_use_and_only_once(self, api: FakeOpenAiApi) -> None:
         secrets = _Secrets(KEY)
         built = build_embedder(
