@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_the_same_receipt_has_the_same_id_every_time(sroie: Path) -> None:
 
 
 def test_the_merchant_is_told_only_when_asked_for(sroie: Path) -> None:
-    def names(**options: object) -> list[str | None]:
+    def names(**options: Any) -> list[str | None]:
         return [document.receipts[0].merchant_name for document in read_sroie(sroie, **options)]
 
     assert names() == [None, None]

@@ -12,13 +12,13 @@ TELLING_LINES = 5
 """Lines asked for a receipt: name, address and the like stand at its top."""
 
 MINIMUM_LETTERS = 4
-SIMILARITY_FLOOR = 0.60
+SIMILARITY_FLOOR = 0.50
 """Cosine similarity below which a neighbour says nothing; see ``vote`` for what was measured."""
 
-MINIMUM_SUPPORT = 0.90
-"""Votes the winner needs: one given neighbour nearly identical, or several that are similar."""
+MINIMUM_SUPPORT = 1.10
+"""Votes the winner needs. A line has at most one, so one line, however near its neighbour, never decides alone."""
 
-MINIMUM_MARGIN = 0.25
+MINIMUM_MARGIN = 0.10
 """Of all votes, by how much the winner must be ahead of the second."""
 
 RESOLVED_WEIGHT = 0.5
@@ -85,6 +85,12 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
 
     For each line a merchant has one vote, of its nearest neighbour's similarity: a chain with a thousand receipts must
     not outvote a shop with two. Neighbours without a merchant's name abstain.
+
+    Measured with 256 hashed n-gram dimensions on 313 SROIE receipts, each against all others with their merchants
+    given: precision 0.947 (161 of 170 answers), recall 0.778 (161 of the 207 receipts whose merchant occurs again).
+    Floor, support and margin were chosen on the same receipts, so expect a little less elsewhere; their neighbouring
+    values give 0.92 to 0.95. Most of the nine wrong answers are other branches or names of the same shop.
+    To measure again, or for another embedder: ``benchmarks/merchant_resolution.py``.
 
     Args:
         neighbours: for each telling line its neighbours, in any order.
