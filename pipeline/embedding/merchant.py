@@ -89,7 +89,7 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
     Measured with 256 hashed n-gram dimensions on 313 SROIE receipts, each against all others with their merchants
     given: precision 0.947 (161 of 170 answers), recall 0.778 (161 of the 207 receipts whose merchant occurs again).
     Floor, support and margin were chosen on the same receipts, so expect a little less elsewhere; their neighbouring
-    values give 0.92 to 0.95. Most of the nine wrong answers are other branches or names of the same shop.
+    values give 0.92 to 0.95. Most of the nine wrong answers are misspelt or other names of the same shop.
     To measure again, or for another embedder: ``benchmarks/merchant_resolution.py``.
 
     Args:
