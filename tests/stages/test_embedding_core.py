@@ -245,4 +245,4 @@ def test_ids_are_stable_across_releases(world):
     """A change here orphans every vector and pays for every receipt again."""
     message = world.message()
     assert message.group_id == f"{UUID('0c1a7f0e-53a2-4b45-9a4e-6d0b7c8f3a11')}-00001"
-    assert message.run_id == "RUN_ID"
+    assert message.run_id == "09e28017693e22625109edf2b88ff4c2"
