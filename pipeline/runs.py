@@ -1,4 +1,4 @@
-"""CompactionRun items in DynamoDB: recorded once, then moved by conditional writes. The states are ``contracts/run.py``.
+"""CompactionRun items in DynamoDB: recorded once, then moved by conditional writes; states: ``contracts/run.py``.
 
 The index attribute ``unfinished_state`` depends on both collections, so a transition of one is conditional on both
 states as they were read; when the other moved in between, it is read and tried again.

@@ -1,0 +1,1 @@
+"""Published collections: where versions stand, how they are copied, how they are read. Merging is stage 3's."""
