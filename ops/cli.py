@@ -110,16 +110,18 @@ def upload_files(
     """Upload OCR results. A bad file is named and left out; the others go through, and the exit code is 1."""
     output = Output(as_json=as_json)
     target = connect(stack)
-    documents = [item for path in files for item in read_documents(path)]
     uploaded: list[UploadedDocument] = []
     refused: list[str] = []
+    documents: list[tuple[str, bytes]] = []
+    for path in files:
+        try:
+            documents += read_documents(path)
+        except PipelineError as error:
+            refused.append(str(error))
+            typer.secho(str(error), fg=typer.colors.RED, err=True)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
-            try:
-                uploaded.append(upload(target, name, content))
-            except PipelineError as error:
-                refused.append(str(error))
-                typer.echo(str(error), err=True)
+            uploaded.append(upload(target, name, content))
             bar.set(done)
     result = None
     if wait:
@@ -142,7 +144,7 @@ def upload_files(
 
 
 @application.command("search")
-def search_text(
+def search_text(  # noqa: PLR0917 - Typer reads the options from the parameters
     text: str,
     collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
     merchant: Annotated[str | None, typer.Option(help="Only this merchant's receipts.")] = None,

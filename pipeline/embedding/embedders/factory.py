@@ -7,7 +7,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.embedding.embedders.base import Embedder
 from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
-from pipeline.embedding.embedders.minilm import MINILM_DIMENSIONS, MINILM_MODEL, MiniLmEmbedder
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
@@ -35,6 +34,12 @@ def build_embedder(environment: EmbeddingEnvironment, *, secrets_client: Any) ->
             base_url=environment.openai_base_url,
         )
     if environment.embedder == "minilm":
+        from pipeline.embedding.embedders.minilm import (  # noqa: PLC0415 - the same
+            MINILM_DIMENSIONS,
+            MINILM_MODEL,
+            MiniLmEmbedder,
+        )
+
         _require_model(environment, MINILM_MODEL)
         if environment.embedding_dimensions != MINILM_DIMENSIONS:
             raise _invalid(

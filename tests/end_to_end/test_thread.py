@@ -1,0 +1,155 @@
+"""From an OCR result to a searchable collection, with both consumers and a flip in the middle.
+
+A failure here means that receipts are lost, searched in vain, or embedded by the wrong consumer.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from ops.importers import read_documents
+from ops.local.stack import LocalStack
+from ops.reporting import stack_status
+from ops.searching import search
+from ops.target import Target, local_target
+from ops.uploading import UploadedDocument, upload, wait_until_searchable
+from tests.stages.test_upload_images import receipt
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+WAIT_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+        running.up({"embedConsumer": "lambda"})
+        yield running
+        running.down(destroy=True)
+
+
+def switch(stack: LocalStack, consumer: str) -> Target:
+    stack.up({"embedConsumer": consumer})
+    return local_target(stack)
+
+
+def samples(*names: str) -> list[tuple[str, bytes]]:
+    return [item for name in names for item in read_documents(SAMPLES / f"{name}.json")]
+
+
+def process(target: Target, documents: list[tuple[str, bytes]]) -> list[UploadedDocument]:
+    uploaded = [upload(target, name, content) for name, content in documents]
+    result = wait_until_searchable(target, uploaded, timeout_seconds=WAIT_SECONDS)
+    assert result.is_complete, result
+    return uploaded
+
+
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.3)
+    return value
+
+
+def parked(target: Target, output: str) -> list[dict[str, Any]]:
+    answer = target.sqs.receive_message(
+        QueueUrl=target.outputs[output], MessageAttributeNames=["All"], MaxNumberOfMessages=10
+    )
+    return answer.get("Messages", [])
+
+
+def consumers_of(target: Target, uploaded: list[UploadedDocument]) -> set[str]:
+    result = wait_until_searchable(target, uploaded, timeout_seconds=1)
+    return {run.consumer for run in result.completed}
+
+
+def test_receipts_embedded_by_lambda_are_searchable(stack):
+    target = local_target(stack)
+    uploaded = process(target, samples("greenleaf-1", "boulangerie-1", "hardware-1"))
+    assert consumers_of(target, uploaded) == {"lambda"}
+    nearest = search(target, "GREENLEAF MARKET", collection="lines", limit=1).matches[0]
+    assert nearest["text"] == "GREENLEAF MARKET"
+    assert nearest["distance"] == pytest.approx(0, abs=1e-5)
+    assert search(target, "TOTAL", collection="words", limit=3).matches
+
+
+def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
+    target = switch(stack, "none")
+    waiting = [upload(target, name, content) for name, content in samples("greenleaf-2", "boulangerie-2")]
+    eventually(lambda: stack_status(target)["queues"][2]["visible"] == 2)
+    target = switch(stack, "ecs")
+    result = wait_until_searchable(target, waiting, timeout_seconds=WAIT_SECONDS)
+    assert result.is_complete, result
+    assert {run.consumer for run in result.completed} == {"ecs"}
+    assert {(run.merchant_name, run.merchant_source) for run in result.completed} == {
+        ("GREENLEAF MARKET", "resolved"),
+        ("BOULANGERIE DU VIEUX MOULIN", "resolved"),
+    }
+    status = stack_status(target)
+    assert status["consumer"] == {
+        "chosen": "ecs",
+        "mapping_state": "Disabled",
+        "desired_count": 1,
+        "running_count": 1,
+    }
+    target = switch(stack, "lambda")
+    later = process(target, samples("mueller-1"))
+    assert consumers_of(target, later) == {"lambda"}
+    assert stack_status(target)["consumer"]["desired_count"] == 0
+
+
+def test_a_document_uploaded_twice_becomes_one_run(stack):
+    target = local_target(stack)
+    process(target, samples("sakura-1"))
+    before = stack_status(target)
+    process(target, samples("sakura-1"))
+    time.sleep(2)
+    after = stack_status(target)
+    assert after["runs_by_consumer"] == before["runs_by_consumer"]
+
+
+def test_bad_input_is_parked_with_its_reason_and_its_neighbour_goes_through(stack):
+    target = local_target(stack)
+    target.s3.put_object(Bucket=target.outputs["artifactsBucket"], Key="ocr/bad.json", Body=b'{"image_id": 5}')
+    process(target, samples("mueller-2"))
+    (document,) = eventually(lambda: parked(target, "ocrResultsDeadLetterQueueUrl"))
+    assert document["MessageAttributes"]["error_code"]["StringValue"] == "OCR_DOCUMENT_INVALID"
+    future = json.dumps({"version": "9.0"})
+    target.sqs.send_message(
+        QueueUrl=target.outputs["embedQueueUrl"],
+        MessageBody=future,
+        MessageGroupId="future",
+        MessageDeduplicationId=str(uuid4()),
+    )
+    (message,) = eventually(lambda: parked(target, "embedDeadLetterQueueUrl"))
+    assert message["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
+    assert message["Body"] == future
+
+
+def test_versions_of_one_receipt_stay_in_order(stack):
+    """The FIFO queue holds the group of a receipt together: the last version that was uploaded is the last embedded."""
+    target = local_target(stack)
+    image = UUID("7d0f5f5e-2a51-4f0e-8f2b-111111111111")
+    versions = [
+        ("v", json.dumps({"image_id": str(image), "receipts": [receipt(1, (f"VERSION {number}",))]}).encode())
+        for number in range(3)
+    ]
+    uploaded = [upload(target, *version) for version in versions]
+    # Each upload overwrites the one OCR object, so only those that stage 1 read in time become runs; the last always.
+    result = wait_until_searchable(target, uploaded[-1:], timeout_seconds=WAIT_SECONDS)
+    assert result.is_complete, result
+
+
+def test_state_survives_a_stop_and_a_start(stack):
+    before = stack_status(local_target(stack))
+    stack.down()
+    result = stack.up({"embedConsumer": "lambda"})
+    assert {step.operation for step in result.steps} == {"same"}
+    target = local_target(stack)
+    assert stack_status(target)["runs_by_consumer"] == before["runs_by_consumer"]
+    assert search(target, "GREENLEAF MARKET", collection="lines", limit=1).matches
