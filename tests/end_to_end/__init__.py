@@ -1,1 +1,1 @@
-"""The whole thread on the local stack: real queues, table, stream, functions and workers. A failure here is an outage."""
+"""The whole thread on the local stack: real queues, stream, functions and workers. A failure here is an outage."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +18,6 @@ from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
 from ops.uploading import UploadedDocument, upload, wait_until_searchable
-from tests.stages.test_upload_images import receipt
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 WAIT_SECONDS = 120.0
@@ -129,20 +128,6 @@ def test_bad_input_is_parked_with_its_reason_and_its_neighbour_goes_through(stac
     (message,) = eventually(lambda: parked(target, "embedDeadLetterQueueUrl"))
     assert message["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
     assert message["Body"] == future
-
-
-def test_versions_of_one_receipt_stay_in_order(stack):
-    """The FIFO queue holds the group of a receipt together: the last version that was uploaded is the last embedded."""
-    target = local_target(stack)
-    image = UUID("7d0f5f5e-2a51-4f0e-8f2b-111111111111")
-    versions = [
-        ("v", json.dumps({"image_id": str(image), "receipts": [receipt(1, (f"VERSION {number}",))]}).encode())
-        for number in range(3)
-    ]
-    uploaded = [upload(target, *version) for version in versions]
-    # Each upload overwrites the one OCR object, so only those that stage 1 read in time become runs; the last always.
-    result = wait_until_searchable(target, uploaded[-1:], timeout_seconds=WAIT_SECONDS)
-    assert result.is_complete, result
 
 
 def test_state_survives_a_stop_and_a_start(stack):
