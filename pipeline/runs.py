@@ -6,7 +6,7 @@ states as they were read; when the other moved in between, it is read and tried 
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,9 +15,6 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import ALLOWED_TRANSITIONS, RUN_TYPE, CompactionRun, RunState, unfinished_state
 from pipeline.contracts.versions import require_supported_version
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 UNFINISHED_INDEX = "unfinished-runs"
 CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -37,7 +34,7 @@ class RunRepository:
         dynamodb_client: a boto3 DynamoDB client (not a resource).
     """
 
-    def __init__(self, table_name: str, dynamodb_client: "BaseClient") -> None:
+    def __init__(self, table_name: str, dynamodb_client: Any) -> None:
         self._table = table_name
         self._dynamodb = dynamodb_client
 

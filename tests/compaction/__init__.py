@@ -1,0 +1,1 @@
+"""Tests of stage 3: the stream processor, the merge and what it publishes."""

@@ -1,0 +1,77 @@
+"""The stream processor; its failure would leave runs PENDING for ever, or one message a run."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from compaction_handler.environment import StreamProcessorEnvironment
+from compaction_handler.stream_processor import process_records
+from pipeline.contracts.identifiers import sha256_hex
+from pipeline.contracts.messages import CompactionMessage, parse_message
+from pipeline.contracts.run import CollectionProgress, CompactionRun
+from pipeline.runs import run_from_item, run_to_item
+
+ENVIRONMENT = StreamProcessorEnvironment(
+    lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
+)
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Sqs:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict]] = []
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+        self.sent += [(QueueUrl, entry) for entry in Entries]
+        return {}
+
+    def send_message(self, *, QueueUrl: str, **entry: object) -> dict:
+        self.sent.append((QueueUrl, entry))
+        return {}
+
+
+def run(number: int) -> CompactionRun:
+    progress = CollectionProgress(expected_count=2, delta_sha256="0" * 64)
+    return CompactionRun(
+        image_id=UUID(int=number),
+        receipt_id=1,
+        run_id=sha256_hex(str(number).encode())[:32],
+        embedding_model="hashing",
+        dimensions=4,
+        delta_bucket="vectors",
+        lines=progress,
+        words=progress,
+        merchant_source="none",
+        consumer="lambda",
+        created_at=MOMENT,
+        updated_at=MOMENT,
+    )
+
+
+def record(number: int) -> dict:
+    return {"dynamodb": {"SequenceNumber": str(number), "NewImage": run_to_item(run(number))}}
+
+
+def test_a_run_reads_back_from_its_item_as_it_was_written():
+    assert run_from_item(run_to_item(run(1))) == run(1)
+
+
+def test_a_thousand_new_runs_are_four_messages_a_collection_and_none_is_lost():
+    sqs = Sqs()
+    assert process_records([record(n) for n in range(1000)], environment=ENVIRONMENT, sqs_client=sqs) == {
+        "batchItemFailures": []
+    }
+    for queue in ("lines", "words"):
+        bodies = [entry["MessageBody"] for url, entry in sqs.sent if url == queue]
+        assert len(bodies) == 4
+        messages = [parse_message(body, CompactionMessage) for body in bodies]
+        assert [reference.image_id.int for message in messages for reference in message.runs] == list(range(1000))
+
+
+def test_a_poison_record_is_parked_with_its_reason_and_its_neighbours_go_on():
+    sqs = Sqs()
+    poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": {"PK": {"S": "x"}, "version": {"S": "9.0"}}}}
+    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    assert answer == {"batchItemFailures": []}
+    parked = next(entry for url, entry in sqs.sent if url == "failures")
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
+    assert {url for url, _ in sqs.sent} == {"failures", "lines", "words"}
