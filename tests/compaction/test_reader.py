@@ -1,0 +1,72 @@
+"""Publishing and reading with a real Chroma; a failure would show readers half a version, or none as empty."""
+
+from datetime import UTC, datetime
+
+import boto3
+import chromadb
+import numpy as np
+import pytest
+from moto import mock_aws
+
+from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.store import copy_version, upload_version, write_current
+from pipeline.errors import ErrorCode, PermanentError
+from pipeline.objects import ObjectStore
+
+
+def publish(tmp_path, root):
+    client = chromadb.PersistentClient(
+        path=str(tmp_path / "work"), settings=chromadb.Settings(anonymized_telemetry=False)
+    )
+    made = client.create_collection("lines", embedding_function=None, metadata={"hnsw:space": "cosine"})
+    made.upsert(
+        ids=["a", "b"],
+        embeddings=np.eye(2, 4, dtype=np.float32),
+        documents=["A", "B"],
+        metadatas=[{"merchant_name": "M"}, {"merchant_name": "N"}],
+    )
+    client.close()
+    digest = copy_version(tmp_path / "work", root, "lines", "v1")
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    pointer = Pointer(version="v1", fence=1, count=2, model="m", dimensions=4, digest=digest, published_at=moment)
+    write_current(root, "lines", pointer)
+    return pointer
+
+
+def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    root = tmp_path / "root"
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="vectors")
+        from_bucket = SnapshotSource.from_bucket(
+            "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2"
+        )
+        assert from_bucket.refresh() is None
+        pointer = publish(tmp_path, root)
+        upload_version(ObjectStore(s3), "vectors", root, "lines", "v1")
+        s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
+        from_directory = SnapshotSource.from_directory(
+            "lines", collections_directory=root, private_directory=tmp_path / "p1"
+        )
+        for source in (from_directory, from_bucket):
+            published = source.refresh()
+            assert published is source.refresh()
+            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9)
+            assert [(item.id, round(item.distance, 3)) for item in found] == [("a", 0.0), ("b", 1.0)]
+            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, merchant="N")
+            assert [item.document for item in found] == ["B"]
+            source.close()
+
+
+def test_a_pointer_to_a_version_that_is_gone_is_an_error_and_never_an_empty_collection(tmp_path):
+    publish(tmp_path, tmp_path / "root")
+    version_path(tmp_path / "root", "lines", "v1").rename(tmp_path / "gone")
+    source = SnapshotSource.from_directory(
+        "lines", collections_directory=tmp_path / "root", private_directory=tmp_path / "p"
+    )
+    with pytest.raises(PermanentError) as caught:
+        source.refresh()
+    assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
