@@ -1,0 +1,240 @@
+"""Stage 3 as it is deployed: the table's stream to two queues, and the merge function that is their one consumer."""
+
+import math
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
+from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
+from stack.network import Network
+from stack.permissions import create_role, read_objects, send_to, statement, use_table, write_objects
+from stack.queues import (
+    DEAD_LETTER_RETENTION_SECONDS,
+    FunctionConsumer,
+    Queue,
+    QueueArgs,
+    filter_pattern,
+)
+from stack.settings import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, Settings
+from stack.storage import COLLECTIONS, Storage
+
+COLLECTIONS_DIRECTORY = "/mnt/collections"
+"""A function's file system is mounted under /mnt (AWS Lambda API reference, FileSystemConfig)."""
+WORKING_DIRECTORY = "/tmp/working"  # noqa: S108 - Lambda's only writable place
+STREAM_TIMEOUT_SECONDS, STREAM_MEMORY_MB = 60, 512
+STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 100, 5, 10, 21_600
+NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
+MERGE_RECEIVES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionHandlerArgs:
+    """What stage 3 needs."""
+
+    settings: Settings
+    image_uri: pulumi.Input[str]
+    storage: Storage
+    network: Network
+
+
+class CompactionHandler(pulumi.ComponentResource):
+    """Stream processor, lines and words queues, merge function and its tick."""
+
+    queues: dict[str, Queue]
+    stream_failures: aws.sqs.Queue
+    merge: ImageFunction
+
+    def __init__(self, name: str, args: CompactionHandlerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("receipts:stage:CompactionHandler", name, None, opts)
+        self._name, self._args = name, args
+        child = pulumi.ResourceOptions(parent=self)
+        self.queues = {
+            collection: Queue(
+                f"{name}-{collection}",
+                QueueArgs(
+                    fifo=True,
+                    visibility_timeout_seconds=6 * args.settings.merge.timeout_seconds,
+                    max_receive_count=MERGE_RECEIVES,
+                ),
+                opts=child,
+            )
+            for collection in COLLECTIONS
+        }
+        # Standard: AWS refuses a FIFO destination for a stream's failures.
+        self.stream_failures = aws.sqs.Queue(
+            f"{name}-stream-failures",
+            name=physical_name(f"{name}-stream-failures", limit=QUEUE_NAME_LIMIT),
+            message_retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
+            sqs_managed_sse_enabled=True,
+            tags=tags(),
+            opts=child,
+        )
+        self._stream_processor()
+        self.merge = self._merge()
+        for collection, queue in self.queues.items():
+            queue.consume_with(
+                FunctionConsumer(
+                    claimant=f"{name}-merge-{collection}",
+                    function=self.merge.function,
+                    role=self.merge.role,
+                    function_timeout_seconds=args.settings.merge.timeout_seconds,
+                    batch_size=FIFO_BATCH_MAXIMUM,
+                    maximum_concurrency=CONCURRENCY_MINIMUM,
+                ),
+                parent=self,
+            )
+        self._tick()
+        self.register_outputs(
+            {
+                "lines_queue_url": self.queues["lines"].url,
+                "words_queue_url": self.queues["words"].url,
+                "merge_function_name": self.merge.function.name,
+            }
+        )
+
+    def _stream_processor(self) -> None:
+        name, storage, settings = f"{self._name}-stream-processor", self._args.storage, self._args.settings
+        child = pulumi.ResourceOptions(parent=self)
+        queue_arns = [queue.arn for queue in self.queues.values()]
+        processor = ImageFunction(
+            name,
+            ImageFunctionArgs(
+                image_uri=self._args.image_uri,
+                handler="compaction_handler.stream_processor.process_stream",
+                variables=environment_variables(
+                    StreamProcessorEnvironment,
+                    {
+                        "lines_queue_url": self.queues["lines"].url,
+                        "words_queue_url": self.queues["words"].url,
+                        "stream_failure_queue_url": self.stream_failures.url,
+                    },
+                ),
+                statements=[
+                    statement(
+                        "ReadTheStream",
+                        [
+                            "dynamodb:DescribeStream",
+                            "dynamodb:GetRecords",
+                            "dynamodb:GetShardIterator",
+                            "dynamodb:ListStreams",
+                        ],
+                        [pulumi.Output.concat(storage.table.arn, "/stream/*")],
+                    ),
+                    send_to("SendMerges", *queue_arns),
+                    send_to("ParkBadRecords", self.stream_failures.arn),
+                ],
+                memory_mb=STREAM_MEMORY_MB,
+                timeout_seconds=STREAM_TIMEOUT_SECONDS,
+                log_retention_days=settings.log_retention_days,
+            ),
+            opts=child,
+        )
+        aws.lambda_.EventSourceMapping(
+            f"{name}-maps-stream",
+            event_source_arn=storage.table.stream_arn,
+            function_name=processor.function.arn,
+            starting_position="TRIM_HORIZON",
+            batch_size=STREAM_BATCH_SIZE,
+            maximum_batching_window_in_seconds=STREAM_WINDOW_SECONDS,
+            function_response_types=["ReportBatchItemFailures"],
+            # The defaults would let one bad record block its shard for a day.
+            bisect_batch_on_function_error=True,
+            maximum_retry_attempts=STREAM_RETRIES,
+            maximum_record_age_in_seconds=STREAM_AGE_SECONDS,
+            destination_config=aws.lambda_.EventSourceMappingDestinationConfigArgs(
+                on_failure=aws.lambda_.EventSourceMappingDestinationConfigOnFailureArgs(
+                    destination_arn=self.stream_failures.arn
+                )
+            ),
+            filter_criteria=filter_pattern(NEW_RUNS),
+            tags=tags(),
+            opts=child,
+        )
+
+    def _merge(self) -> ImageFunction:
+        storage, network, settings = self._args.storage, self._args.network, self._args.settings
+        vectors = storage.vectors
+        return ImageFunction(
+            f"{self._name}-merge",
+            ImageFunctionArgs(
+                image_uri=self._args.image_uri,
+                handler="compaction_handler.merge.merge",
+                variables=environment_variables(
+                    MergeEnvironment,
+                    {
+                        "table_name": storage.table.name,
+                        "vectors_bucket": vectors.bucket,
+                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter_url,
+                        "words_dead_letter_queue_url": self.queues["words"].dead_letter_url,
+                        "embedding_model": settings.embedding_model,
+                        "embedding_dimensions": settings.embedding_dimensions,
+                        "collections_directory": COLLECTIONS_DIRECTORY,
+                        "working_directory": WORKING_DIRECTORY,
+                        "bootstrap_collections": settings.bootstrap_collections,
+                        "publish_every_seconds": settings.merge.publish_every_seconds,
+                        "lease_seconds": settings.merge.lease_seconds,
+                    },
+                ),
+                statements=[
+                    *read_objects("DeltasAndSnapshots", vectors, *(f"{item}/*" for item in COLLECTIONS)),
+                    write_objects(
+                        "Snapshots",
+                        vectors,
+                        *(f"{item}/versions/*" for item in COLLECTIONS),
+                        *(f"{item}/CURRENT" for item in COLLECTIONS),
+                    ),
+                    statement(
+                        "RemoveOldSnapshots",
+                        ["s3:DeleteObject"],
+                        [pulumi.Output.concat(vectors.arn, f"/{item}/versions/*") for item in COLLECTIONS],
+                    ),
+                    use_table(storage.table),
+                    send_to("ParkBadMerges", *(queue.dead_letter_arn for queue in self.queues.values())),
+                    statement(
+                        "PublishCollections",
+                        ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                        [storage.file_system.arn],
+                        Condition={"StringEquals": {"elasticfilesystem:AccessPointArn": storage.access_point.arn}},
+                    ),
+                ],
+                memory_mb=settings.merge.memory_mb,
+                timeout_seconds=settings.merge.timeout_seconds,
+                log_retention_days=settings.log_retention_days,
+                ephemeral_storage_mb=settings.merge.ephemeral_storage_mb,
+                mount=CollectionsMount(
+                    access_point_arn=storage.access_point.arn,
+                    path=COLLECTIONS_DIRECTORY,
+                    subnet_ids=[subnet.id for subnet in network.subnets.values()],
+                    security_group_id=network.merge_group.id,
+                    mount_targets=storage.mount_targets,
+                ),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _tick(self) -> None:
+        name = f"{self._name}-tick"
+        minutes = max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60))
+        role, policy = create_role(
+            name,
+            service="scheduler.amazonaws.com",
+            statements=[statement("StartTheMerge", ["lambda:InvokeFunction"], [self.merge.function.arn])],
+            parent=self,
+        )
+        aws.scheduler.Schedule(
+            f"{name}-schedule",
+            name=physical_name(name),
+            schedule_expression=f"rate({minutes} minute{'s' if minutes > 1 else ''})",
+            flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
+            target=aws.scheduler.ScheduleTargetArgs(
+                arn=self.merge.function.arn,
+                role_arn=role.arn,
+                input='{"source": "receipts.tick"}',
+                # The next tick does what a failed one did not.
+                retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+        )

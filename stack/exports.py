@@ -1,0 +1,38 @@
+"""The stack's outputs: the names that operators and tools rely on."""
+
+from typing import Any
+
+from stack.queues import Queue
+from stack.settings import Settings
+from stack.storage import Storage
+
+
+def collect(
+    settings: Settings, storage: Storage, embed_queue: Queue, *, upload: Any, embed: Any, worker: Any, compaction: Any
+) -> dict[str, Any]:
+    """Output name to value; ``stack`` does not know the stages' types, so theirs are duck-typed."""
+    lines, words = compaction.queues["lines"], compaction.queues["words"]
+    return {
+        "artifactsBucket": storage.artifacts.bucket,
+        "vectorsBucket": storage.vectors.bucket,
+        "tableName": storage.table.name,
+        "fileSystemId": storage.file_system.id,
+        "openaiApiKeySecretArn": storage.secret_arn,
+        "embedQueueUrl": embed_queue.url,
+        "embedDeadLetterQueueUrl": embed_queue.dead_letter_url,
+        "ocrResultsQueueUrl": upload.queue.url,
+        "ocrResultsDeadLetterQueueUrl": upload.queue.dead_letter_url,
+        "linesQueueUrl": lines.url,
+        "wordsQueueUrl": words.url,
+        "linesDeadLetterQueueUrl": lines.dead_letter_url,
+        "wordsDeadLetterQueueUrl": words.dead_letter_url,
+        "streamFailureQueueUrl": compaction.stream_failures.url,
+        "embedConsumer": settings.embed_consumer,
+        "embedFunctionName": embed.function.function.name,
+        "embedMappingId": embed.mapping.id,
+        "clusterName": worker.cluster.name,
+        "serviceName": worker.service.name,
+        "embedder": settings.embedder,
+        "embeddingModel": settings.embedding_model,
+        "embeddingDimensions": settings.embedding_dimensions,
+    }

@@ -1,0 +1,1 @@
+"""The infrastructure program under a recording engine."""

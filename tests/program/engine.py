@@ -1,0 +1,138 @@
+"""A recording engine: runs ``__main__.py`` fresh, in-process, and records what it asks for. It checks no AWS rule."""
+
+import contextvars
+import runpy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.settings import configure
+from pulumi.runtime.stack import run_in_stack
+from pulumi.runtime.sync_await import _ensure_event_loop
+
+PROJECT = Path(__file__).resolve().parents[2]
+DIGEST_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/receipts@sha256:" + "a" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """One resource as it was asked for."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    parent: str
+    depends_on: frozenset[str]
+
+
+@dataclass
+class Recording:
+    """All of one evaluation."""
+
+    made: dict[str, Made] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: str) -> list[Made]:
+        return [made for made in self.made.values() if made.type == kind]
+
+    def one(self, kind: str, name: str) -> Made:
+        return next(made for made in self.of(kind) if made.name == name)
+
+    def reaches(self, start: str, goal: str) -> bool:
+        """Does ``start`` come after ``goal``, directly or through others?"""
+        seen, waiting = set(), [start]
+        while waiting:
+            current = waiting.pop()
+            if current == goal:
+                return True
+            if current not in seen:
+                seen.add(current)
+                waiting += self.made[current].depends_on if current in self.made else ()
+        return False
+
+
+class _Mocks(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict]:
+        outputs = dict(args.inputs)
+        physical = args.inputs.get("name") or args.inputs.get("bucketPrefix") or args.name
+        outputs.setdefault("name", physical)
+        outputs.setdefault("bucket", physical)
+        outputs["arn"] = f"arn:aws:{args.typ.split(':')[1].split('/')[0]}:us-east-1:000000000000:{physical}"
+        if args.typ == "aws:ecs/cluster:Cluster":
+            outputs["arn"] = f"arn:aws:ecs:us-east-1:000000000000:cluster/{physical}"
+        outputs["url"] = f"https://sqs.us-east-1.amazonaws.com/000000000000/{physical}"
+        outputs["streamArn"] = outputs["arn"] + "/stream/1"
+        outputs["prefixListId"] = "pl-1"
+        outputs["repositoryUrl"] = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{physical}"
+        outputs["registryId"] = "000000000000"
+        outputs["digest"] = "sha256:" + "b" * 64
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict, list[tuple[str, str]] | None]:
+        return {**args.args, "id": "1", "userName": "AWS", "password": "p", "authorizationToken": "t"}, None
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(_Mocks())
+        self.recording = recording
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the interface's name
+        if "pulumi:pulumi:Stack" in request.urn:
+            self.recording.outputs = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the interface's name
+        answer = super().RegisterResource(request)
+        if request.type == "pulumi:pulumi:Stack":
+            return answer
+        if answer.urn in self.recording.made:
+            raise AssertionError(f"URN asked for twice: {answer.urn}")
+        from pulumi.runtime import rpc
+
+        self.recording.made[answer.urn] = Made(
+            urn=answer.urn,
+            type=request.type,
+            name=request.name,
+            inputs=rpc.deserialize_properties(request.object),
+            parent=request.parent,
+            depends_on=frozenset(request.dependencies),
+        )
+        return answer
+
+
+def run_program(settings: Mapping[str, str], *, stack: str = "test") -> Recording:
+    """Evaluate ``__main__.py`` once."""
+    recording = Recording()
+    with warnings.catch_warnings():
+        # The provider's package warns of its own old modules whenever one of their neighbours is imported.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="pulumi_aws")
+        contextvars.copy_context().run(_run, recording, settings, stack)
+    return recording
+
+
+def _run(recording: Recording, settings: Mapping[str, str], stack: str) -> None:
+    pulumi.runtime.set_all_config({f"receipts:{key}": value for key, value in settings.items()})
+    monitor = _Monitor(recording)
+    configure(
+        mocks.MockSettings(
+            monitor=monitor,
+            monitor_features=set(monitor.GetDeploymentInfo(None).supportedFeatures),
+            engine=mocks.MockEngine(None),
+            project="receipts",
+            stack=stack,
+            dry_run=False,
+            organization=None,
+            callbacks=None,
+        )
+    )
+
+    def program() -> None:
+        runpy.run_path(str(PROJECT / "__main__.py"))
+
+    _ensure_event_loop().run_until_complete(run_in_stack(program))
