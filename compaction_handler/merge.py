@@ -1,0 +1,116 @@
+"""The merge function: lines and words messages, or a tick, in; what must come back, out. See ``merging.py``."""
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.merging import CollectionMerger
+from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of
+from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
+from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.logs import configure_logging
+from pipeline.queues import park
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+logger = logging.getLogger(__name__)
+
+TICK_SOURCE = "receipts.tick"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeHandler:
+    """The function with its adapters; a test passes others."""
+
+    environment: MergeEnvironment
+    mergers: dict[CollectionName, CollectionMerger]
+    sqs_client: "BaseClient"
+
+    def handle(self, event: dict[str, Any]) -> BatchResponse:
+        """Handle an event of the mapping or of the schedule."""
+        if event.get("source") == TICK_SOURCE:
+            return self._tick()
+        records: list[SqsRecord] = event["Records"]
+        failed: set[str] = set()
+        wanted: dict[CollectionName, dict[str, list[RunReference]]] = {name: {} for name in COLLECTIONS}
+        for record in records:
+            try:
+                message = parse_message(record["body"], CompactionMessage)
+                wanted[message.collection][record["messageId"]] = list(message.runs)
+            except PermanentError as error:
+                logger.exception("parked", extra={"error_code": error.code})
+                self._park(record, error, failed)
+        for collection, messages in wanted.items():
+            if not messages:
+                continue
+            try:
+                self.mergers[collection].merge(run for runs in messages.values() for run in runs)
+            except PipelineError as error:
+                # Also when an operator is needed: the message waits on its queue until the collection is mended.
+                logger.exception("merge failed", extra={"collection": collection, "error_code": error.code})
+                failed.update(messages)
+        return batch_response(records, failed)
+
+    def _tick(self) -> BatchResponse:
+        for merger in self.mergers.values():
+            try:
+                merger.tick()
+            except RetryableError as error:
+                if error.code is not ErrorCode.LEASE_HELD:
+                    raise
+                logger.info("a merge is running; the next tick looks again", extra={"collection": merger.collection})
+        return {"batchItemFailures": []}
+
+    def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
+        group = group_of(record) or "lines"
+        queue_url = (
+            self.environment.words_dead_letter_queue_url
+            if group == "words"
+            else self.environment.lines_dead_letter_queue_url
+        )
+        try:
+            park(
+                self.sqs_client,
+                queue_url,
+                record["body"],
+                error,
+                group_id=group,
+                deduplication_id=deduplication_of(record),
+            )
+        except RetryableError:
+            logger.exception("could not park; the message stays on its queue")
+            failed.add(record["messageId"])
+
+
+@cache
+def _handler() -> MergeHandler:
+    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
+
+    from pipeline.objects import ObjectStore  # noqa: PLC0415
+    from pipeline.runs import RunRepository  # noqa: PLC0415
+
+    configure_logging()
+    environment = MergeEnvironment.from_variables(os.environ)
+    dynamodb = boto3.client("dynamodb")
+    objects = ObjectStore(boto3.client("s3"))
+    runs = RunRepository(environment.table_name, dynamodb)
+    return MergeHandler(
+        environment=environment,
+        mergers={
+            collection: CollectionMerger(
+                collection=collection, environment=environment, objects=objects, runs=runs, dynamodb=dynamodb
+            )
+            for collection in COLLECTIONS
+        },
+        sqs_client=boto3.client("sqs"),
+    )
+
+
+def merge(event: dict[str, Any], context: object) -> BatchResponse:  # noqa: ARG001 - Lambda's signature
+    """Lambda's entry point: an SQS event of compaction messages, or the schedule's tick."""
+    return _handler().handle(event)
