@@ -1,10 +1,17 @@
-"""Child processes that cannot outlive their parent, however it ends."""
+"""Child processes that cannot outlive their parent, however it ends.
+
+The kernel ties such a child to the thread that started it, so one thread that lasts starts them all.
+"""
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 """prctl(2), Linux only."""
@@ -27,3 +34,30 @@ def end_with_parent(parent_id: int, number: int = signal.SIGKILL) -> Callable[[]
             os._exit(1)
 
     return before_program
+
+
+def start_process(
+    command: Sequence[str], environment: Mapping[str, str], *, directory: Path, log_file: Path
+) -> subprocess.Popen[bytes]:
+    """Start a child that ends with this process, its output appended to ``log_file``."""
+
+    def start() -> subprocess.Popen[bytes]:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - the stack's own command; only prctl runs before it
+                list(command),
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent(os.getpid()),
+            )
+
+    return _starter().submit(start).result()
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="starts-children")

@@ -9,7 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from ops.local.runtime_interface import LOOPBACK, start_process
+from ops.local.children import start_process
+from ops.local.runtime_interface import LOOPBACK
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0

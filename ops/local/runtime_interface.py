@@ -4,19 +4,18 @@ One event at a time; a process that outlives the function's timeout is killed, o
 """
 
 import json
-import os
 import queue
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from ops.local.children import end_with_parent
+from ops.local.children import start_process
 
 API_VERSION = "/2018-06-01/runtime"
 """AWS Lambda developer guide, using the Lambda runtime API for custom runtimes."""
@@ -160,28 +159,8 @@ class FunctionProcess:
             process.wait(STOP_SECONDS)
 
 
-def start_process(
-    command: Sequence[str], environment: Mapping[str, str], *, directory: Path, log_file: Path
-) -> subprocess.Popen[bytes]:
-    """Start a child that ends with this process, its output appended to ``log_file``."""
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - the command is the stack's own
-            list(command),
-            cwd=directory,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=end_with_parent(os.getpid()),
-        )
-
-
 def _failure(kind: str, message: str) -> InvocationResult:
-    return InvocationResult(
-        succeeded=False, body=json.dumps({"errorType": kind, "errorMessage": message}).encode()
-    )
+    return InvocationResult(succeeded=False, body=json.dumps({"errorType": kind, "errorMessage": message}).encode())
 
 
 def _serve(function: FunctionProcess) -> ThreadingHTTPServer:
@@ -190,7 +169,7 @@ def _serve(function: FunctionProcess) -> ThreadingHTTPServer:
 
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             if self.path != f"{API_VERSION}/invocation/next":
                 self._answer(HTTPStatus.NOT_FOUND)
                 return
@@ -209,7 +188,7 @@ def _serve(function: FunctionProcess) -> ThreadingHTTPServer:
             }
             self._answer(HTTPStatus.OK, invocation.event, headers)
 
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             parts = self.path.removeprefix(f"{API_VERSION}/").split("/")
             match parts:
@@ -233,7 +212,7 @@ def _serve(function: FunctionProcess) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
+        def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing: a line a poll would drown the log."""
 
     server = ThreadingHTTPServer((LOOPBACK, 0), RuntimeApi)

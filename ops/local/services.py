@@ -1,6 +1,5 @@
 """An ECS service as worker processes: the desired count becomes that many, started as the task definition says."""
 
-import os
 import signal
 import subprocess
 import threading
@@ -8,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.local.runtime_interface import start_process
+from ops.local.children import start_process
 
 RESTART_SECONDS = 2.0
 """Pause before a worker that ended by itself is started again; ECS waits longer with each failure."""
@@ -84,7 +83,7 @@ class ServiceProcesses:
                 self._workers.append(
                     start_process(
                         self.definition.command,
-                        {**os.environ, **self.definition.environment},
+                        self.definition.environment,
                         directory=self._directory,
                         log_file=self._log_file,
                     )

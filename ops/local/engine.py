@@ -1,0 +1,287 @@
+"""Evaluates a Pulumi program in-process and makes what it declares: create, update, replace, delete, same. No CLI.
+
+It stands on interfaces of pulumi.runtime that are half private; pulumi is pinned exactly and ``tests/local`` holds the
+contract. It checks nothing that a provider would check: the program refuses by itself.
+"""
+
+import asyncio
+import contextvars
+import json
+import runpy
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pulumi
+from google.protobuf import empty_pb2
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import configure
+from pulumi.runtime.stack import run_in_stack
+from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
+
+from ops.local.provisioners import Provisioner, Registry
+
+Operation = Literal["create", "update", "replace", "delete", "same"]
+STACK_TYPE = "pulumi:pulumi:Stack"
+SUMMARY_LIMIT = 60
+
+
+class EngineError(Exception):
+    """The program or a step failed; what succeeded before is in the state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One resource and what was done about it; ``summary`` names the properties that changed."""
+
+    operation: Operation
+    type: str
+    name: str
+    urn: str
+    summary: str = ""
+
+
+@dataclass(kw_only=True)
+class ResourceState:
+    """What is known of a resource that exists."""
+
+    type: str
+    name: str
+    identifier: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    order: int
+    dependencies: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class StackState:
+    """All resources of the stack by URN, and its outputs; kept as one JSON file, replaced after every step."""
+
+    resources: dict[str, ResourceState] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "StackState":
+        """The state in ``path``; empty when there is none."""
+        if not path.exists():
+            return cls()
+        content = json.loads(path.read_text())
+        resources = {urn: ResourceState(**item) for urn, item in content["resources"].items()}
+        return cls(resources=resources, outputs=content["outputs"])
+
+    def write(self, path: Path) -> None:
+        """Replace the file as a whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        content = {
+            "resources": {urn: asdict(item) for urn, item in self.resources.items()},
+            "outputs": self.outputs,
+        }
+        partial.write_text(json.dumps(content, indent=1))
+        partial.replace(path)
+
+
+class ProvisioningMonitor(mocks.MockMonitor):
+    """Pulumi's resource monitor, with provisioners behind it instead of an engine.
+
+    Args:
+        registry: a provisioner for each resource type.
+        state_file: where the state is kept.
+        on_step: told of every step as it ends.
+    """
+
+    def __init__(self, registry: Registry, state_file: Path, on_step: Callable[[Step], None]) -> None:
+        super().__init__(_Invokes(registry))
+        self._registry = registry
+        self._state_file = state_file
+        self._on_step = on_step
+        self._lock = threading.RLock()
+        self._seen: set[str] = set()
+        self.state = StackState.read(state_file)
+        self.steps: list[Step] = []
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Create, update or keep one resource, after all that it depends on."""
+        _ensure_event_loop()
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == STACK_TYPE:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        with self._lock:
+            if urn in self._seen:
+                raise EngineError(f"duplicate URN {urn}: two resources of one type and one name")
+            self._seen.add(urn)
+        inputs: dict[str, Any] = rpc.deserialize_properties(request.object)
+        if not request.custom:
+            return self._respond(urn, "", inputs)
+        plain = json.loads(json.dumps(inputs, sort_keys=True, default=str))
+        try:
+            state = self._apply(urn, request.type, request.name, plain)
+        except EngineError:
+            raise
+        except Exception as error:
+            # Whatever a provisioner raises, the reader must learn which resource it was.
+            raise EngineError(f"{request.type} {request.name}: {type(error).__name__}: {error}") from error
+        with self._lock:
+            state.dependencies = sorted(set(request.dependencies))
+            self.state.resources[urn] = state
+            self.state.write(self._state_file)
+        return self._respond(urn, state.identifier, {**inputs, **state.outputs})
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Keep the stack's exports."""
+        _ensure_event_loop()
+        if STACK_TYPE in request.urn.split("::")[2]:
+            outputs = rpc.deserialize_properties(request.outputs)
+            self.state.outputs = json.loads(json.dumps(outputs, default=str))
+        return empty_pb2.Empty()
+
+    def delete_missing(self) -> None:
+        """Delete what the program no longer declares; last of all, dependents first."""
+        self._delete([urn for urn in self.state.resources if urn not in self._seen])
+
+    def delete_all(self) -> None:
+        """Destroy everything."""
+        self._delete(list(self.state.resources))
+        self.state.outputs = {}
+        self.state.write(self._state_file)
+
+    def _apply(self, urn: str, kind: str, name: str, inputs: dict[str, Any]) -> ResourceState:
+        provisioner = self._registry.provisioner(kind)
+        old = self.state.resources.get(urn)
+        # What is declared to be derived on this machine (the image's digest) counts as an input.
+        desired = {**inputs, **provisioner.derived(inputs)}
+        if old is None:
+            return self._create(urn, kind, name, provisioner, desired)
+        changed = sorted(key for key in {*desired, *old.inputs} if desired.get(key) != old.inputs.get(key))
+        if not changed:
+            self._record(Step(operation="same", type=kind, name=name, urn=urn))
+            return old
+        summary = "; ".join(f"{key}: {_short(old.inputs.get(key))} -> {_short(desired.get(key))}" for key in changed)
+        if provisioner.must_replace(changed):
+            provisioner.delete(old.identifier, old.inputs)
+            state = self._create(urn, kind, name, provisioner, desired, quiet=True)
+            self._record(Step(operation="replace", type=kind, name=name, urn=urn, summary=summary))
+            return state
+        outputs = provisioner.update(old.identifier, old.inputs, desired)
+        self._record(Step(operation="update", type=kind, name=name, urn=urn, summary=summary))
+        return ResourceState(
+            type=kind,
+            name=name,
+            identifier=old.identifier,
+            inputs=desired,
+            outputs={**old.outputs, **outputs},
+            order=old.order,
+        )
+
+    def _create(
+        self,
+        urn: str,
+        kind: str,
+        name: str,
+        provisioner: Provisioner,
+        inputs: dict[str, Any],
+        *,
+        quiet: bool = False,
+    ) -> ResourceState:
+        identifier, outputs = provisioner.create(name, inputs)
+        with self._lock:
+            order = 1 + max((item.order for item in self.state.resources.values()), default=0)
+            state = ResourceState(
+                type=kind, name=name, identifier=identifier, inputs=inputs, outputs=outputs, order=order
+            )
+            # At once, before anything else can fail: what exists must be known.
+            self.state.resources[urn] = state
+        if not quiet:
+            self._record(Step(operation="create", type=kind, name=name, urn=urn))
+        return state
+
+    def _delete(self, urns: list[str]) -> None:
+        for urn in sorted(urns, key=lambda item: self.state.resources[item].order, reverse=True):
+            resource = self.state.resources[urn]
+            try:
+                self._registry.provisioner(resource.type).delete(resource.identifier, resource.inputs)
+            except Exception as error:
+                raise EngineError(f"deleting {resource.type} {resource.name}: {error}") from error
+            del self.state.resources[urn]
+            self.state.write(self._state_file)
+            self._record(Step(operation="delete", type=resource.type, name=resource.name, urn=urn))
+
+    def _record(self, step: Step) -> None:
+        with self._lock:
+            self.steps.append(step)
+        self._on_step(step)
+
+    def _respond(self, urn: str, identifier: str, properties: Mapping[str, Any]) -> Any:
+        encoded = _sync_await(rpc.serialize_properties(dict(properties), {}))
+        self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, dict(properties))
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=encoded)
+
+
+class _Invokes(mocks.Mocks):
+    """Answers data sources; resources never come here."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        return self._registry.invoke(args.token, args.args)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:
+        raise EngineError(f"{args.typ} {args.name}: reading foreign resources is not provided on this machine")
+
+
+def evaluate(
+    program: Path, *, project: str, stack: str, config: Mapping[str, str], monitor: ProvisioningMonitor
+) -> None:
+    """Run a program once and make what it declares; then delete what it declares no more.
+
+    Args:
+        program: the path of ``__main__.py``.
+        project: the project's name.
+        stack: the stack's name.
+        config: full keys (``namespace:key``) to values, objects as JSON.
+        monitor: holds the state and the provisioners.
+
+    Raises:
+        Whatever the program raises; EngineError for a step that failed.
+    """
+
+    def run() -> None:
+        pulumi.runtime.set_all_config(dict(config))
+        features = set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures)
+        configure(
+            mocks.MockSettings(
+                monitor=monitor,
+                monitor_features=features,
+                engine=mocks.MockEngine(None),
+                project=project,
+                stack=stack,
+                dry_run=False,
+                organization="local",
+                callbacks=None,
+            )
+        )
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(run_in_stack(lambda: _run_fresh(program)))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    contextvars.copy_context().run(run)
+    monitor.delete_missing()
+    monitor.state.write(monitor._state_file)
+
+
+def _run_fresh(program: Path) -> None:
+    runpy.run_path(str(program), run_name="__main__")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str) if isinstance(value, (dict, list)) else str(value)
+    return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 3] + "..."

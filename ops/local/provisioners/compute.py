@@ -1,0 +1,298 @@
+"""Functions, mappings, services and the schedule: declared on the emulator, run by the supervisor."""
+
+import json
+import sys
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.local.provisioners import Created, Inputs
+from ops.local.provisioners.context import arn, rewrite_paths
+from ops.local.provisioners.data import _Emulated, _gone
+
+MAPPING_SECONDS = 30.0
+REVISION = "sourceRevision"
+
+
+class Function(_Emulated):
+    """aws:lambda:Function of an image: the emulator calls the supervisor, which runs the image's entry point."""
+
+    def derived(self, inputs: Inputs) -> Inputs:
+        """The code's digest: what an image's digest is on AWS."""
+        del inputs
+        return {REVISION: self._context.source_revision}
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the function."""
+        function = inputs.get("name") or name
+        url = self._run(function, inputs)
+        self._context.client("lambda").create_function(
+            FunctionName=function,
+            PackageType="Image",
+            Code={"ImageUri": inputs["imageUri"]},
+            Role=inputs["role"],
+            Timeout=int(inputs["timeout"]),
+            MemorySize=int(inputs["memorySize"]),
+            Environment={"Variables": self._variables(inputs, url)},
+        )
+        return function, {"arn": arn("lambda", f"function:{function}"), "name": function, "version": "$LATEST"}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Change its configuration; the process starts anew."""
+        del old
+        url = self._run(identifier, new)
+        self._context.client("lambda").update_function_configuration(
+            FunctionName=identifier,
+            Timeout=int(new["timeout"]),
+            MemorySize=int(new["memorySize"]),
+            Environment={"Variables": self._variables(new, url)},
+        )
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it and its process."""
+        self._context.supervisor.delete_function(identifier)
+        try:
+            self._context.client("lambda").delete_function(FunctionName=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _variables(self, inputs: Inputs, url: str) -> dict[str, str]:
+        return {**inputs["environment"]["variables"], "MINISTACK_LAMBDA_PROXY_URL": url}
+
+    def _run(self, function: str, inputs: Inputs) -> str:
+        places = {"/tmp": self._context.state_directory / "functions" / function}  # noqa: S108 - the function's own
+        mount = inputs.get("fileSystemConfig")
+        if mount:
+            places[mount["localMountPath"]] = self._context.file_system(mount["arn"])
+        (handler,) = inputs["imageConfig"]["commands"]
+        environment = {
+            **self._context.process_environment(),
+            **rewrite_paths(inputs["environment"]["variables"], places),
+            "AWS_LAMBDA_FUNCTION_NAME": function,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(int(inputs["memorySize"])),
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+            "_HANDLER": handler,
+        }
+        return self._context.supervisor.put_function(
+            {
+                "name": function,
+                "command": [sys.executable, "-m", "awslambdaric", handler],
+                "environment": environment,
+                "timeout_seconds": float(inputs["timeout"]),
+                "revision": str(inputs.get(REVISION)),
+            }
+        )
+
+
+class EventSourceMapping(_Emulated):
+    """aws:lambda:EventSourceMapping; returns only when its state is the wanted one, as the real provider does."""
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """Source and start are for ever."""
+        return bool({"eventSourceArn", "startingPosition"} & set(changed))
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the mapping."""
+        del name
+        optional: dict[str, Any] = {}
+        if inputs.get("startingPosition"):
+            optional["StartingPosition"] = inputs["startingPosition"]
+        if inputs.get("filterCriteria"):
+            patterns = [{"Pattern": item["pattern"]} for item in inputs["filterCriteria"]["filters"]]
+            optional["FilterCriteria"] = {"Filters": patterns}
+        answer = self._context.client("lambda").create_event_source_mapping(
+            EventSourceArn=inputs["eventSourceArn"], **self._changeable(inputs), **optional
+        )
+        self._await(answer["UUID"], inputs)
+        return answer["UUID"], {"uuid": answer["UUID"], "functionArn": inputs["functionName"]}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Enable, disable, resize."""
+        del old
+        self._context.client("lambda").update_event_source_mapping(UUID=identifier, **self._changeable(new))
+        self._await(identifier, new)
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        try:
+            self._context.client("lambda").delete_event_source_mapping(UUID=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _changeable(self, inputs: Inputs) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "FunctionName": inputs["functionName"],
+            "Enabled": inputs.get("enabled") is not False,
+            "BatchSize": int(inputs["batchSize"]),
+            "FunctionResponseTypes": inputs.get("functionResponseTypes", []),
+        }
+        if inputs.get("maximumBatchingWindowInSeconds"):
+            values["MaximumBatchingWindowInSeconds"] = int(inputs["maximumBatchingWindowInSeconds"])
+        if inputs.get("scalingConfig"):
+            values["ScalingConfig"] = {"MaximumConcurrency": int(inputs["scalingConfig"]["maximumConcurrency"])}
+        return values
+
+    def _await(self, identifier: str, inputs: Inputs) -> None:
+        wanted = "Disabled" if inputs.get("enabled") is False else "Enabled"
+        deadline = time.monotonic() + MAPPING_SECONDS
+        client = self._context.client("lambda")
+        while (state := client.get_event_source_mapping(UUID=identifier)["State"]) != wanted:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"mapping {identifier} is {state}, wanted {wanted}")
+            time.sleep(0.1)
+
+
+class Cluster(_Emulated):
+    """aws:ecs:Cluster."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the cluster."""
+        cluster = inputs.get("name") or name
+        answer = self._context.client("ecs").create_cluster(clusterName=cluster)["cluster"]
+        return answer["clusterArn"], {"arn": answer["clusterArn"], "name": cluster}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        try:
+            self._context.client("ecs").delete_cluster(cluster=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+class TaskDefinition(_Emulated):
+    """aws:ecs:TaskDefinition; every change is a new revision."""
+
+    def derived(self, inputs: Inputs) -> Inputs:
+        """The code's digest, as for functions."""
+        del inputs
+        return {REVISION: self._context.source_revision}
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """A revision is immutable."""
+        return bool(changed)
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Register a revision."""
+        answer = self._context.client("ecs").register_task_definition(
+            family=inputs.get("family") or name,
+            containerDefinitions=json.loads(inputs["containerDefinitions"]),
+            requiresCompatibilities=inputs["requiresCompatibilities"],
+            networkMode=inputs["networkMode"],
+            cpu=str(inputs["cpu"]),
+            memory=str(inputs["memory"]),
+        )["taskDefinition"]
+        # The volumes and the code are looked up by this ARN when the service runs.
+        definition = self._context.state_directory / "tasks" / f"{answer['revision']}.json"
+        definition.parent.mkdir(parents=True, exist_ok=True)
+        definition.write_text(json.dumps(inputs))
+        return answer["family"], {"arn": answer["taskDefinitionArn"], "revision": answer["revision"]}
+
+
+class Service(_Emulated):
+    """aws:ecs:Service: the desired count becomes that many worker processes; returns in steady state."""
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """Name and cluster are for ever."""
+        return bool({"name", "cluster"} & set(changed))
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the service and its processes."""
+        service = inputs.get("name") or name
+        self._context.client("ecs").create_service(
+            cluster=inputs["cluster"],
+            serviceName=service,
+            taskDefinition=inputs["taskDefinition"],
+            desiredCount=int(inputs["desiredCount"]),
+            launchType="FARGATE",
+        )
+        self._run(service, inputs)
+        return arn("ecs", f"service/{inputs['cluster'].rsplit('/', 1)[-1]}/{service}"), {"name": service}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Scale or deploy; the old processes are gone before new ones start."""
+        del old
+        service = identifier.rsplit("/", 1)[-1]
+        self._context.client("ecs").update_service(
+            cluster=new["cluster"],
+            service=service,
+            taskDefinition=new["taskDefinition"],
+            desiredCount=int(new["desiredCount"]),
+        )
+        self._run(service, new)
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Stop its processes and remove it."""
+        service = identifier.rsplit("/", 1)[-1]
+        self._context.supervisor.delete_service(service)
+        try:
+            self._context.client("ecs").delete_service(cluster=inputs["cluster"], service=service, force=True)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _run(self, service: str, inputs: Inputs) -> None:
+        revision = inputs["taskDefinition"].rsplit(":", 1)[-1]
+        task = json.loads((self._context.state_directory / "tasks" / f"{revision}.json").read_text())
+        (container,) = json.loads(task["containerDefinitions"])
+        volumes = {volume["name"]: volume for volume in task.get("volumes", [])}
+        places = {}
+        for mount in container.get("mountPoints", []):
+            efs = volumes[mount["sourceVolume"]].get("efsVolumeConfiguration")
+            places[mount["containerPath"]] = (
+                self._context.file_system(efs["authorizationConfig"]["accessPointId"])
+                if efs
+                else self._context.state_directory / "services" / service / mount["sourceVolume"]
+            )
+        variables = {item["name"]: item["value"] for item in container["environment"]}
+        command = [*container["entryPoint"], *container.get("command", [])]
+        self._context.supervisor.put_service(
+            {
+                "name": service,
+                "command": [sys.executable if command[0] == "python" else command[0], *command[1:]],
+                "environment": {**rewrite_paths(variables, places), **self._context.process_environment()},
+                "desired_count": int(inputs["desiredCount"]),
+                "stop_timeout_seconds": float(container["stopTimeout"]),
+                "revision": f"{inputs['taskDefinition']} {task.get(REVISION)}",
+            }
+        )
+
+
+class Schedule(_Emulated):
+    """aws:scheduler:Schedule."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the schedule."""
+        schedule = inputs.get("name") or name
+        self._context.client("scheduler").create_schedule(Name=schedule, **self._values(inputs))
+        return schedule, {"arn": arn("scheduler", f"schedule/default/{schedule}"), "name": schedule}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Change its rate or target."""
+        del old
+        self._context.client("scheduler").update_schedule(Name=identifier, **self._values(new))
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        try:
+            self._context.client("scheduler").delete_schedule(Name=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _values(self, inputs: Inputs) -> dict[str, Any]:
+        target = inputs["target"]
+        return {
+            "ScheduleExpression": inputs["scheduleExpression"],
+            "FlexibleTimeWindow": {"Mode": inputs["flexibleTimeWindow"]["mode"]},
+            "Target": {"Arn": target["arn"], "RoleArn": target["roleArn"], "Input": target["input"]},
+        }

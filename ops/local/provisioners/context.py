@@ -1,0 +1,104 @@
+"""What every provisioner needs: clients of the emulator, the supervisor's address, and places in the state directory."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from ops.local.control import SupervisorClient
+from ops.local.emulator import ACCOUNT, REGION
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+RUNTIME_FOLDERS = ("pipeline", "upload_images", "embed_lambda", "compaction_worker", "compaction_handler")
+"""What the container image holds; a change in them is a new revision of every function and task."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One local stack.
+
+    Attributes:
+        endpoint: the emulator's address.
+        supervisor: runs functions and workers.
+        source: the repository; the image's folders lie in it.
+        state_directory: this stack's place on disk.
+    """
+
+    endpoint: str
+    supervisor: SupervisorClient
+    source: Path
+    state_directory: Path
+
+    def client(self, service: str) -> "BaseClient":
+        """A boto3 client of the emulator."""
+        return boto3.client(service, **client_options(self.endpoint))
+
+    @cached_property
+    def source_revision(self) -> str:
+        """A digest of the runtime code, as an image's digest would be."""
+        whole = hashlib.sha256()
+        for folder in RUNTIME_FOLDERS:
+            for path in sorted((self.source / folder).rglob("*.py")):
+                if path.name != "component.py":
+                    whole.update(f"{path.relative_to(self.source)}\n".encode())
+                    whole.update(path.read_bytes())
+        return whole.hexdigest()
+
+    def process_environment(self) -> dict[str, str]:
+        """The variables that AWS sets in every function and task."""
+        return {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": os.environ.get("HOME", str(self.state_directory)),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def file_system(self, access_point: str) -> Path:
+        """The directory that stands for an EFS access point, by its id or ARN."""
+        directory = self.state_directory / "efs" / access_point.rsplit("/", 1)[-1]
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+
+def client_options(endpoint: str) -> dict[str, Any]:
+    """How boto3 reaches the emulator; its credentials are not checked."""
+    return {
+        "endpoint_url": endpoint,
+        "region_name": REGION,
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+
+
+def arn(service: str, resource: str) -> str:
+    """An ARN in the emulator's account."""
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+
+
+def rewrite_paths(variables: dict[str, str], places: dict[str, Path]) -> dict[str, str]:
+    """Replace a container's absolute paths by directories of this machine.
+
+    Args:
+        variables: an environment.
+        places: container path to local directory; the longest match wins.
+    """
+
+    def rewrite(value: str) -> str:
+        for path in sorted(places, key=len, reverse=True):
+            if value == path or value.startswith(path + "/"):
+                return str(places[path]) + value.removeprefix(path)
+        return value
+
+    for directory in places.values():
+        directory.mkdir(parents=True, exist_ok=True)
+    return {name: rewrite(value) for name, value in variables.items()}

@@ -1,0 +1,279 @@
+"""Buckets, queues, the table, secrets and roles: real on the emulator."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.local.provisioners import Created, InPlace, Inputs
+from ops.local.provisioners.context import Context, arn
+
+
+def _gone(error: ClientError) -> bool:
+    code = error.response["Error"]["Code"]
+    return any(word in code for word in ("NotFound", "NoSuch", "NonExistent", "404"))
+
+
+class _Emulated(InPlace):
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+
+class Bucket(_Emulated):
+    """aws:s3:Bucket."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the bucket."""
+        bucket = inputs.get("bucket") or name
+        self._context.client("s3").create_bucket(Bucket=bucket)
+        return bucket, {"arn": f"arn:aws:s3:::{bucket}", "bucket": bucket}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Tags and forceDestroy mean nothing here."""
+        del identifier, old, new
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Empty and remove it."""
+        s3 = self._context.client("s3")
+        try:
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=identifier):
+                for kind in ("Versions", "DeleteMarkers"):
+                    for item in page.get(kind, []):
+                        s3.delete_object(Bucket=identifier, Key=item["Key"], VersionId=item["VersionId"])
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=identifier):
+                for item in page.get("Contents", []):
+                    s3.delete_object(Bucket=identifier, Key=item["Key"])
+            s3.delete_bucket(Bucket=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+class BucketVersioning(_Emulated):
+    """aws:s3:BucketVersioning."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Set the status."""
+        status = inputs["versioningConfiguration"]["status"]
+        if status in ("Enabled", "Suspended"):
+            self._context.client("s3").put_bucket_versioning(
+                Bucket=inputs["bucket"], VersioningConfiguration={"Status": status}
+            )
+        return name, {}
+
+
+class BucketNotification(_Emulated):
+    """aws:s3:BucketNotification, to queues."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Announce objects on queues."""
+        configurations = []
+        for queue in inputs.get("queues", []):
+            rules = [
+                {"Name": kind, "Value": queue[key]}
+                for kind, key in (("prefix", "filterPrefix"), ("suffix", "filterSuffix"))
+                if queue.get(key)
+            ]
+            configurations.append(
+                {"QueueArn": queue["queueArn"], "Events": queue["events"], "Filter": {"Key": {"FilterRules": rules}}}
+            )
+        self._context.client("s3").put_bucket_notification_configuration(
+            Bucket=inputs["bucket"], NotificationConfiguration={"QueueConfigurations": configurations}
+        )
+        return name, {}
+
+
+class Queue(_Emulated):
+    """aws:sqs:Queue."""
+
+    ATTRIBUTES = {  # noqa: RUF012 - a constant table
+        "visibilityTimeoutSeconds": "VisibilityTimeout",
+        "messageRetentionSeconds": "MessageRetentionPeriod",
+        "receiveWaitTimeSeconds": "ReceiveMessageWaitTimeSeconds",
+        "redrivePolicy": "RedrivePolicy",
+        "deduplicationScope": "DeduplicationScope",
+        "fifoThroughputLimit": "FifoThroughputLimit",
+        "fifoQueue": "FifoQueue",
+        "sqsManagedSseEnabled": "SqsManagedSseEnabled",
+    }
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name and the kind are for ever."""
+        return bool({"name", "fifoQueue"} & set(changed))
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the queue."""
+        queue_name = inputs.get("name") or name
+        url = self._context.client("sqs").create_queue(QueueName=queue_name, Attributes=self._attributes(inputs))[
+            "QueueUrl"
+        ]
+        return url, {"url": url, "arn": arn("sqs", queue_name), "name": queue_name}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Set the attributes."""
+        del old
+        attributes = {key: value for key, value in self._attributes(new).items() if key != "FifoQueue"}
+        self._context.client("sqs").set_queue_attributes(QueueUrl=identifier, Attributes=attributes)
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it with its messages."""
+        try:
+            self._context.client("sqs").delete_queue(QueueUrl=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _attributes(self, inputs: Inputs) -> dict[str, str]:
+        def text(value: Any) -> str:
+            if isinstance(value, bool):
+                return str(value).lower()
+            return str(int(value)) if isinstance(value, float) else str(value)
+
+        return {
+            attribute: text(inputs[key])
+            for key, attribute in self.ATTRIBUTES.items()
+            if inputs.get(key) not in (None, "", False)
+        }
+
+
+class Table(_Emulated):
+    """aws:dynamodb:Table."""
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """Everything that this stack declares of a table's shape."""
+        return bool({"name", "hashKey", "rangeKey", "attributes", "globalSecondaryIndexes"} & set(changed))
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the table, its index and its stream."""
+        dynamodb = self._context.client("dynamodb")
+        table = inputs.get("name") or name
+        indexes = [
+            {
+                "IndexName": index["name"],
+                "KeySchema": _keys(index["hashKey"], index.get("rangeKey")),
+                "Projection": {"ProjectionType": index["projectionType"]},
+            }
+            for index in inputs.get("globalSecondaryIndexes", [])
+        ]
+        description = dynamodb.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": item["name"], "AttributeType": item["type"]} for item in inputs["attributes"]
+            ],
+            KeySchema=_keys(inputs["hashKey"], inputs.get("rangeKey")),
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": inputs["streamViewType"]},
+            **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+        )["TableDescription"]
+        if inputs.get("ttl"):
+            dynamodb.update_time_to_live(
+                TableName=table,
+                TimeToLiveSpecification={"Enabled": True, "AttributeName": inputs["ttl"]["attributeName"]},
+            )
+        return table, {
+            "arn": description["TableArn"],
+            "streamArn": description["LatestStreamArn"],
+            "streamLabel": description["LatestStreamLabel"],
+            "name": table,
+        }
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Protection, backups and tags mean nothing here."""
+        del identifier, old, new
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        try:
+            self._context.client("dynamodb").delete_table(TableName=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+def _keys(hash_key: str, range_key: str | None) -> list[dict[str, str]]:
+    keys = [{"AttributeName": hash_key, "KeyType": "HASH"}]
+    return keys + ([{"AttributeName": range_key, "KeyType": "RANGE"}] if range_key else [])
+
+
+class Secret(_Emulated):
+    """aws:secretsmanager:Secret; the value never passes here."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the empty secret."""
+        answer = self._context.client("secretsmanager").create_secret(Name=inputs.get("name") or name)
+        return answer["ARN"], {"arn": answer["ARN"], "name": inputs.get("name") or name}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Its recovery window means nothing here."""
+        del identifier, old, new
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it at once."""
+        try:
+            self._context.client("secretsmanager").delete_secret(SecretId=identifier, ForceDeleteWithoutRecovery=True)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+class Role(_Emulated):
+    """aws:iam:Role."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Make the role."""
+        role = inputs.get("name") or name
+        answer = self._context.client("iam").create_role(
+            RoleName=role, AssumeRolePolicyDocument=_document(inputs["assumeRolePolicy"])
+        )
+        return role, {"arn": answer["Role"]["Arn"], "name": role}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Set who may assume it."""
+        del old
+        self._context.client("iam").update_assume_role_policy(
+            RoleName=identifier, PolicyDocument=_document(new["assumeRolePolicy"])
+        )
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        try:
+            self._context.client("iam").delete_role(RoleName=identifier)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+class RolePolicy(_Emulated):
+    """aws:iam:RolePolicy."""
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Write the policy."""
+        policy = inputs.get("name") or name
+        self._context.client("iam").put_role_policy(
+            RoleName=inputs["role"], PolicyName=policy, PolicyDocument=_document(inputs["policy"])
+        )
+        return f"{inputs['role']}:{policy}", {"name": policy}
+
+    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
+        """Write it again under its name."""
+        del old
+        self.create(identifier.split(":", 1)[1], new)
+        return {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it."""
+        role, policy = identifier.split(":", 1)
+        try:
+            self._context.client("iam").delete_role_policy(RoleName=role, PolicyName=policy)
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+
+def _document(policy: Any) -> str:
+    return policy if isinstance(policy, str) else json.dumps(policy)

@@ -1,0 +1,216 @@
+"""The local stack as its users see it: up, down, status, outputs.
+
+It starts one supervisor, which owns all processes, and evaluates one program, which declares all resources.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from ops.local.control import SupervisorClient
+from ops.local.emulator import EmulatorError
+from ops.local.engine import ProvisioningMonitor, StackState, Step, evaluate
+from ops.local.provisioners.context import Context, client_options
+from ops.local.provisioners.registry import build_registry
+from ops.local.runtime_interface import LOOPBACK
+from ops.local.supervisor import PORTS_FILE, SOURCE
+
+DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
+PROJECT, STACK = "receipts", "local"
+START_SECONDS = 40.0
+STOP_SECONDS = 150.0
+"""A worker may take its whole stop timeout (ECS: 120 s)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpResult:
+    """What an update did and what the stack exports now."""
+
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, Any]
+
+
+class LocalStack:
+    """The stack in one state directory. As a context manager it stops what runs when it is left, however it is left.
+
+    Args:
+        state_directory: everything of this stack is in it.
+    """
+
+    def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
+        self.state_directory = state_directory.resolve()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, overrides: Mapping[str, Any] | None = None, *, on_step: Callable[[Step], None] = id) -> UpResult:
+        """Start what does not run and make what the program declares; an update when it exists already.
+
+        Args:
+            overrides: settings over those of ``Pulumi.local.yaml``, without namespace: ``{"embedConsumer": "ecs"}``.
+            on_step: told of every step as it ends.
+
+        Raises:
+            EmulatorError: the emulator did not start.
+            EngineError: a step failed; what succeeded is kept.
+            StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
+        """
+        started_here = not self.is_running()
+        if started_here:
+            self._start()
+        try:
+            monitor = self._monitor(on_step)
+            evaluate(
+                SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(overrides), monitor=monitor
+            )
+        except BaseException:
+            if started_here:
+                self.down()
+            raise
+        return UpResult(steps=tuple(monitor.steps), outputs=monitor.state.outputs)
+
+    def down(self, *, destroy: bool = False) -> None:
+        """Stop everything; with ``destroy`` delete every resource and the state as well."""
+        if destroy and self._state_file.exists():
+            if not self.is_running():
+                self._start()
+            self._monitor(id).delete_all()
+        if self.is_running():
+            self._supervisor.shut_down()
+        self._await_end()
+        if destroy:
+            shutil.rmtree(self.state_directory, ignore_errors=True)
+
+    def is_running(self) -> bool:
+        """True when the supervisor answers."""
+        return (self.state_directory / PORTS_FILE).exists() and self._supervisor.answers()
+
+    def status(self) -> dict[str, Any]:
+        """What runs, with process ids; and where the state is."""
+        running = self.is_running()
+        processes = self._supervisor.status() if running else {}
+        return {"running": running, "state": str(self.state_directory), **processes}
+
+    def outputs(self) -> dict[str, Any]:
+        """What the program exported last."""
+        return StackState.read(self._state_file).outputs
+
+    def client_options(self) -> dict[str, Any]:
+        """How boto3 reaches this stack's emulator."""
+        return client_options(self._endpoint)
+
+    @property
+    def _state_file(self) -> Path:
+        return self.state_directory / "stack.json"
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return json.loads((self.state_directory / PORTS_FILE).read_text())
+
+    @property
+    def _endpoint(self) -> str:
+        return f"http://{LOOPBACK}:{self._ports['emulator']}"
+
+    @property
+    def _supervisor(self) -> SupervisorClient:
+        return SupervisorClient(f"http://{LOOPBACK}:{self._ports['supervisor']}")
+
+    def _monitor(self, on_step: Callable[[Step], None]) -> ProvisioningMonitor:
+        context = Context(
+            endpoint=self._endpoint,
+            supervisor=self._supervisor,
+            source=SOURCE,
+            state_directory=self.state_directory,
+        )
+        return ProvisioningMonitor(build_registry(context), self._state_file, on_step)
+
+    def _config(self, overrides: Mapping[str, Any] | None) -> dict[str, str]:
+        declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]
+        merged = {**declared, **{f"{PROJECT}:{key}": value for key, value in (overrides or {}).items()}}
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()}
+
+    def _start(self) -> None:
+        self.state_directory.mkdir(parents=True, exist_ok=True)
+        ports_file = self.state_directory / PORTS_FILE
+        if not ports_file.exists():
+            # Kept from now on: the addresses of queues contain the emulator's.
+            emulator, supervisor = _free_ports(2)
+            ports_file.write_text(json.dumps({"emulator": emulator, "supervisor": supervisor}))
+        log_file = self.state_directory / "supervisor.log"
+        with log_file.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "ops.local.supervisor", str(self.state_directory)],
+                cwd=SOURCE,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C in the terminal is for the command, which then stops the supervisor in order.
+                start_new_session=True,
+            )
+        (self.state_directory / "supervisor.pid").write_text(str(process.pid))
+        deadline = time.monotonic() + START_SECONDS
+        try:
+            while not self._supervisor.answers():
+                if process.poll() is not None:
+                    tail = log_file.read_text(errors="replace")[-500:]
+                    raise EmulatorError(f"the supervisor ended with {process.returncode}; {log_file} ends: {tail}")
+                if time.monotonic() > deadline:
+                    raise EmulatorError(f"the supervisor did not answer in {START_SECONDS:.0f} s; see {log_file}")
+                time.sleep(0.05)
+        except BaseException:
+            process.terminate()
+            process.wait(STOP_SECONDS)
+            raise
+
+    def _await_end(self) -> None:
+        pid_file = self.state_directory / "supervisor.pid"
+        if not pid_file.exists():
+            return
+        process_id = int(pid_file.read_text())
+        deadline = time.monotonic() + STOP_SECONDS
+        while _is_alive(process_id):
+            if time.monotonic() > deadline:
+                raise EmulatorError(f"supervisor {process_id} did not end in {STOP_SECONDS:.0f} s")
+            time.sleep(0.05)
+        pid_file.unlink()
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        # Our own child must be reaped, or it would look alive for ever.
+        if os.waitpid(process_id, os.WNOHANG)[0] == process_id:
+            return False
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind((LOOPBACK, 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()

@@ -1,0 +1,203 @@
+"""One background process that owns the emulator, the functions and the workers.
+
+Started as ``python -m ops.local.supervisor DIRECTORY``.
+
+Its children cannot outlive it. What it runs is kept in a file, so that a stop and a start bring the same things back.
+"""
+
+import json
+import signal
+import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from ops.local.emulator import Emulator
+from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
+from ops.local.services import ServiceDefinition, ServiceProcesses
+
+SOURCE = Path(__file__).resolve().parents[2]
+PORTS_FILE = "ports.json"
+DEFINITIONS_FILE = "processes.json"
+
+
+class Supervisor:
+    """Functions and services by name.
+
+    Args:
+        directory: the local stack's state directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        ports = json.loads((directory / PORTS_FILE).read_text())
+        self.port: int = ports["supervisor"]
+        self.emulator = Emulator(directory / "emulator", ports["emulator"])
+        self._functions: dict[str, FunctionProcess] = {}
+        self._services: dict[str, ServiceProcesses] = {}
+        self._lock = threading.RLock()
+        self.ended = threading.Event()
+
+    def start(self) -> None:
+        """The emulator first, then what ran before."""
+        self.emulator.start()
+        path = self._directory / DEFINITIONS_FILE
+        if path.exists():
+            kept = json.loads(path.read_text())
+            for definition in kept["functions"]:
+                self.put_function(definition)
+            for definition in kept["services"]:
+                self.put_service(definition)
+
+    def stop(self) -> None:
+        """Workers first, so that they release what they hold; the emulator last, so that it can save its state."""
+        with self._lock:
+            for service in self._services.values():
+                service.stop()
+            for function in self._functions.values():
+                function.stop()
+            self.emulator.stop()
+
+    def put_function(self, definition: dict[str, Any]) -> None:
+        """Make or replace a function."""
+        wanted = FunctionDefinition(**{**definition, "command": tuple(definition["command"])})
+        with self._lock:
+            running = self._functions.get(wanted.name)
+            if running is not None:
+                if running.definition == wanted:
+                    return
+                running.stop()
+            self._functions[wanted.name] = FunctionProcess(
+                wanted, directory=SOURCE, log_file=self._log_file(wanted.name)
+            )
+            self._keep()
+
+    def delete_function(self, name: str) -> None:
+        """Stop and forget a function."""
+        with self._lock:
+            function = self._functions.pop(name, None)
+            if function is not None:
+                function.stop()
+            self._keep()
+
+    def put_service(self, definition: dict[str, Any]) -> None:
+        """Make or replace a service: the old workers are gone before the new ones start."""
+        wanted = ServiceDefinition(**{**definition, "command": tuple(definition["command"])})
+        with self._lock:
+            running = self._services.get(wanted.name)
+            if running is not None:
+                if running.definition == wanted:
+                    return
+                running.stop()
+            self._services[wanted.name] = ServiceProcesses(
+                wanted, directory=SOURCE, log_file=self._log_file(wanted.name)
+            )
+            self._keep()
+
+    def delete_service(self, name: str) -> None:
+        """Stop and forget a service."""
+        with self._lock:
+            service = self._services.pop(name, None)
+            if service is not None:
+                service.stop()
+            self._keep()
+
+    def invoke(self, name: str, event: bytes) -> tuple[HTTPStatus, bytes]:
+        """Run a function for the emulator; an error of the function is an answer that is not 2xx."""
+        function = self._functions.get(name)
+        if function is None:
+            return HTTPStatus.NOT_FOUND, json.dumps({"errorMessage": f"no function {name}"}).encode()
+        result = function.invoke(event)
+        return (HTTPStatus.OK if result.succeeded else HTTPStatus.INTERNAL_SERVER_ERROR), result.body
+
+    def status(self) -> dict[str, Any]:
+        """Process ids by what they are."""
+        return {
+            "emulator": {"endpoint": self.emulator.endpoint, "process": self.emulator.process_id},
+            "functions": {name: function.process_id for name, function in sorted(self._functions.items())},
+            "services": {name: service.process_ids for name, service in sorted(self._services.items())},
+            "logs": str(self._directory / "logs"),
+        }
+
+    def _log_file(self, name: str) -> Path:
+        return self._directory / "logs" / f"{name}.log"
+
+    def _keep(self) -> None:
+        content = {
+            "functions": [vars(function.definition) for function in self._functions.values()],
+            "services": [vars(service.definition) for service in self._services.values()],
+        }
+        (self._directory / DEFINITIONS_FILE).write_text(json.dumps(content, indent=1))
+
+
+def serve(supervisor: Supervisor) -> ThreadingHTTPServer:
+    """The control interface, and the address that the emulator posts events to."""
+
+    class Control(BaseHTTPRequestHandler):
+        """Routes a request to the supervisor; an error is its answer, never a lost connection."""
+
+        def do_GET(self) -> None:
+            self._run()
+
+        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+        def _run(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            try:
+                status, answer = self._route(body)
+            except Exception as error:  # noqa: BLE001 - it is told to the caller, with its type
+                status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def _route(self, body: bytes) -> tuple[HTTPStatus, bytes]:
+            match [self.command, *self.path.strip("/").split("/")]:
+                case ["POST", "functions", name, "invocations"]:
+                    return supervisor.invoke(name, body)
+                case ["PUT", "functions", _]:
+                    supervisor.put_function(json.loads(body))
+                case ["DELETE", "functions", name]:
+                    supervisor.delete_function(name)
+                case ["PUT", "services", _]:
+                    supervisor.put_service(json.loads(body))
+                case ["DELETE", "services", name]:
+                    supervisor.delete_service(name)
+                case ["GET", "status"]:
+                    return HTTPStatus.OK, json.dumps(supervisor.status()).encode()
+                case ["POST", "shutdown"]:
+                    supervisor.ended.set()
+                case _:
+                    return HTTPStatus.NOT_FOUND, b"no such route"
+            return HTTPStatus.OK, b"{}"
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing: each event would be a line."""
+
+    server = ThreadingHTTPServer((LOOPBACK, supervisor.port), Control)
+    server.daemon_threads = True
+    return server
+
+
+def main() -> None:
+    """Run until a shutdown is asked for, by a request or by a signal."""
+    supervisor = Supervisor(Path(sys.argv[1]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.ended.set())
+    try:
+        supervisor.start()
+        server = serve(supervisor)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        supervisor.ended.wait()
+        # The emulator may still post events to functions that stop now; they are answered until the end.
+        supervisor.stop()
+        server.shutdown()
+    finally:
+        supervisor.emulator.stop()
+
+
+if __name__ == "__main__":
+    main()
