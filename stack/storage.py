@@ -57,10 +57,14 @@ class Storage(pulumi.ComponentResource):
                 aws.dynamodb.TableAttributeArgs(name=attribute, type="S")
                 for attribute in ("PK", "SK", "unfinished_state", "created_at")
             ],
+            # The provider takes either spelling of an index's keys; ops/local reads this, the older one.
             global_secondary_indexes=[
-                aws.dynamodb.TableGlobalSecondaryIndexArgs(
-                    name="unfinished-runs", hash_key="unfinished_state", range_key="created_at", projection_type="ALL"
-                )
+                {
+                    "name": "unfinished-runs",
+                    "hash_key": "unfinished_state",
+                    "range_key": "created_at",
+                    "projection_type": "ALL",
+                }
             ],
             stream_enabled=True,
             stream_view_type="NEW_IMAGE",

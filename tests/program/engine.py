@@ -1,8 +1,8 @@
 """A recording engine: runs ``__main__.py`` fresh, in-process, and records what it asks for. It checks no AWS rule."""
 
+import asyncio
 import contextvars
 import runpy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,13 +74,18 @@ class _Mocks(mocks.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict, list[tuple[str, str]] | None]:
-        return {**args.args, "id": "1", "userName": "AWS", "password": "p", "authorizationToken": "t"}, None
+        return {**args.args, "id": "1", "userName": "AWS", "password": "p", "authorizationToken": "t"}, []
 
 
 class _Monitor(mocks.MockMonitor):
     def __init__(self, recording: Recording) -> None:
         super().__init__(_Mocks())
         self.recording = recording
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the interface's name
+        self.loops.add(_ensure_event_loop())
+        return super().Invoke(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the interface's name
         if "pulumi:pulumi:Stack" in request.urn:
@@ -88,6 +93,8 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the interface's name
+        # It runs in a thread of the main loop's executor, and needs a loop there; who makes one closes it.
+        self.loops.add(_ensure_event_loop())
         answer = super().RegisterResource(request)
         if request.type == "pulumi:pulumi:Stack":
             return answer
@@ -109,10 +116,7 @@ class _Monitor(mocks.MockMonitor):
 def run_program(settings: Mapping[str, str], *, stack: str = "test") -> Recording:
     """Evaluate ``__main__.py`` once."""
     recording = Recording()
-    with warnings.catch_warnings():
-        # The provider's package warns of its own old modules whenever one of their neighbours is imported.
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="pulumi_aws")
-        contextvars.copy_context().run(_run, recording, settings, stack)
+    contextvars.copy_context().run(_run, recording, settings, stack)
     return recording
 
 
@@ -135,4 +139,12 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str) -> None:
     def program() -> None:
         runpy.run_path(str(PROJECT / "__main__.py"))
 
-    _ensure_event_loop().run_until_complete(run_in_stack(program))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(run_in_stack(program))
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        for used in monitor.loops | {loop}:
+            used.close()

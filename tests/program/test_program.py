@@ -1,0 +1,161 @@
+"""Every combination of settings is evaluated and judged; a rule that slips here is refused by AWS, or worse."""
+
+import importlib.util
+import itertools
+import json
+
+import pytest
+
+from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from compaction_worker.environment import WorkerEnvironment
+from embed_lambda.environment import EmbedLambdaEnvironment
+from stack.naming import FUNCTION_NAME_LIMIT, QUEUE_NAME_LIMIT
+from stack.queues import DEAD_LETTER_RETENTION_SECONDS
+from stack.settings import SECONDS_PER_DAY
+from stack.storage import DELTA_RETENTION_DAYS
+from tests.program.engine import DIGEST_IMAGE, PROJECT, Recording, run_program
+from upload_images.environment import ProcessOcrResultsEnvironment
+
+FUNCTION, MAPPING = "aws:lambda/function:Function", "aws:lambda/eventSourceMapping:EventSourceMapping"
+QUEUE, POLICY, ROLE = "aws:sqs/queue:Queue", "aws:iam/rolePolicy:RolePolicy", "aws:iam/role:Role"
+SERVICE, TARGET, TASK = (
+    "aws:ecs/service:Service",
+    "aws:appautoscaling/target:Target",
+    "aws:ecs/taskDefinition:TaskDefinition",
+)
+MODELS = {
+    "upload_images.handler.process_ocr_results": ProcessOcrResultsEnvironment,
+    "embed_lambda.handler.embed": EmbedLambdaEnvironment,
+    "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
+    "compaction_handler.merge.merge": MergeEnvironment,
+}
+WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry"}
+COMBINATIONS = list(itertools.product(("lambda", "ecs", "none"), ("openai", "minilm", "hashing"), (True, False)))
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda item: "-".join(map(str, item)))
+def evaluated(request: pytest.FixtureRequest) -> tuple[str, Recording]:
+    consumer, embedder, given = request.param
+    settings = {"embedConsumer": consumer, "embedder": embedder}
+    if given:
+        settings["imageUri"] = DIGEST_IMAGE
+    return consumer, run_program(settings)
+
+
+def _queue_of(recording: Recording, mapping_source: str):
+    return next((queue for queue in recording.of(QUEUE) if mapping_source.endswith(":" + queue.inputs["name"])), None)
+
+
+def test_the_embed_queue_has_the_chosen_consumer_and_no_other(evaluated: tuple[str, Recording]) -> None:
+    consumer, recording = evaluated
+    mapping = recording.one(MAPPING, "embed-lambda-maps-embed").inputs
+    service, target = recording.of(SERVICE)[0].inputs, recording.of(TARGET)[0].inputs
+    assert mapping["enabled"] is (consumer == "lambda")
+    assert (service["desiredCount"] > 0) is (consumer == "ecs")
+    assert (target["maxCapacity"] > 0) is (consumer == "ecs")
+    assert target["minCapacity"] == 0
+    receiving = {
+        policy.name
+        for policy in recording.of(POLICY)
+        if "sqs:ReceiveMessage" in policy.inputs["policy"] and policy.name.endswith("-consumes-embed")
+    }
+    expected = {"lambda": {"embed-lambda-consumes-embed"}, "ecs": {"worker-consumes-embed"}, "none": set()}
+    assert receiving == expected[consumer]
+
+
+def test_the_winner_starts_after_everything_that_turns_the_loser_off(evaluated: tuple[str, Recording]) -> None:
+    consumer, recording = evaluated
+    mapping = recording.one(MAPPING, "embed-lambda-maps-embed").urn
+    service, target = recording.of(SERVICE)[0].urn, recording.of(TARGET)[0].urn
+    if consumer == "lambda":
+        assert recording.reaches(mapping, service)
+        assert recording.reaches(mapping, target)
+        assert not recording.reaches(service, mapping)
+    else:
+        assert recording.reaches(service, mapping)
+        assert recording.reaches(target, mapping)
+        assert not recording.reaches(mapping, service)
+
+
+def test_every_mapping_is_one_that_aws_takes_and_that_loses_no_message(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    functions = {function.inputs["name"]: function.inputs for function in recording.of(FUNCTION)}
+    for mapping in recording.of(MAPPING):
+        inputs = mapping.inputs
+        assert inputs["functionResponseTypes"] == ["ReportBatchItemFailures"]
+        function = functions[inputs["functionName"].rsplit(":", 1)[1]]
+        queue = _queue_of(recording, inputs["eventSourceArn"])
+        if queue is None:
+            assert inputs["bisectBatchOnFunctionError"] is True
+            assert inputs["maximumRetryAttempts"] > 0
+            assert not inputs["destinationConfig"]["onFailure"]["destinationArn"].endswith(".fifo")
+            continue
+        assert queue.inputs["visibilityTimeoutSeconds"] >= function["timeout"]
+        assert 2 <= inputs["scalingConfig"]["maximumConcurrency"] <= 1000
+        assert 1 <= inputs["batchSize"] <= 10
+        assert "maximumBatchingWindowInSeconds" not in inputs
+
+
+def test_a_dead_letter_queue_is_of_its_queues_kind_and_is_reached(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    for queue in recording.of(QUEUE):
+        assert queue.inputs["name"].endswith(".fifo") is queue.inputs.get("fifoQueue", False)
+        assert queue.inputs["sqsManagedSseEnabled"] is True
+        if "redrivePolicy" not in queue.inputs:
+            continue
+        redrive = json.loads(queue.inputs["redrivePolicy"])
+        assert redrive["deadLetterTargetArn"].endswith(".fifo") is queue.inputs.get("fifoQueue", False)
+        spent = queue.inputs["visibilityTimeoutSeconds"] * redrive["maxReceiveCount"]
+        assert queue.inputs["messageRetentionSeconds"] > spent
+
+
+def test_each_entry_point_gets_the_variables_it_reads_and_no_others(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    assert len(recording.of(FUNCTION)) == len(MODELS)
+    for function in recording.of(FUNCTION):
+        handler = function.inputs["imageConfig"]["commands"][0]
+        MODELS[handler].from_variables(function.inputs["environment"]["variables"])
+        assert "@sha256:" in function.inputs["imageUri"]
+    container = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])[0]
+    variables = {item["name"]: item["value"] for item in container["environment"]}
+    WorkerEnvironment.from_variables(variables)
+    assert variables.keys() - set(WorkerEnvironment.variable_names().values()) == {"AWS_REGION", "AWS_DEFAULT_REGION"}
+    assert container["entryPoint"] == ["python", "-m", "compaction_worker"]
+    assert importlib.util.find_spec("compaction_worker.__main__") is not None
+
+
+def test_rights_name_their_resources(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    for policy in recording.of(POLICY):
+        for statement in json.loads(policy.inputs["policy"])["Statement"]:
+            assert not any("*" in action for action in statement["Action"])
+            if "*" in statement["Resource"]:
+                assert statement["Sid"] in WITHOUT_RESOURCE_LEVEL
+
+
+def test_names_tags_logs_and_parents_are_in_order(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    for made in recording.made.values():
+        limit = QUEUE_NAME_LIMIT if made.type == QUEUE else FUNCTION_NAME_LIMIT
+        if made.type in (QUEUE, FUNCTION, ROLE):
+            assert len(made.inputs["name"]) <= limit
+            assert made.inputs["tags"] == {"Project": "receipts", "Stack": "test"}
+        if made.type == "aws:cloudwatch/logGroup:LogGroup":
+            assert made.inputs["retentionInDays"] == 30
+        if made.type.startswith("aws:"):
+            assert "receipts:" in made.parent
+
+
+def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    for function in recording.of(FUNCTION):
+        module, _ = function.inputs["imageConfig"]["commands"][0].rsplit(".", 1)
+        assert (PROJECT / (module.replace(".", "/") + ".py")).exists()
+
+
+def test_a_redriven_message_still_finds_its_delta() -> None:
+    assert DELTA_RETENTION_DAYS * SECONDS_PER_DAY > 2 * DEAD_LETTER_RETENTION_SECONDS
+
+
+def test_the_architecture_fits_on_a_page() -> None:
+    assert len((PROJECT / "__main__.py").read_text().splitlines()) < 60
