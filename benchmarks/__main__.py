@@ -38,7 +38,7 @@ def import_seconds(module: str) -> float:
     """The median time to import a module in a fresh process."""
     times = [
         float(
-            subprocess.run(  # noqa: S603 - our own interpreter and program
+            subprocess.run(
                 [sys.executable, "-c", IMPORT_PROGRAM.format(module=module)],
                 check=True,
                 capture_output=True,

@@ -82,9 +82,9 @@ def main() -> None:
     outcome = measure(arguments.path, arguments.dimensions)
     answers = outcome["right"] + outcome["wrong"] + outcome["wrong single"]
     findable = outcome["right"] + outcome["wrong"] + outcome["silent"]
-    print(dict(outcome))  # noqa: T201
-    print(f"precision {outcome['right'] / answers:.3f} ({outcome['right']} of {answers})")  # noqa: T201
-    print(f"recall {outcome['right'] / findable:.3f} ({outcome['right']} of {findable})")  # noqa: T201
+    print(dict(outcome))
+    print(f"precision {outcome['right'] / answers:.3f} ({outcome['right']} of {answers})")
+    print(f"recall {outcome['right'] / findable:.3f} ({outcome['right']} of {findable})")
 
 
 if __name__ == "__main__":

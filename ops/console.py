@@ -49,7 +49,7 @@ class Output:
             table.add_column(column)
         for match in result.matches:
             table.add_row(
-                f"{match['distance']:.3f}",
+                f"{abs(match['distance']):.3f}",
                 str(match["text"]),
                 str(match.get("merchant_name", "-")),
                 str(match["image_id"])[:8],

@@ -21,7 +21,7 @@ def end_with_parent(parent_id: int, number: int = signal.SIGKILL) -> Callable[[]
     """What a child does before it becomes its program, so that the kernel ends it with its parent.
 
     Returns:
-        None where the kernel has no such call; there a killed supervisor leaves its children to ``receipts local down``.
+        None where the kernel has no such call; there a killed supervisor leaves its children running.
     """
     if sys.platform != "linux":
         return None
@@ -52,7 +52,7 @@ def start_process(
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=end_with_parent(os.getpid()),
+                preexec_fn=end_with_parent(os.getpid()),  # noqa: PLW1509 - only prctl runs in it
             )
 
     return _starter().submit(start).result()

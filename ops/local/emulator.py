@@ -1,4 +1,4 @@
-"""ministack as a subprocess on 127.0.0.1: started, waited for, and stopped gracefully, because only then it saves its state."""
+"""ministack as a subprocess on 127.0.0.1. It is stopped gracefully, because only then it saves its state."""
 
 import os
 import signal

@@ -160,7 +160,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         if not changed:
             self._record(Step(operation="same", type=kind, name=name, urn=urn))
             return old
-        summary = "; ".join(f"{key}: {_short(old.inputs.get(key))} -> {_short(desired.get(key))}" for key in changed)
+        summary = "; ".join(_change(key, old.inputs.get(key), desired.get(key)) for key in changed)
         if provisioner.must_replace(changed):
             provisioner.delete(old.identifier, old.inputs)
             state = self._create(urn, kind, name, provisioner, desired, quiet=True)
@@ -282,6 +282,11 @@ def _run_fresh(program: Path) -> None:
     runpy.run_path(str(program), run_name="__main__")
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, default=str) if isinstance(value, (dict, list)) else str(value)
-    return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 3] + "..."
+def _change(key: str, old: object, new: object) -> str:
+    """``key: old -> new`` where that fits a line; only that it changed where it does not."""
+    shown = f"{key}: {_plain(old)} -> {_plain(new)}"
+    return shown if len(shown) <= SUMMARY_LIMIT else f"{key} changed"
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""What every provisioner needs: clients of the emulator, the supervisor's address, and places in the state directory."""
+"""What every provisioner needs: clients of the emulator, the supervisor, and places in the state directory."""
 
 import hashlib
 import os
