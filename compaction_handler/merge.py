@@ -4,19 +4,17 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
+from pipeline.aws import AwsClient
 from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.logs import configure_logging
 from pipeline.queues import park
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +27,7 @@ class MergeHandler:
 
     environment: MergeEnvironment
     mergers: dict[CollectionName, CollectionMerger]
-    sqs_client: "BaseClient"
+    sqs_client: AwsClient
 
     def handle(self, event: dict[str, Any]) -> BatchResponse:
         """Handle an event of the mapping or of the schedule."""

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease, acquire
 from compaction_handler.working_copy import WorkingCopy
+from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, current_key, version_path
 from pipeline.collections.store import (
     copy_version,
@@ -33,9 +33,6 @@ from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +57,7 @@ class CollectionMerger:
     environment: MergeEnvironment
     objects: ObjectStore
     runs: RunRepository
-    dynamodb: "BaseClient"
+    dynamodb: AwsClient
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     unpublished: dict[str, RunReference] = field(default_factory=dict)
     _copy: WorkingCopy | None = None

@@ -49,7 +49,7 @@ class WorkingCopy:
 
     @property
     def stamp(self) -> str:
-        """Which copy at which revision; the lease keeps it, so that a later merge knows whether this copy wrote last."""
+        """Which copy at which revision; the lease keeps it, so a later merge knows whether this copy wrote last."""
         return f"{self.identifier}:{self.revision}"
 
     @property

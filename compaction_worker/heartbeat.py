@@ -4,12 +4,11 @@ import logging
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
+from pipeline.aws import AwsClient
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ class VisibilityHeartbeat:
 
     def __init__(
         self,
-        sqs_client: "BaseClient",
+        sqs_client: AwsClient,
         queue_url: str,
         receipt_handles: Sequence[str],
         visibility_timeout_seconds: int,

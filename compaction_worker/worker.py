@@ -9,7 +9,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,10 +17,8 @@ from compaction_worker.environment import WorkerEnvironment
 from compaction_worker.heartbeat import VisibilityHeartbeat
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
+from pipeline.aws import AwsClient
 from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class ChromaCompactionWorker:
 
     environment: WorkerEnvironment
     core: EmbeddingCore
-    sqs_client: "BaseClient"
+    sqs_client: AwsClient
     protection: TaskProtection
 
     def run(self, stop: StopRequest) -> int:

@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-
+from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
+from pipeline.aws import AwsClient
 
 LOCAL_STACK_NAME = "local"
 
@@ -46,22 +43,22 @@ class Target:
     client_options: Mapping[str, Any]
     cache_directory: Path
 
-    def client(self, service: str) -> "BaseClient":
+    def client(self, service: str) -> AwsClient:
         """A boto3 client of this stack's account."""
-        return boto3.client(service, **self.client_options)
+        return make_client(service, self.client_options)
 
     @cached_property
-    def s3(self) -> "BaseClient":
+    def s3(self) -> AwsClient:
         """The S3 client."""
         return self.client("s3")
 
     @cached_property
-    def sqs(self) -> "BaseClient":
+    def sqs(self) -> AwsClient:
         """The SQS client."""
         return self.client("sqs")
 
     @cached_property
-    def dynamodb(self) -> "BaseClient":
+    def dynamodb(self) -> AwsClient:
         """The DynamoDB client."""
         return self.client("dynamodb")
 

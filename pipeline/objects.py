@@ -4,15 +4,12 @@ Not for the published versions of a collection, which are trees of files: those 
 """
 
 import base64
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline.aws import AwsClient
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 MISSING_CODES = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 ALREADY_THERE_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -25,7 +22,7 @@ class ObjectStore:
         s3_client: a boto3 S3 client.
     """
 
-    def __init__(self, s3_client: "BaseClient") -> None:
+    def __init__(self, s3_client: AwsClient) -> None:
         self._s3 = s3_client
 
     def get(self, bucket: str, key: str) -> bytes:

@@ -7,15 +7,12 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline.aws import AwsClient
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PipelineError, RetryableError
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 SEND_BATCH_LIMIT = 10
 """Entries of one SendMessageBatch (Amazon SQS API reference, SendMessageBatch)."""
@@ -35,7 +32,7 @@ class OutgoingMessage:
 
 
 def send_batch(
-    sqs_client: "BaseClient",
+    sqs_client: AwsClient,
     queue_url: str,
     messages: Sequence[OutgoingMessage],
     *,
@@ -66,7 +63,7 @@ def send_batch(
 
 
 def _send_once(
-    sqs_client: "BaseClient", queue_url: str, messages: list[OutgoingMessage]
+    sqs_client: AwsClient, queue_url: str, messages: list[OutgoingMessage]
 ) -> tuple[list[OutgoingMessage], str]:
     """Send one batch; give back what was not taken, and why."""
     entries = [
@@ -87,7 +84,7 @@ def _send_once(
 
 
 def park(
-    sqs_client: "BaseClient",
+    sqs_client: AwsClient,
     queue_url: str,
     body: str,
     error: PipelineError,

@@ -7,8 +7,9 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipeline.aws import AwsClient
 from pipeline.batches import BatchResponse, SqsRecord, batch_response
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.errors import PermanentError, RetryableError
@@ -19,9 +20,6 @@ from upload_images.environment import ProcessOcrResultsEnvironment
 from upload_images.export import export_receipt
 from upload_images.notification import ArrivedObject, arrived_objects
 
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
-
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +29,7 @@ class OcrResultsProcessor:
 
     environment: ProcessOcrResultsEnvironment
     objects: ObjectStore
-    sqs_client: "BaseClient"
+    sqs_client: AwsClient
 
     def process(self, records: list[SqsRecord]) -> BatchResponse:
         """Handle a batch; a bad document is parked with its reason and harms no neighbour."""

@@ -94,7 +94,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         on_step: told of every step as it ends.
     """
 
-    def __init__(self, registry: Registry, state_file: Path, on_step: Callable[[Step], None]) -> None:
+    def __init__(self, registry: Registry, state_file: Path, on_step: Callable[[Step], object]) -> None:
         super().__init__(_Invokes(registry))
         self._registry = registry
         self._state_file = state_file

@@ -50,6 +50,7 @@ class LocalStack:
 
     def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
         self.state_directory = state_directory.resolve()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +60,7 @@ class LocalStack:
     ) -> None:
         self.down()
 
-    def up(self, overrides: Mapping[str, Any] | None = None, *, on_step: Callable[[Step], None] = id) -> UpResult:
+    def up(self, overrides: Mapping[str, Any] | None = None, *, on_step: Callable[[Step], object] = id) -> UpResult:
         """Start what does not run and make what the program declares; an update when it exists already.
 
         Args:
@@ -131,7 +132,7 @@ class LocalStack:
     def _supervisor(self) -> SupervisorClient:
         return SupervisorClient(f"http://{LOOPBACK}:{self._ports['supervisor']}")
 
-    def _monitor(self, on_step: Callable[[Step], None]) -> ProvisioningMonitor:
+    def _monitor(self, on_step: Callable[[Step], object]) -> ProvisioningMonitor:
         context = Context(
             endpoint=self._endpoint,
             supervisor=self._supervisor,
@@ -154,7 +155,7 @@ class LocalStack:
             ports_file.write_text(json.dumps({"emulator": emulator, "supervisor": supervisor}))
         log_file = self.state_directory / "supervisor.log"
         with log_file.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", "ops.local.supervisor", str(self.state_directory)],
                 cwd=SOURCE,
                 stdin=subprocess.DEVNULL,
@@ -182,6 +183,10 @@ class LocalStack:
         pid_file = self.state_directory / "supervisor.pid"
         if not pid_file.exists():
             return
+        if self._process is not None:
+            # Our own child: it must be reaped as well.
+            self._process.wait(STOP_SECONDS)
+            self._process = None
         process_id = int(pid_file.read_text())
         deadline = time.monotonic() + STOP_SECONDS
         while _is_alive(process_id):
@@ -192,12 +197,6 @@ class LocalStack:
 
 
 def _is_alive(process_id: int) -> bool:
-    try:
-        # Our own child must be reaped, or it would look alive for ever.
-        if os.waitpid(process_id, os.WNOHANG)[0] == process_id:
-            return False
-    except ChildProcessError:
-        pass
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ops.local.emulator import Emulator
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
 from ops.local.services import ServiceDefinition, ServiceProcesses
@@ -62,7 +64,7 @@ class Supervisor:
 
     def put_function(self, definition: dict[str, Any]) -> None:
         """Make or replace a function."""
-        wanted = FunctionDefinition(**{**definition, "command": tuple(definition["command"])})
+        wanted = TypeAdapter(FunctionDefinition).validate_python(definition)
         with self._lock:
             running = self._functions.get(wanted.name)
             if running is not None:
@@ -84,7 +86,7 @@ class Supervisor:
 
     def put_service(self, definition: dict[str, Any]) -> None:
         """Make or replace a service: the old workers are gone before the new ones start."""
-        wanted = ServiceDefinition(**{**definition, "command": tuple(definition["command"])})
+        wanted = TypeAdapter(ServiceDefinition).validate_python(definition)
         with self._lock:
             running = self._services.get(wanted.name)
             if running is not None:

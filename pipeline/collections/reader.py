@@ -8,18 +8,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
+from pipeline.aws import AwsClient
 from pipeline.collections.layout import MANIFEST_NAME, Pointer, version_path
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import MERCHANT_NAME
 from pipeline.objects import ObjectStore
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ class SnapshotSource:
 
     @classmethod
     def from_bucket(
-        cls, collection: CollectionName, *, s3_client: "BaseClient", bucket: str, private_directory: Path
+        cls, collection: CollectionName, *, s3_client: AwsClient, bucket: str, private_directory: Path
     ) -> Self:
         """Read versions from S3; each is downloaded once into ``private_directory``."""
         return cls(collection, objects=ObjectStore(s3_client), bucket=bucket, private_directory=private_directory)

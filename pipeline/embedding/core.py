@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pipeline.aws import AwsClient
 from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
 from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
 from pipeline.contracts.identifiers import (
@@ -35,8 +36,6 @@ from pipeline.queues import park
 from pipeline.runs import RunRepository
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
-
     from pipeline.embedding.embedders.base import Embedder
 
 logger = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ class EmbeddingCore:
     consumer: Consumer
     objects: ObjectStore
     runs: RunRepository
-    sqs_client: "BaseClient"
+    sqs_client: AwsClient
     embedder: "Embedder"
     merchants: MerchantResolver
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -2,18 +2,17 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 
 from ops.local.control import SupervisorClient
 from ops.local.emulator import ACCOUNT, REGION
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
+from pipeline.aws import AwsClient
 
 RUNTIME_FOLDERS = ("pipeline", "upload_images", "embed_lambda", "compaction_worker", "compaction_handler")
 """What the container image holds; a change in them is a new revision of every function and task."""
@@ -35,9 +34,9 @@ class Context:
     source: Path
     state_directory: Path
 
-    def client(self, service: str) -> "BaseClient":
+    def client(self, service: str) -> AwsClient:
         """A boto3 client of the emulator."""
-        return boto3.client(service, **client_options(self.endpoint))
+        return make_client(service, client_options(self.endpoint))
 
     @cached_property
     def source_revision(self) -> str:
@@ -68,6 +67,12 @@ class Context:
         directory = self.state_directory / "efs" / access_point.rsplit("/", 1)[-1]
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+
+def make_client(service: str, options: Mapping[str, Any]) -> AwsClient:
+    """A boto3 client of a service that is known only at run time."""
+    create: Any = boto3.client
+    return create(service, **options)
 
 
 def client_options(endpoint: str) -> dict[str, Any]:
