@@ -101,12 +101,13 @@ class ProvisioningMonitor(mocks.MockMonitor):
         self._on_step = on_step
         self._lock = threading.RLock()
         self._seen: set[str] = set()
+        self._loops: dict[int, asyncio.AbstractEventLoop] = {}
         self.state = StackState.read(state_file)
         self.steps: list[Step] = []
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """Create, update or keep one resource, after all that it depends on."""
-        _ensure_event_loop()
+        self._own_loop()
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == STACK_TYPE:
             return resource_pb2.RegisterResourceResponse(urn=urn)
@@ -133,11 +134,28 @@ class ProvisioningMonitor(mocks.MockMonitor):
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """Keep the stack's exports."""
-        _ensure_event_loop()
-        if STACK_TYPE in request.urn.split("::")[2]:
+        self._own_loop()
+        if request.urn.split("::")[2] == STACK_TYPE:
             outputs = rpc.deserialize_properties(request.outputs)
             self.state.outputs = json.loads(json.dumps(outputs, default=str))
         return empty_pb2.Empty()
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Answer a data source."""
+        self._own_loop()
+        return super().Invoke(request)
+
+    def close_loops(self) -> None:
+        """Close the event loops that Pulumi made for its threads; it never does."""
+        for loop in self._loops.values():
+            loop.close()
+        self._loops.clear()
+
+    def _own_loop(self) -> None:
+        # Requests come in threads, and serializing an output needs a loop on each.
+        loop = _ensure_event_loop()
+        with self._lock:
+            self._loops[threading.get_ident()] = loop
 
     def delete_missing(self) -> None:
         """Delete what the program no longer declares; last of all, dependents first."""
@@ -270,8 +288,10 @@ def evaluate(
         try:
             loop.run_until_complete(run_in_stack(lambda: _run_fresh(program)))
         finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
             asyncio.set_event_loop(None)
             loop.close()
+            monitor.close_loops()
 
     contextvars.copy_context().run(run)
     monitor.delete_missing()
