@@ -83,7 +83,7 @@ class TestHashing:
             "from pipeline.embedding.embedders.hashing import HashingEmbedder\n"
             "import sys; sys.stdout.buffer.write(HashingEmbedder().embed(['Café', 'TOTAL']).tobytes())"
         )
-        content = subprocess.run(  # noqa: S603
+        content = subprocess.run(
             [sys.executable, "-c", program],
             env=os.environ | {"PYTHONHASHSEED": "7"},
             capture_output=True,
