@@ -55,13 +55,21 @@ class MergeHandler:
         return batch_response(records, failed)
 
     def _tick(self) -> BatchResponse:
+        failure: PipelineError | None = None
         for merger in self.mergers.values():
             try:
                 merger.tick()
-            except RetryableError as error:
-                if error.code is not ErrorCode.LEASE_HELD:
-                    raise
-                logger.info("a merge is running; the next tick looks again", extra={"collection": merger.collection})
+            except PipelineError as error:
+                if error.code is ErrorCode.LEASE_HELD:
+                    logger.info(
+                        "a merge is running; the next tick looks again", extra={"collection": merger.collection}
+                    )
+                    continue
+                logger.exception("tick failed", extra={"collection": merger.collection, "error_code": error.code})
+                failure = failure or error
+        if failure is not None:
+            # Only now: the other collection has had its turn.
+            raise failure
         return {"batchItemFailures": []}
 
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:

@@ -42,6 +42,8 @@ SWEEP_AGE = timedelta(minutes=5)
 """A run that is PENDING for longer has lost its message; the tick merges it."""
 VERSIONS_KEPT_SECONDS = 900
 """Grace for readers of an older version on the directory before it is removed."""
+COPY_LOST = frozenset({ErrorCode.LEASE_LOST, ErrorCode.MERGE_INCOMPLETE})
+"""The copy is sound unless the lease went or a row was missing: then nobody builds on it or publishes it."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class CollectionMerger:
                 try:
                     self._merge_run(lease, copy, reference)
                 except RetryableError as error:
+                    if error.code in COPY_LOST:
+                        raise
                     # Its neighbours go on; the message comes back for this one.
                     failure = failure or error
             self._publish_if_due(lease, copy)
@@ -97,11 +101,10 @@ class CollectionMerger:
         try:
             yield lease
         except RetryableError as error:
-            # The copy is sound unless the lease went or a row was missing: then nobody may build on it.
-            if error.code in (ErrorCode.LEASE_LOST, ErrorCode.MERGE_INCOMPLETE):
+            if error.code in COPY_LOST:
                 self._discard()
-                raise
-            lease.release(self._copy.stamp if self._copy is not None else "")
+            if error.code is not ErrorCode.LEASE_LOST:
+                lease.release(self._copy.stamp if self._copy is not None else "")
             raise
         except BaseException:
             # A Chroma directory that was open while something unknown broke is not trusted again.
@@ -220,8 +223,12 @@ class CollectionMerger:
         version = f"{lease.fence:012d}-{lease.owner[:8]}"
         count = copy.count
         copy.close()
-        lease.renew()
-        digest = copy_version(copy.directory, root, self.collection, version)
+        try:
+            lease.renew()
+            digest = copy_version(copy.directory, root, self.collection, version)
+        finally:
+            # Whatever fails from here on, a copy that stays warm is an open one.
+            copy.reopen()
         upload_version(self.objects, bucket, root, self.collection, version)
         pointer = Pointer(
             version=version,
@@ -241,7 +248,6 @@ class CollectionMerger:
                 reference, self.collection, {RunState.MERGED}, RunState.COMPLETED, snapshot_version=version
             )
             del self.unpublished[reference.run_id]
-        copy.reopen()
         self._remove_old_versions(root, version)
         logger.info("published", extra={"collection": self.collection, "version": version, "vectors": count})
 

@@ -1,0 +1,501 @@
+"""Merging and publishing with a real Chroma; a failure loses a receipt's rows, doubles them, or hides a bad one."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import boto3
+import numpy as np
+import pytest
+from moto import mock_aws
+
+from compaction_handler import merging
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.lease import Lease
+from compaction_handler.merge import MergeHandler
+from compaction_handler.merging import MAXIMUM_ATTEMPTS, CollectionMerger
+from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.store import read_current, read_current_object
+from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.identifiers import COLLECTIONS, delta_key, sha256_hex
+from pipeline.contracts.messages import CompactionMessage, RunReference
+from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.stages.recording_queue import RecordingQueues
+
+TABLE, BUCKET, MODEL, DIMENSIONS = "receipts", "vectors", "counting", 4
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    path: Path
+    dynamodb: Any
+    s3: Any
+    objects: ObjectStore
+    runs: RunRepository
+    queues: RecordingQueues = field(default_factory=RecordingQueues)
+    moment: datetime = START
+    processes: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.settings.get("collections_directory", self.path / "collections"))
+
+    def environment(self) -> MergeEnvironment:
+        self.processes += 1
+        return MergeEnvironment(
+            **{
+                "table_name": TABLE,
+                "vectors_bucket": BUCKET,
+                "lines_dead_letter_queue_url": "lines-dlq",
+                "words_dead_letter_queue_url": "words-dlq",
+                "embedding_model": MODEL,
+                "embedding_dimensions": DIMENSIONS,
+                "collections_directory": str(self.root),
+                "working_directory": str(self.path / f"work-{self.processes}"),
+                "bootstrap_collections": True,
+                "publish_every_seconds": 0,
+                "lease_seconds": 60,
+            }
+            | self.settings
+        )
+
+    def process(self) -> MergeHandler:
+        """A cold start: nothing is warm and the local disk is another."""
+        environment = self.environment()
+        return MergeHandler(
+            environment=environment,
+            mergers={
+                name: CollectionMerger(
+                    collection=name,
+                    environment=environment,
+                    objects=self.objects,
+                    runs=self.runs,
+                    dynamodb=self.dynamodb,
+                    now=lambda: self.moment,
+                )
+                for name in COLLECTIONS
+            },
+            sqs_client=self.queues,
+        )
+
+    def merger(self) -> CollectionMerger:
+        return self.process().mergers["lines"]
+
+    def run(
+        self,
+        number: int,
+        rows: int = 2,
+        *,
+        expected: int | None = None,
+        model: str = MODEL,
+        dimensions: int = DIMENSIONS,
+        metadata: Any = None,
+    ) -> RunReference:
+        """Upload the deltas of one receipt and record its run, as stage 2 does."""
+        image, identifier = UUID(int=number), sha256_hex(str(number).encode())[:32]
+        progress = {}
+        for collection in COLLECTIONS:
+            delta = Delta(
+                collection=collection,
+                run_id=identifier,
+                image_id=image,
+                receipt_id=1,
+                model=model,
+                rows=tuple(
+                    DeltaRow(
+                        id=f"{number}-{row}",
+                        document=f"text {row}",
+                        metadata={"receipt_id": 1} if metadata is None else metadata,
+                    )
+                    for row in range(rows)
+                ),
+                vectors=np.array(
+                    [[1 + number, 1 + row, *[1] * (dimensions - 2)] for row in range(rows)], dtype=np.float32
+                ),
+            )
+            content = encode_delta(delta)
+            self.s3.put_object(Bucket=BUCKET, Key=delta_key(collection, identifier), Body=content)
+            progress[collection] = CollectionProgress(
+                expected_count=rows if expected is None else expected, delta_sha256=sha256_hex(content)
+            )
+        run = CompactionRun(
+            image_id=image,
+            receipt_id=1,
+            run_id=identifier,
+            embedding_model=model,
+            dimensions=dimensions,
+            delta_bucket=BUCKET,
+            lines=progress["lines"],
+            words=progress["words"],
+            merchant_source="none",
+            consumer="lambda",
+            created_at=START,
+            updated_at=START,
+        )
+        self.runs.record(run)
+        return run.reference
+
+    def lines(self, reference: RunReference) -> CollectionProgress:
+        run = self.runs.find(reference)
+        assert run is not None
+        return run.lines
+
+    def states(self, *references: RunReference) -> list[RunState]:
+        return [self.lines(reference).state for reference in references]
+
+    def readers(self, collection: str = "lines") -> list[list[str]]:
+        """The ids that a reader of the directory and one of S3 find."""
+        self.processes += 1
+        private = self.path / f"reader-{self.processes}"
+        found = []
+        for source in (
+            SnapshotSource.from_directory(
+                collection, collections_directory=self.root, private_directory=private / "directory"
+            ),
+            SnapshotSource.from_bucket(collection, s3_client=self.s3, bucket=BUCKET, private_directory=private / "s3"),
+        ):
+            published = source.refresh()
+            rows = [] if published is None else published.query(np.ones((1, DIMENSIONS)), limit=999)[0]
+            assert published is None or published.count == len(rows)
+            found.append(sorted(row.id for row in rows))
+            source.close()
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket=BUCKET)
+        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        dynamodb.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK", "unfinished_state", "created_at")
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "unfinished-runs",
+                    "KeySchema": [
+                        {"AttributeName": "unfinished_state", "KeyType": "HASH"},
+                        {"AttributeName": "created_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        yield World(
+            path=tmp_path, dynamodb=dynamodb, s3=s3, objects=ObjectStore(s3), runs=RunRepository(TABLE, dynamodb)
+        )
+
+
+def ids(*numbers: int) -> list[str]:
+    return [f"{number}-{row}" for number in numbers for row in range(2)]
+
+
+def record(message_id: str, body: str, group: str = "lines") -> dict[str, Any]:
+    attributes = {"MessageGroupId": group, "MessageDeduplicationId": "d-" + message_id}
+    return {"messageId": message_id, "body": body, "attributes": attributes}
+
+
+def message(collection: Any, *references: RunReference) -> str:
+    return CompactionMessage(collection=collection, runs=references).model_dump_json()
+
+
+def failing(error: Exception, original: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
+    def step(*arguments: Any, **named: Any) -> None:
+        if after:
+            original(*arguments, **named)
+        raise error
+
+    return step
+
+
+def unavailable() -> RetryableError:
+    return RetryableError(ErrorCode.SERVICE_UNAVAILABLE, value="503", rule="S3 answers", way_out="wait")
+
+
+def test_a_merged_receipt_is_completed_and_found_by_readers_of_the_directory_and_of_s3(world):
+    reference = world.run(1)
+    records = [
+        record("a", message("lines", reference)),
+        record("b", message("words", reference), "words"),
+    ]
+    assert world.process().handle({"Records": records}) == {"batchItemFailures": []}
+    run = world.runs.find(reference)
+    for collection in COLLECTIONS:
+        progress = run.progress(collection)
+        assert (progress.state, progress.merged_count, progress.attempts) == (RunState.COMPLETED, 2, 0)
+        pointer = read_current(world.root, collection)
+        assert progress.snapshot_version == pointer.version
+        assert pointer == read_current_object(world.objects, BUCKET, collection)
+        assert world.readers(collection) == [ids(1), ids(1)]
+
+
+@pytest.mark.parametrize("again", ["in one batch", "later", "after a cold start"])
+def test_a_message_that_is_delivered_twice_changes_nothing(world, again):
+    reference = world.run(1)
+    process = world.process()
+    first = record("a", message("lines", reference))
+    process.handle({"Records": [first, record("b", first["body"])] if again == "in one batch" else [first]})
+    before = read_current(world.root, "lines")
+    if again != "in one batch":
+        process = world.process() if again == "after a cold start" else process
+        assert process.handle({"Records": [first]}) == {"batchItemFailures": []}
+    assert read_current(world.root, "lines") == before
+    assert world.readers() == [ids(1), ids(1)]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "stored", "code"),
+    [
+        ({}, b"x", ErrorCode.OBJECT_CHANGED),
+        ({}, None, ErrorCode.OBJECT_MISSING),
+        ({"model": "another"}, ..., ErrorCode.DELTA_INCOMPATIBLE),
+        ({"dimensions": 5}, ..., ErrorCode.DELTA_INCOMPATIBLE),
+        ({"expected": 3}, ..., ErrorCode.DELTA_INVALID),
+    ],
+    ids=["corrupted", "missing", "of another model", "of other dimensions", "short of rows"],
+)
+def test_a_bad_delta_fails_its_own_receipt_with_the_reason_and_its_neighbour_is_completed(
+    world, recorded, stored, code
+):
+    bad, good = world.run(1, **recorded), world.run(2)
+    key = delta_key("lines", bad.run_id)
+    if stored is None:
+        world.s3.delete_object(Bucket=BUCKET, Key=key)
+    elif stored is not ...:
+        world.s3.put_object(Bucket=BUCKET, Key=key, Body=stored)
+    answer = world.process().handle({"Records": [record("a", message("lines", bad, good))]})
+    assert answer == {"batchItemFailures": []}
+    assert world.states(bad, good) == [RunState.FAILED, RunState.COMPLETED]
+    assert world.lines(bad).error.startswith(code)
+    assert world.readers() == [ids(2), ids(2)]
+
+
+def test_a_message_of_a_run_that_does_not_exist_does_not_stop_its_neighbour(world):
+    ghost = RunReference(image_id=UUID(int=9), receipt_id=1, run_id="0" * 32)
+    good = world.run(1)
+    world.merger().merge([ghost, good])
+    assert world.states(good) == [RunState.COMPLETED]
+
+
+@pytest.mark.parametrize("by", ["tick", "message"])
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+def test_a_receipt_waits_merged_until_the_interval_is_over_and_is_then_published(world, by, cold):
+    world.settings["publish_every_seconds"] = 300
+    first, second = world.run(1), world.run(2)
+    merger = world.merger()
+    merger.merge([first])
+    merger.merge([second])
+    merger.tick()
+    assert world.states(first, second) == [RunState.COMPLETED, RunState.MERGED]
+    assert world.readers() == [ids(1), ids(1)]
+    world.moment += timedelta(seconds=301)
+    merger = world.merger() if cold else merger
+    expected = [1, 2]
+    if by == "tick":
+        merger.tick()
+    else:
+        merger.merge([world.run(3)])
+        expected.append(3)
+    assert world.states(first, second) == [RunState.COMPLETED] * 2
+    assert world.readers() == [ids(*expected)] * 2
+
+
+def test_the_tick_merges_a_receipt_whose_message_was_lost_but_not_one_that_was_just_recorded(world):
+    reference = world.run(1)
+    merger = world.merger()
+    world.moment = START + timedelta(minutes=4)
+    merger.tick()
+    assert world.states(reference) == [RunState.PENDING]
+    world.moment = START + timedelta(minutes=6)
+    merger.tick()
+    assert world.states(reference) == [RunState.COMPLETED]
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "the copy to the directory": (merging, "copy_version"),
+    "the upload to S3": (merging, "upload_version"),
+    "moving the pointer": (Lease, "point"),
+    "the pointer on the directory": (merging, "write_current"),
+    "the pointer in S3": (ObjectStore, "put_verified"),
+}
+
+
+@pytest.mark.parametrize(
+    ("after", "first"), [(False, False), (True, True)], ids=["before, of a later version", "after, of the first"]
+)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_around_any_step_of_a_publication_neither_loses_nor_doubles_a_row(
+    world, monkeypatch, step, after, first
+):
+    published = [] if first else [world.run(1)]
+    if published:
+        world.merger().merge(published)
+    waiting = world.run(2)
+    owner, name = STEPS[step]
+    original = getattr(owner, name)
+    crash = failing(RuntimeError("killed"), original, after=after)
+    if name == "put_verified":
+        crash = lambda store, bucket, key, content: (  # noqa: E731
+            failing(RuntimeError("killed"), original, after=after) if key.endswith("CURRENT") else original
+        )(store, bucket, key, content)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, crash)
+        with pytest.raises(RuntimeError, match="killed"):
+            world.merger().merge([waiting])
+    assert world.states(waiting) == [RunState.MERGED]
+    world.merger().merge([waiting])
+    assert world.states(*published, waiting) == [RunState.COMPLETED] * (len(published) + 1)
+    expected = ids(2) if first else ids(1, 2)
+    assert world.readers() == [expected, expected]
+
+
+@pytest.mark.parametrize("step", ["the copy to the directory", "the upload to S3", "the pointer on the directory"])
+def test_after_a_publication_that_found_s3_unavailable_the_same_process_publishes_at_the_next_try(
+    world, monkeypatch, step
+):
+    waiting, later = world.run(1), world.run(2)
+    merger = world.merger()
+    owner, name = STEPS[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, failing(unavailable(), getattr(owner, name), after=False))
+        with pytest.raises(RetryableError):
+            merger.merge([waiting])
+    merger.merge([waiting, later])
+    assert world.states(waiting, later) == [RunState.COMPLETED] * 2
+    assert world.readers() == [ids(1, 2)] * 2
+
+
+def test_a_merge_whose_lease_was_stolen_publishes_nothing_and_the_receipt_is_merged_by_the_next(world, monkeypatch):
+    done, waiting = world.run(1), world.run(2)
+    merger = world.merger()
+    merger.merge([done])
+    before = read_current(world.root, "lines")
+    original = merging.copy_version
+    lease = {"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}}
+
+    def stolen(*arguments: Any) -> str:
+        thief = lease | {"lease_owner": {"S": "thief"}, "fence": {"N": "99"}, "expires": {"N": "0"}}
+        world.dynamodb.put_item(TableName=TABLE, Item=thief)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merging, "copy_version", stolen)
+        with pytest.raises(RetryableError) as caught:
+            merger.merge([waiting])
+    assert caught.value.code is ErrorCode.LEASE_LOST
+    assert read_current(world.root, "lines") == before == read_current_object(world.objects, BUCKET, "lines")
+    assert world.dynamodb.get_item(TableName=TABLE, Key=lease)["Item"]["lease_owner"] == {"S": "thief"}
+    assert world.states(done, waiting) == [RunState.COMPLETED, RunState.MERGED]
+    merger.merge([waiting])
+    assert world.states(waiting) == [RunState.COMPLETED]
+    assert world.readers() == [ids(1, 2)] * 2
+
+
+def test_a_missing_snapshot_is_never_an_empty_collection_and_its_messages_wait(world):
+    world.settings["bootstrap_collections"] = False
+    reference = world.run(1)
+    answer = world.process().handle({"Records": [record("a", message("lines", reference))]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+    assert world.states(reference) == [RunState.PENDING]
+    assert world.lines(reference).attempts == 0
+    assert world.queues.sent == []
+
+
+def test_an_empty_directory_is_restored_from_s3_and_nothing_that_was_published_is_lost(world):
+    world.merger().merge([world.run(1)])
+    world.settings |= {"collections_directory": str(world.path / "new"), "bootstrap_collections": False}
+    world.merger().merge([world.run(2)])
+    assert world.readers() == [ids(1, 2)] * 2
+
+
+def test_a_version_of_another_model_is_not_written_to(world):
+    world.merger().merge([world.run(1)])
+    world.settings["embedding_model"] = "another"
+    with pytest.raises(PermanentError) as caught:
+        world.merger().merge([world.run(2, model="another")])
+    assert caught.value.code is ErrorCode.DELTA_INCOMPATIBLE
+
+
+@pytest.mark.parametrize("group", ["lines", "words"])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("no json", "MESSAGE_INVALID"),
+        ("{}", "MESSAGE_INVALID"),
+        (json.dumps({"version": "2.0"}), "VERSION_UNSUPPORTED"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighbour_is_merged(world, group, body, code):
+    reference = world.run(1)
+    records = [record("bad", body, group), record("good", message("lines", reference))]
+    assert world.process().handle({"Records": records}) == {"batchItemFailures": []}
+    (parked,) = world.queues.sent
+    assert (parked["QueueUrl"], parked["MessageBody"]) == (f"{group}-dlq", body)
+    assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "d-bad")
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
+    assert world.states(reference) == [RunState.COMPLETED]
+
+
+def test_a_receipt_that_keeps_failing_is_tried_five_times_and_then_quarantined_with_the_reason(world, monkeypatch):
+    bad, process = world.run(1), world.process()
+    original = ObjectStore.get_verified
+
+    def broken(store: ObjectStore, bucket: str, key: str, digest: str) -> bytes:
+        if bad.run_id in key:
+            raise unavailable()
+        return original(store, bucket, key, digest)
+
+    monkeypatch.setattr(ObjectStore, "get_verified", broken)
+    good = world.run(2)
+    for attempt in range(1, MAXIMUM_ATTEMPTS + 1):
+        assert world.states(bad) == [RunState.PENDING]
+        answer = process.handle({"Records": [record("a", message("lines", bad, good))]})
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+        assert world.lines(bad).attempts == attempt
+        assert world.lines(bad).error.startswith(ErrorCode.SERVICE_UNAVAILABLE)
+        assert world.states(good) == [RunState.COMPLETED]
+    assert world.states(bad) == [RunState.FAILED]
+    assert process.handle({"Records": [record("a", message("lines", bad))]}) == {"batchItemFailures": []}
+
+
+def test_a_copy_in_which_a_row_is_missing_is_never_published(world, monkeypatch):
+    bad, good = world.run(1), world.run(2)
+    merger = world.merger()
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkingCopy, "_read_back", lambda _, wanted: len(wanted) - (wanted == ids(1)))
+        with pytest.raises(RetryableError) as caught:
+            merger.merge([bad, good])
+    assert caught.value.code is ErrorCode.MERGE_INCOMPLETE
+    assert read_current(world.root, "lines") is None
+    assert world.lines(bad).attempts == 1
+    merger.merge([bad, good])
+    assert world.readers() == [ids(1, 2)] * 2
+
+
+def test_a_collection_that_needs_an_operator_does_not_keep_the_tick_from_the_other_one(world):
+    world.settings["bootstrap_collections"] = False
+    reference, process = world.run(1), world.process()
+    bootstrapped = process.environment.model_copy(update={"bootstrap_collections": True})
+    process.mergers["words"].environment = bootstrapped
+    world.moment += timedelta(hours=1)
+    with pytest.raises(PermanentError) as caught:
+        process.handle({"source": "receipts.tick"})
+    assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
+    assert world.runs.find(reference).words.state is RunState.COMPLETED
