@@ -161,6 +161,10 @@ class ProvisioningMonitor(mocks.MockMonitor):
         """Delete what the program no longer declares; last of all, dependents first."""
         self._delete([urn for urn in self.state.resources if urn not in self._seen])
 
+    def delete_type(self, kind: str) -> None:
+        """Delete every resource of one type; the next evaluation creates it again."""
+        self._delete([urn for urn, resource in self.state.resources.items() if resource.type == kind])
+
     def delete_all(self) -> None:
         """Destroy everything."""
         self._delete(list(self.state.resources))
@@ -288,6 +292,11 @@ def evaluate(
         try:
             loop.run_until_complete(run_in_stack(lambda: _run_fresh(program)))
         finally:
+            # After a failure or Ctrl-C registrations still wait for others: they end here, and say nothing more.
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
             asyncio.set_event_loop(None)
             loop.close()

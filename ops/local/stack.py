@@ -21,7 +21,7 @@ import yaml
 from ops.local.control import SupervisorClient
 from ops.local.emulator import EmulatorError
 from ops.local.engine import ProvisioningMonitor, StackState, Step, evaluate
-from ops.local.provisioners.context import Context, client_options
+from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.provisioners.registry import build_registry
 from ops.local.runtime_interface import LOOPBACK
 from ops.local.supervisor import PORTS_FILE, SOURCE
@@ -29,8 +29,14 @@ from ops.local.supervisor import PORTS_FILE, SOURCE
 DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
 START_SECONDS = 40.0
+KEY_VARIABLE = "OPENAI_API_KEY"
+SECRET_TYPE = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type token
 STOP_SECONDS = 150.0
 """A worker may take its whole stop timeout (ECS: 120 s)."""
+
+
+class MissingKeyError(Exception):
+    """The embedder needs a key that the shell does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,7 @@ class LocalStack:
         Raises:
             EmulatorError: the emulator did not start.
             EngineError: a step failed; what succeeded is kept.
+            MissingKeyError: the openai embedder is chosen and the shell has no key.
             StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
         """
         started_here = not self.is_running()
@@ -80,6 +87,7 @@ class LocalStack:
             evaluate(
                 SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(overrides), monitor=monitor
             )
+            self._hand_over_key(monitor.state)
         except BaseException:
             if started_here:
                 self.down()
@@ -93,6 +101,7 @@ class LocalStack:
                 self._start()
             self._monitor(id).delete_all()
         if self.is_running():
+            self._take_key_back()
             self._supervisor.shut_down()
         self._await_end()
         if destroy:
@@ -140,6 +149,25 @@ class LocalStack:
             state_directory=self.state_directory,
         )
         return ProvisioningMonitor(build_registry(context), self._state_file, on_step)
+
+    def _hand_over_key(self, state: StackState) -> None:
+        """Give the emulator's secret the shell's key; it is held in memory only."""
+        secret = state.outputs.get("openaiApiKeySecretArn")
+        if not secret:
+            return
+        key = os.environ.get(KEY_VARIABLE)
+        if not key:
+            raise MissingKeyError(
+                f"receipts:embedder is openai and {KEY_VARIABLE} is not set. Way out: export it in this shell, or "
+                "choose the embedder hashing"
+            )
+        client = make_client("secretsmanager", self.client_options())
+        client.put_secret_value(SecretId=secret, SecretString=key)
+
+    def _take_key_back(self) -> None:
+        """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
+        monitor = self._monitor(id)
+        monitor.delete_type(SECRET_TYPE)
 
     def _config(self, overrides: Mapping[str, Any] | None) -> dict[str, str]:
         declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]
