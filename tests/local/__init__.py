@@ -1,0 +1,1 @@
+"""The stack on one machine: its engine, its functions, its workers and its emulator, each alone."""

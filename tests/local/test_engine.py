@@ -1,0 +1,159 @@
+"""What the engine does with a program; a slip here leaves resources behind or makes them twice.
+
+This is also the contract test of the interfaces of ``pulumi.runtime`` that are half private (mocks, settings,
+run_in_stack, sync_await): when another version of Pulumi changes one of them, these tests fail first.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.local.engine import ProvisioningMonitor, evaluate
+from ops.local.provisioners import InPlace, Registry
+
+HEAD = """
+import pulumi
+
+class Thing(pulumi.CustomResource):
+    label: pulumi.Output[str]
+
+    def __init__(self, name, kind="test:index:Thing", opts=None, **inputs):
+        super().__init__(kind, name, {"label": None, **inputs}, opts)
+
+"""
+
+
+class Things(InPlace):
+    """Resources in memory; ``calls`` is what was done, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.broken: set[str] = set()
+
+    def must_replace(self, changed: list[str]) -> bool:
+        return "shape" in changed
+
+    def create(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if name in self.broken:
+            raise RuntimeError("the power went out")
+        self.calls.append(f"create {name}")
+        return name, {"label": f"label of {name}"}
+
+    def update(self, identifier: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        self.calls.append(f"update {identifier}")
+        return {}
+
+    def delete(self, identifier: str, inputs: dict[str, Any]) -> None:
+        self.calls.append(f"delete {identifier}")
+
+
+class World:
+    """One stack, evaluated as often as a test wants."""
+
+    def __init__(self, directory: Path) -> None:
+        self.things = Things()
+        self.state_file = directory / "state" / "stack.json"
+        self._program = directory / "__main__.py"
+        self._registry = Registry({"test:index:Thing": self.things}, {})
+
+    def monitor(self) -> ProvisioningMonitor:
+        return ProvisioningMonitor(self._registry, self.state_file, id)
+
+    def run(self, body: str) -> ProvisioningMonitor:
+        self._program.write_text(HEAD + body)
+        monitor = self.monitor()
+        self.things.calls.clear()
+        evaluate(self._program, project="tests", stack="local", config={"tests:color": "red"}, monitor=monitor)
+        return monitor
+
+    def kept(self) -> set[str]:
+        return {item["name"] for item in json.loads(self.state_file.read_text())["resources"].values()}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def operations(monitor: ProvisioningMonitor) -> dict[str, str]:
+    return {step.name: step.operation for step in monitor.steps}
+
+
+def test_what_is_declared_is_created_once_and_then_left_alone(world):
+    assert operations(world.run('Thing("a", size=1)')) == {"a": "create"}
+    again = world.run('Thing("a", size=1)')
+    assert operations(again) == {"a": "same"}
+    assert world.things.calls == []
+
+
+def test_a_change_is_made_in_place_and_says_what_changed(world):
+    world.run('Thing("a", size="small")')
+    (step,) = world.run('Thing("a", size="large")').steps
+    assert step.operation == "update"
+    assert all(word in step.summary for word in ("size", "small", "large"))
+    assert world.things.calls == ["update a"]
+
+
+def test_what_cannot_change_in_place_is_replaced(world):
+    world.run('Thing("a", shape="round")')
+    (step,) = world.run('Thing("a", shape="square")').steps
+    assert step.operation == "replace"
+    assert world.things.calls == ["delete a", "create a"]
+    assert world.kept() == {"a"}
+
+
+def test_what_is_no_longer_declared_is_deleted_last_and_the_newest_first(world):
+    world.run('a = Thing("a")\nb = Thing("b", of=a.label)\nThing("c", of=b.label)')
+    world.run('Thing("d")')
+    assert world.things.calls == ["create d", "delete c", "delete b", "delete a"]
+    assert world.kept() == {"d"}
+
+
+def test_everything_can_be_deleted_and_the_newest_goes_first(world):
+    world.run('a = Thing("a")\nThing("b", of=a.label)\npulumi.export("x", 1)')
+    world.things.calls.clear()
+    world.monitor().delete_all()
+    assert world.things.calls == ["delete b", "delete a"]
+    assert json.loads(world.state_file.read_text()) == {"resources": {}, "outputs": {}}
+
+
+def test_a_resource_waits_for_what_it_depends_on(world):
+    world.run('a = Thing("z")\nb = Thing("y", opts=pulumi.ResourceOptions(depends_on=[a]))\nThing("x", of=b.label)')
+    assert world.things.calls == ["create z", "create y", "create x"]
+
+
+def test_two_resources_of_one_name_are_refused(world):
+    with pytest.raises(Exception, match="duplicate URN"):
+        world.run('Thing("a")\nThing("a")')
+
+
+def test_a_type_that_nothing_provides_is_refused_with_its_name(world):
+    with pytest.raises(Exception, match="test:index:Other"):
+        world.run('Thing("a", kind="test:index:Other")')
+    assert world.things.calls == []
+
+
+def test_a_failed_step_keeps_what_succeeded_and_the_next_run_continues(world):
+    program = 'a = Thing("a")\nThing("b", of=a.label)'
+    world.things.broken = {"b"}
+    with pytest.raises(Exception, match="b: RuntimeError: the power went out"):
+        world.run(program)
+    assert world.kept() == {"a"}
+    world.things.broken = set()
+    assert operations(world.run(program)) == {"a": "same", "b": "create"}
+    assert world.kept() == {"a", "b"}
+
+
+def test_exports_are_kept_with_settings_and_computed_values_in_them(world):
+    world.run('pulumi.export("label", Thing("a").label)\npulumi.export("color", pulumi.Config().require("color"))')
+    assert json.loads(world.state_file.read_text())["outputs"] == {"label": "label of a", "color": "red"}
+
+
+def test_one_process_can_evaluate_many_times_even_after_a_program_fails(world):
+    for size in range(5):
+        world.run(f'Thing("a", size="{size}")\npulumi.export("size", "{size}")')
+        with pytest.raises(ZeroDivisionError):
+            world.run('Thing("a")\n1 / 0')
+    assert operations(world.run('Thing("b")')) == {"b": "create", "a": "delete"}
