@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from ops.local.runtime_interface import FunctionDefinition, FunctionProcess, InvocationResult
 
+PROJECT = Path(__file__).resolve().parents[2]
 HANDLER = """
 import os, time
 
@@ -28,9 +30,8 @@ def handle(event, context):
 """
 
 
-@pytest.fixture
-def function(tmp_path: Path) -> Iterator[FunctionProcess]:
-    (tmp_path / "small_handler.py").write_text(HANDLER)
+def start(directory: Path) -> FunctionProcess:
+    (directory / "small_handler.py").write_text(HANDLER)
     definition = FunctionDefinition(
         name="small",
         command=(sys.executable, "-m", "awslambdaric", "small_handler.handle"),
@@ -44,7 +45,12 @@ def function(tmp_path: Path) -> Iterator[FunctionProcess]:
         timeout_seconds=3.0,
         revision="1",
     )
-    running = FunctionProcess(definition, directory=tmp_path, log_file=tmp_path / "small.log")
+    return FunctionProcess(definition, directory=directory, log_file=directory / "small.log")
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> Iterator[FunctionProcess]:
+    running = start(tmp_path)
     yield running
     running.stop()
 
@@ -55,9 +61,13 @@ def invoke(function: FunctionProcess, what: str) -> tuple[InvocationResult, dict
 
 
 def is_gone(process_id: int) -> bool:
+    stat = Path(f"/proc/{process_id}/stat")
     try:
+        if stat.exists():
+            # An orphan that has ended stays a zombie where nobody reaps it.
+            return stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
         os.kill(process_id, 0)
-    except ProcessLookupError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
     return False
 
@@ -97,8 +107,30 @@ def test_a_process_that_dies_fails_its_event_and_the_next_one_works(function):
     assert invoke(function, "answer")[0].succeeded
 
 
-def test_a_stopped_function_leaves_no_process(function):
+def test_a_stopped_function_leaves_no_process(tmp_path):
+    function = start(tmp_path)
     _, answer = invoke(function, "answer")
-    function._kill()
+    function.stop()
     assert function.process_id is None
     assert is_gone(answer["process"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the child")
+def test_a_killed_supervisor_takes_the_function_with_it(tmp_path):
+    program = (
+        "import pathlib, sys, time\n"
+        "from tests.local.test_runtime_interface import invoke, start\n"
+        "print(invoke(start(pathlib.Path(sys.argv[1])), 'answer')[1]['process'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as supervisor:
+        try:
+            process_id = int(supervisor.stdout.readline())
+            assert not is_gone(process_id)
+        finally:
+            supervisor.kill()
+    deadline = time.monotonic() + 5
+    while not is_gone(process_id):
+        assert time.monotonic() < deadline, "the function outlived its supervisor"
+        time.sleep(0.02)
