@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -172,14 +173,19 @@ class World:
         return found
 
 
+@cache
+def clients() -> tuple[Any, Any]:
+    """The clients of S3 and DynamoDB; to build them anew for every test is most of its time."""
+    return boto3.client("s3", region_name="us-east-1"), boto3.client("dynamodb", region_name="us-east-1")
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1")
+        s3, dynamodb = clients()
         s3.create_bucket(Bucket=BUCKET)
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
         dynamodb.create_table(
             TableName=TABLE,
             BillingMode="PAY_PER_REQUEST",
