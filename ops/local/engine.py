@@ -293,6 +293,8 @@ def evaluate(
             loop.run_until_complete(run_in_stack(lambda: _run_fresh(program)))
         finally:
             # After a failure or Ctrl-C registrations still wait for others: they end here, and say nothing more.
+            # Futures of resources that failed hold the same error again; it was raised already.
+            loop.set_exception_handler(lambda *_: None)
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
