@@ -118,6 +118,10 @@ def _require_consistent(delta: Delta) -> None:
         raise _invalid(f"vectors {delta.vectors.shape} for {len(delta.rows)} rows", "one vector a row, two axes")
     if len({row.id for row in delta.rows}) != len(delta.rows):
         raise _invalid("an id occurs twice", "ids within a delta are unique")
+    for row in delta.rows:
+        # Chroma refuses such a row in the middle of an upsert, when it is too late to fail this delta alone.
+        if not row.metadata or not all(isinstance(value, str | int | float | bool) for value in row.metadata.values()):
+            raise _invalid(f"metadata of {row.id} is {row.metadata}", "metadata is not empty and holds plain values")
     if not np.isfinite(delta.vectors).all():
         raise _invalid("a number is not finite", "vectors hold finite numbers")
 
