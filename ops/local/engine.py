@@ -119,6 +119,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         if not request.custom:
             return self._respond(urn, "", inputs)
         plain = json.loads(json.dumps(inputs, sort_keys=True, default=str))
+        before = self.state.resources.get(urn)
         try:
             state = self._apply(urn, request.type, request.name, plain)
         except EngineError:
@@ -126,10 +127,13 @@ class ProvisioningMonitor(mocks.MockMonitor):
         except Exception as error:
             # Whatever a provisioner raises, the reader must learn which resource it was.
             raise EngineError(f"{request.type} {request.name}: {type(error).__name__}: {error}") from error
+        dependencies = sorted(set(request.dependencies))
         with self._lock:
-            state.dependencies = sorted(set(request.dependencies))
+            known = state is before and dependencies == state.dependencies
+            state.dependencies = dependencies
             self.state.resources[urn] = state
-            self.state.write(self._state_file)
+            if not known:
+                self.state.write(self._state_file)
         return self._respond(urn, state.identifier, {**inputs, **state.outputs})
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
