@@ -16,6 +16,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
+UNSAVED_FILE = "unsaved"
+"""Exists while the emulator holds more than its directory; left behind when it was killed."""
 
 
 class EmulatorError(Exception):
@@ -81,6 +83,7 @@ class Emulator:
                 self.stop()
                 raise EmulatorError(f"ministack did not answer in {START_SECONDS:.0f} s; see {self.log_file}")
             time.sleep(0.05)
+        (self._directory / UNSAVED_FILE).touch()
 
     def stop(self) -> None:
         """Stop it gracefully; its state is saved."""
@@ -94,6 +97,7 @@ class Emulator:
             process.kill()
             process.wait()
             raise EmulatorError(f"ministack had to be killed and saved no state; see {self.log_file}") from None
+        (self._directory / UNSAVED_FILE).unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         try:

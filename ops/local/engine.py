@@ -6,6 +6,7 @@ contract. It checks nothing that a provider would check: the program refuses by 
 
 import asyncio
 import contextvars
+import graphlib
 import json
 import runpy
 import threading
@@ -189,6 +190,10 @@ class ProvisioningMonitor(mocks.MockMonitor):
         summary = "; ".join(_change(key, old.inputs.get(key), desired.get(key)) for key in changed)
         if provisioner.must_replace(changed):
             provisioner.delete(old.identifier, old.inputs)
+            with self._lock:
+                # At once: when the creation fails, the state must not claim what is gone.
+                del self.state.resources[urn]
+                self.state.write(self._state_file)
             state = self._create(urn, kind, name, provisioner, desired, quiet=True)
             self._record(Step(operation="replace", type=kind, name=name, urn=urn, summary=summary))
             return state
@@ -226,7 +231,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         return state
 
     def _delete(self, urns: list[str]) -> None:
-        for urn in sorted(urns, key=lambda item: self.state.resources[item].order, reverse=True):
+        for urn in self._dependents_first(urns):
             resource = self.state.resources[urn]
             try:
                 self._registry.provisioner(resource.type).delete(resource.identifier, resource.inputs)
@@ -235,6 +240,16 @@ class ProvisioningMonitor(mocks.MockMonitor):
             del self.state.resources[urn]
             self.state.write(self._state_file)
             self._record(Step(operation="delete", type=resource.type, name=resource.name, urn=urn))
+
+    def _dependents_first(self, urns: list[str]) -> list[str]:
+        # Age alone misleads: a replaced resource is newer than those that depend on it. It decides among equals.
+        newest_first = sorted(urns, key=lambda item: self.state.resources[item].order, reverse=True)
+        sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter(dict.fromkeys(newest_first, ()))
+        for urn in newest_first:
+            for dependency in self.state.resources[urn].dependencies:
+                if dependency in urns:
+                    sorter.add(dependency, urn)
+        return list(sorter.static_order())
 
     def _record(self, step: Step) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from typing import Any, Self
 import yaml
 
 from ops.local.control import SupervisorClient
-from ops.local.emulator import EmulatorError
+from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engine import ProvisioningMonitor, StackState, Step, evaluate
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.provisioners.registry import build_registry
@@ -74,15 +74,19 @@ class LocalStack:
             on_step: told of every step as it ends.
 
         Raises:
-            EmulatorError: the emulator did not start.
+            EmulatorError: the emulator did not start, or was killed and lost what the state claims.
             EngineError: a step failed; what succeeded is kept.
             MissingKeyError: the openai embedder is chosen and the shell has no key.
             StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
         """
         started_here = not self.is_running()
         if started_here:
+            self._refuse_unsaved()
             self._start()
         try:
+            if started_here:
+                # The supervisor removed the secret when it ended, also where `down` was not what ended it.
+                self._take_key_back()
             monitor = self._monitor(on_step)
             evaluate(
                 SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(overrides), monitor=monitor
@@ -169,6 +173,13 @@ class LocalStack:
         monitor = self._monitor(id)
         monitor.delete_type(SECRET_TYPE)
 
+    def _refuse_unsaved(self) -> None:
+        if (self.state_directory / "emulator" / UNSAVED_FILE).exists():
+            raise EmulatorError(
+                f"the stack in {self.state_directory} was killed before the emulator saved its state: what it held is "
+                "lost, so the kept state is not true. Way out: receipts local down --destroy, or remove that directory"
+            )
+
     def _config(self, overrides: Mapping[str, Any] | None) -> dict[str, str]:
         declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]
         merged = {**declared, **{f"{PROJECT}:{key}": value for key, value in (overrides or {}).items()}}
@@ -186,6 +197,8 @@ class LocalStack:
             self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", "ops.local.supervisor", str(self.state_directory)],
                 cwd=SOURCE,
+                # The key goes to the emulator's secret alone, not into the environment of every child.
+                env={name: value for name, value in os.environ.items() if name != KEY_VARIABLE},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ops.local.emulator import Emulator
+from ops.local.provisioners.context import client_options, make_client
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
 from ops.local.services import ServiceDefinition, ServiceProcesses
 
@@ -60,6 +61,9 @@ class Supervisor:
                 service.stop()
             for function in self._functions.values():
                 function.stop()
+            if self.emulator.process_id is not None:
+                # However the end was asked for: a saved state must hold no key.
+                self._forget_secrets()
             self.emulator.stop()
 
     def put_function(self, definition: dict[str, Any]) -> None:
@@ -122,6 +126,12 @@ class Supervisor:
             "services": {name: service.process_ids for name, service in sorted(self._services.items())},
             "logs": str(self._directory / "logs"),
         }
+
+    def _forget_secrets(self) -> None:
+        client = make_client("secretsmanager", client_options(self.emulator.endpoint))
+        for page in client.get_paginator("list_secrets").paginate():
+            for secret in page["SecretList"]:
+                client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
 
     def _log_file(self, name: str) -> Path:
         return self._directory / "logs" / f"{name}.log"

@@ -146,6 +146,24 @@ def test_a_failed_step_keeps_what_succeeded_and_the_next_run_continues(world):
     assert world.kept() == {"a", "b"}
 
 
+def test_a_replacement_that_fails_half_way_is_not_claimed_to_exist(world):
+    world.run('Thing("a", shape="round")')
+    world.things.broken = {"a"}
+    with pytest.raises(Exception, match="the power went out"):
+        world.run('Thing("a", shape="square")')
+    assert world.kept() == set()
+    world.things.broken = set()
+    assert operations(world.run('Thing("a", shape="round")')) == {"a": "create"}
+
+
+def test_what_was_replaced_is_still_deleted_after_its_dependents(world):
+    for shape in ("round", "square"):
+        world.run(f'a = Thing("a", shape="{shape}")\nThing("b", of=a.label)')
+    world.things.calls.clear()
+    world.monitor().delete_all()
+    assert world.things.calls == ["delete b", "delete a"]
+
+
 def test_exports_are_kept_with_settings_and_computed_values_in_them(world):
     world.run('pulumi.export("label", Thing("a").label)\npulumi.export("color", pulumi.Config().require("color"))')
     assert json.loads(world.state_file.read_text())["outputs"] == {"label": "label of a", "color": "red"}

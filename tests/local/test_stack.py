@@ -1,0 +1,74 @@
+"""The whole program on one machine; a slip here leaves two consumers, lost resources or a key on disk."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from ops.local.emulator import EmulatorError
+from ops.local.stack import LocalStack, UpResult
+from tests.local.test_runtime_interface import is_gone
+
+KEY = "sk-of-this-test-alone"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[LocalStack]:
+    running = LocalStack(tmp_path / "stack")
+    yield running
+    running.down(destroy=True)
+
+
+def operations(result: UpResult) -> Counter[str]:
+    return Counter(step.operation for step in result.steps)
+
+
+def end(stack: LocalStack, number: signal.Signals) -> None:
+    os.kill(int((stack.state_directory / "supervisor.pid").read_text()), number)
+    stack._await_end()
+
+
+def workers(stack: LocalStack) -> list[int]:
+    return [process for processes in stack.status()["services"].values() for process in processes]
+
+
+def test_a_second_up_changes_nothing_a_flip_changes_the_consumer_and_destroy_leaves_nothing(stack):
+    assert set(operations(stack.up({"embedConsumer": "lambda"}))) == {"create"}
+    assert set(operations(stack.up({"embedConsumer": "lambda"}))) == {"same"}
+    assert workers(stack) == []
+    flipped = stack.up({"embedConsumer": "ecs"})
+    assert set(operations(flipped)) == {"same", "update"}
+    assert operations(flipped)["update"] <= 5
+    client = boto3.client("lambda", **stack.client_options())
+    assert client.get_event_source_mapping(UUID=flipped.outputs["embedMappingId"])["State"] == "Disabled"
+    client.close()
+    (worker,) = workers(stack)
+    emulator = stack.status()["emulator"]["process"]
+    stack.down(destroy=True)
+    assert is_gone(worker)
+    assert is_gone(emulator)
+    assert not stack.state_directory.exists()
+
+
+def test_after_a_kill_the_lost_state_is_refused_instead_of_called_unchanged(stack):
+    stack.up()
+    end(stack, signal.SIGKILL)
+    with pytest.raises(EmulatorError, match="--destroy"):
+        stack.up()
+
+
+def test_a_supervisor_that_is_terminated_leaves_no_key_on_disk_and_comes_back(stack, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    settings = {"embedder": "openai", "embeddingDimensions": 64, "openaiBaseUrl": "http://127.0.0.1:9"}
+    stack.up(settings)
+    end(stack, signal.SIGTERM)
+    files = [path for path in stack.state_directory.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+    secret = stack.up(settings).outputs["openaiApiKeySecretArn"]
+    client = boto3.client("secretsmanager", **stack.client_options())
+    assert client.get_secret_value(SecretId=secret)["SecretString"] == KEY
+    client.close()
