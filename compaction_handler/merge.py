@@ -97,8 +97,8 @@ class MergeHandler:
 def _handler() -> MergeHandler:
     import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
 
-    from pipeline.objects import ObjectStore  # noqa: PLC0415
-    from pipeline.runs import RunRepository  # noqa: PLC0415
+    from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
+    from pipeline.runs import RunRepository  # noqa: PLC0415 - the same
 
     configure_logging()
     environment = MergeEnvironment.from_variables(os.environ)

@@ -179,7 +179,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                 "mountPoints": [
                     {"sourceVolume": "collections", "containerPath": COLLECTIONS_DIRECTORY, "readOnly": True},
                     {"sourceVolume": "private", "containerPath": PRIVATE_DIRECTORY, "readOnly": False},
-                    {"sourceVolume": "temporary", "containerPath": "/tmp", "readOnly": False},  # noqa: S108
+                    {"sourceVolume": "temporary", "containerPath": "/tmp", "readOnly": False},  # noqa: S108 - a volume
                 ],
                 "healthCheck": {
                     "command": ["CMD", "python", "-c", HEALTH_CHECK],

@@ -51,7 +51,7 @@ class TaskProtection:
             method="PUT",
         )
         try:
-            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310 - same
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
             answer = json.loads(error.read() or b"{}")
