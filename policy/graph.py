@@ -1,0 +1,216 @@
+"""A stack's resources as a policy sees them, and what refers to what. It judges nothing; ``policy/rules.py`` does.
+
+At preview everything that AWS makes up (an ARN, a URL) is unknown. A reference is therefore followed by value where the
+value is known, and by the property's dependencies where it is not.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+QUEUE: Final = "aws:sqs/queue:Queue"
+NAMES: Final = ("arn", "url", "id", "name", "family")
+"""Properties that a resource is known by."""
+QUEUE_ARN: Final = re.compile(r"arn:[\w-]+:sqs:[\w-]+:\d+:[\w-]+(?:\.fifo)?(?![\w.*?-])")
+"""The ARN of one queue; a pattern of several is none."""
+
+
+class Unknown(Enum):
+    """The type of ``UNKNOWN``."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""A value that nobody knows before the update; not the same as unset, which is ``None``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource of the stack.
+
+    Attributes:
+        type: Pulumi's token for it, such as ``aws:sqs/queue:Queue``.
+        properties: outputs where there are some, else inputs; named as in the provider's schema (``desiredCount``).
+        property_dependencies: for each property, the URNs that its value was made of.
+        ignored: properties whose changes Pulumi ignores.
+    """
+
+    urn: str
+    type: str
+    name: str
+    properties: Mapping[str, Any]
+    property_dependencies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    dependencies: frozenset[str] = frozenset()
+    parent: str | None = None
+    ignored: frozenset[str] = frozenset()
+
+    def value(self, *path: str) -> Any:
+        """The value at a path: ``None`` when unset, ``UNKNOWN`` when it or something above it is."""
+        value: Any = self.properties
+        for key in path:
+            if value is UNKNOWN:
+                return UNKNOWN
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def switch(self, name: str) -> Any:
+        """A value that turns something on or off; ``UNKNOWN`` when the program's word for it is ignored."""
+        return UNKNOWN if self.ignored & {name, "*"} else self.value(name)
+
+    def text(self, *path: str) -> str | None:
+        """The value at a path when it is a known text."""
+        value = self.value(*path)
+        return value if isinstance(value, str) else None
+
+    def texts(self, name: str) -> list[str]:
+        """The known texts of a property that holds one, or a list."""
+        value = self.value(name)
+        return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+
+    def number(self, *path: str, unset: float | None = None) -> float | None:
+        """The value at a path when it is a known number, ``unset`` when there is none."""
+        value = self.value(*path)
+        return unset if value is None else value if isinstance(value, int | float) else None
+
+    def is_named_by(self, text: str) -> bool:
+        """Is this resource what an ARN, URL, id or name means?"""
+        if text in map(self.text, NAMES):
+            return True
+        # A known ARN decides, region and account too (a function's or task's may go on with a qualifier); until it is
+        # known, the same name is the same thing.
+        whole = self.text("arn") if text.startswith("arn:") else self.text("url") if "://" in text else None
+        if whole is not None:
+            return text.startswith(f"{whole}:")
+        return bool(_names_in(text) & {self.text("name"), self.text("family")})
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue of the stack, or one that the stack only names.
+
+    Attributes:
+        key: what tells it from other queues: its ARN, or its URN while the ARN is unknown.
+        resource: None outside the stack.
+    """
+
+    key: str
+    resource: Resource | None = field(compare=False)
+
+    @property
+    def label(self) -> str:
+        """What a reader knows it by."""
+        return self.resource.name if self.resource else self.key
+
+    @property
+    def fifo(self) -> bool | None:
+        """Is it FIFO? None when that is unknown. FIFO names end in ``.fifo``, and no others."""
+        if self.resource is None:
+            return self.key.endswith(".fifo")
+        fifo = self.resource.value("fifoQueue")
+        if fifo is True or (self.resource.text("name") or "").endswith(".fifo"):
+            return True
+        return None if fifo is UNKNOWN else False
+
+    def is_named_by(self, text: str) -> bool:
+        """Is it what an ARN, URL or (in the stack) name means?"""
+        if self.resource is not None:
+            return self.resource.is_named_by(text)
+        region, account, name = self.key.split(":")[3:]
+        return text == self.key or (region in text and text.endswith(f"/{account}/{name}"))
+
+    def is_covered_by(self, pattern: str) -> bool:
+        """Is it one of several that a pattern of ARNs means?"""
+        if self.key.startswith("arn:"):
+            return fnmatchcase(self.key, pattern)
+        # Until its ARN is known, what the pattern says of partition, region and account is taken to be right.
+        _, partition, _, region, account, last, *_ = [*pattern.split(":"), "", "", "", "", ""]
+        name = (self.resource.text("name") if self.resource else None) or last
+        return fnmatchcase(f"arn:{partition}:sqs:{region}:{account}:{name}", pattern)
+
+
+class Graph:
+    """All resources of a stack, and its queues by their keys."""
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self.resources = {resource.urn: resource for resource in resources}
+        self._by_type: dict[str, list[Resource]] = defaultdict(list)
+        self._by_name: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self._beneath: dict[str, set[str]] = defaultdict(set)
+        for resource in self.resources.values():
+            self._by_type[resource.type].append(resource)
+            for name in filter(None, map(resource.text, NAMES)):
+                self._by_name[name][resource.urn] = resource
+            for parent in self._parents(resource):
+                self._beneath[parent].add(resource.urn)
+        self.queues: dict[str, Queue] = {}
+        self._keys: dict[str, str] = {}
+        for resource in self.of(QUEUE):
+            key = self._keys[resource.urn] = resource.text("arn") or resource.urn
+            self.queues.setdefault(key, Queue(key, resource))
+        for arn in sorted(set(QUEUE_ARN.findall(str([item.properties for item in self.resources.values()])))):
+            if not self.queues_named(arn):
+                self.queues[arn] = Queue(arn, None)
+
+    def of(self, *types: str) -> list[Resource]:
+        """Resources of these types."""
+        return [resource for kind in types for resource in self._by_type.get(kind, ())]
+
+    def made_of(self, resource: Resource, name: str) -> frozenset[str]:
+        """URNs that a property's value was made of; a component stands for what it holds."""
+        urns = resource.property_dependencies.get(name, frozenset())
+        return urns.union(*(self._beneath.get(urn, ()) for urn in urns))
+
+    def named(self, text: str, *types: str) -> list[Resource]:
+        """Resources of these types that an ARN, URL, id or name means."""
+        found = {urn: item for name in {text, *_names_in(text)} for urn, item in self._by_name.get(name, {}).items()}
+        return [item for item in found.values() if item.type in types and item.is_named_by(text)]
+
+    def referred(self, resource: Resource, name: str, *types: str) -> list[Resource]:
+        """Resources of these types that a property refers to, by its value or else by its dependencies."""
+        named = [item for text in resource.texts(name) for item in self.named(text, *types)]
+        made_of = (self.resources.get(urn) for urn in sorted(self.made_of(resource, name)))
+        return named or [item for item in made_of if item is not None and item.type in types]
+
+    def queues_named(self, text: str) -> list[Queue]:
+        """Queues that an ARN, URL or (in the stack) name means."""
+        inside = [self.queues[self._keys[item.urn]] for item in self.named(text, QUEUE)]
+        outside = (queue for queue in self.queues.values() if queue.resource is None)
+        return inside or [queue for queue in outside if queue.is_named_by(text)]
+
+    def queues_among(self, urns: Iterable[str]) -> list[Queue]:
+        """The queues of the stack among these resources."""
+        return list({self.queues[self._keys[urn]]: None for urn in sorted(urns) if urn in self._keys})
+
+    def referred_queues(self, resource: Resource, name: str, *path: str) -> list[Queue]:
+        """Queues that a property refers to: one, or several when its value is unknown and made of several."""
+        value = resource.value(name, *path)
+        if isinstance(value, str):
+            return self.queues_named(value)
+        return self.queues_among(self.made_of(resource, name)) if value is UNKNOWN else []
+
+    def _parents(self, resource: Resource) -> Iterator[str]:
+        parent = resource.parent
+        while parent:
+            yield parent
+            parent = self.resources[parent].parent if parent in self.resources else None
+
+
+def _names_in(text: str) -> set[str]:
+    """The name at the end of an ARN, URL or path, and the one before a qualifier (``family:3``, ``function:alias``)."""
+    return set(text.rsplit("/", 1)[-1].split(":")[-2:])
+
+
+def parsed(value: Any) -> Any:
+    """What a text of JSON holds; ``None`` when it is none. Other values as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None

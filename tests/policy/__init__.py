@@ -1,0 +1,1 @@
+"""The policy pack, over recorded programs and over its real protocol."""

@@ -1,0 +1,119 @@
+"""The rules over recorded programs, before and after ARNs are known; a rule that slips lets a second consumer in."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from policy.graph import UNKNOWN, Graph
+from policy.rules import RULES, Code, judge
+from tests.policy.recorded import graph_of, record
+from tests.program.engine import PROJECT, Recording, run_program
+
+Found = set[tuple[str, str]]
+
+BAD: dict[str, Found] = {
+    "mapping_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
+    "service_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
+    "two_mappings": {("ONE_CONSUMER", "jobs"), ("ONE_CONSUMER", "ignored")},
+    "pipe_beside_a_mapping": {("ONE_CONSUMER", "jobs")},
+    "counts_of_zero": {("ONE_CONSUMER", name) for name in ("scaled", "ignored", "all", "unset")},
+    "rights_from_elsewhere": {
+        ("ONE_CONSUMER", name)
+        for name in (
+            *("attached", "listed", "inline", "opened", "inlined", "hardly"),
+            *("managed", "every", "others", "customer", "outside", "without"),
+        )
+    },
+    "queues_by_text": {("ONE_CONSUMER", "outside-service"), ("ONE_CONSUMER", "own")},
+    "limits": {
+        ("FIFO_BATCHING_WINDOW", "window"),
+        ("FIFO_BATCHING_WINDOW", "window-outside"),
+        ("FIFO_BATCH_SIZE", "batch"),
+        ("MAXIMUM_CONCURRENCY", "alone"),
+        ("POLLERS_OR_CONCURRENCY", "pollers"),
+    },
+    "dead_letter_kinds": {("DEAD_LETTER_KIND", name) for name in ("fifo", "redrive", "to-queue", "to-topic")},
+    "short_visibility": {
+        ("VISIBILITY_BELOW_TIMEOUT", "below"),
+        ("VISIBILITY_BELOW_TIMEOUT", "below-by-alias"),
+        ("VISIBILITY_BELOW_ADVISED", "barely"),
+        ("VISIBILITY_BELOW_ADVISED", "equal"),
+    },
+    "unreported_failures": {("FAILURES_REPORTED", "silent"), ("FAILURES_REPORTED", "empty")},
+}
+UNPROVEN: dict[str, set[str]] = {
+    "service_beside_the_components": {"embed-queue"},
+    "counts_of_zero": {"scaled", "ignored", "all", "unset"},
+    "rights_from_elsewhere": {"attached", "listed", "inline", "opened", "inlined", "hardly"},
+}
+"""Queues whose second consumer shows itself by a policy's text, which a first preview does not know."""
+GOOD_UNPROVEN = {"green", "north"}
+"""The same of a good program: a producer cannot yet be told from a consumer, nor the one queue from the other."""
+
+
+def found(recording: Recording) -> Found:
+    graph = graph_of(recording)
+    return {(violation.code.name, graph.resources[violation.urn].name) for violation in judge(graph)}
+
+
+def at_preview(program: str) -> Found:
+    unproven = UNPROVEN.get(program, set())
+    return {
+        ("ONE_CONSUMER_UNPROVEN" if code == "ONE_CONSUMER" and name in unproven else code, name)
+        for code, name in BAD[program]
+    }
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+@pytest.mark.parametrize("consumer", ["lambda", "ecs", "hybrid", "none"])
+def test_our_own_program_breaks_no_rule(consumer: str, preview: bool) -> None:
+    recording = run_program({"embedConsumer": consumer}, preview=preview)
+    assert len(recording.made) > 100
+    assert found(recording) == set()
+
+
+@pytest.mark.parametrize("program", BAD)
+def test_a_bad_program_is_caught_with_its_codes_and_no_others(program: str) -> None:
+    assert found(record(program)) == BAD[program]
+
+
+@pytest.mark.parametrize("program", BAD)
+def test_a_bad_program_is_caught_before_anything_is_made(program: str) -> None:
+    assert found(record(program, preview=True)) == at_preview(program)
+
+
+def test_an_awkward_but_good_program_is_left_alone() -> None:
+    assert found(record("awkward_but_good")) == set()
+
+
+def test_a_first_preview_stops_no_good_program() -> None:
+    assert found(record("awkward_but_good", preview=True)) == {
+        ("ONE_CONSUMER_UNPROVEN", name) for name in GOOD_UNPROVEN
+    }
+
+
+def test_a_strange_value_never_breaks_the_pack() -> None:
+    strange = [None, UNKNOWN, 0, "", "{}", "[0]", [], [None], [UNKNOWN], {}, {"Statement": 0}]
+    for program in ("rights_from_elsewhere", "dead_letter_kinds"):
+        resources = graph_of(record(program)).resources.values()
+        for key in {key for resource in resources for key in resource.properties}:
+            for value in strange:
+                changed = (
+                    {**item.properties, **({key: value} if key in item.properties else {})} for item in resources
+                )
+                pairs = zip(resources, changed, strict=True)
+                judge(Graph(replace(item, properties=properties) for item, properties in pairs))
+
+
+def test_every_program_is_tried_and_every_code_is_met() -> None:
+    programs = {path.stem for path in (PROJECT / "tests" / "policy" / "programs").glob("[a-z]*.py")}
+    assert programs == {*BAD, "awkward_but_good"}
+    codes = {code for program in BAD for code, _ in BAD[program] | at_preview(program)}
+    assert codes == {code.name for code in Code}
+
+
+def test_every_code_belongs_to_one_rule_and_is_documented_with_its_level() -> None:
+    assert sorted(code.name for codes in RULES.values() for code in codes) == sorted(code.name for code in Code)
+    table = re.findall(r"^\| `(\w+)` \| (\w+) \|", (PROJECT / "docs" / "policy.md").read_text(), re.MULTILINE)
+    assert table == [(code.name, "mandatory" if code.mandatory else "advisory") for code in Code]
