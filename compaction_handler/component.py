@@ -7,17 +7,13 @@ import pulumi
 import pulumi_aws as aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from stack.consumers import FunctionConsumer
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
-from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
+from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, read_objects, send_to, statement, use_table, write_objects
-from stack.queues import (
-    DEAD_LETTER_RETENTION_SECONDS,
-    FunctionConsumer,
-    Queue,
-    QueueArgs,
-    filter_pattern,
-)
+from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
+from stack.rules import check_stream_destination
 from stack.settings import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, Settings
 from stack.storage import COLLECTIONS, Storage
 
@@ -25,7 +21,9 @@ COLLECTIONS_DIRECTORY = "/mnt/collections"
 """A function's file system is mounted under /mnt (AWS Lambda API reference, FileSystemConfig)."""
 WORKING_DIRECTORY = "/tmp/working"  # noqa: S108 - Lambda's only writable place
 STREAM_TIMEOUT_SECONDS, STREAM_MEMORY_MB = 60, 512
-STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 100, 5, 10, 21_600
+STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1_000, 5, 10, 21_600
+"""A thousand runs that arrive together are one invocation and four messages; an image is under 2 kB, the limit 6 MB
+(docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
 NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
 MERGE_RECEIVES = 10
 
@@ -44,7 +42,7 @@ class CompactionHandler(pulumi.ComponentResource):
     """Stream processor, lines and words queues, merge function and its tick."""
 
     queues: dict[str, Queue]
-    stream_failures: aws.sqs.Queue
+    stream_failures: DeadLetterQueue
     merge: ImageFunction
 
     def __init__(self, name: str, args: CompactionHandlerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -63,15 +61,8 @@ class CompactionHandler(pulumi.ComponentResource):
             )
             for collection in COLLECTIONS
         }
-        # Standard: AWS refuses a FIFO destination for a stream's failures.
-        self.stream_failures = aws.sqs.Queue(
-            f"{name}-stream-failures",
-            name=physical_name(f"{name}-stream-failures", limit=QUEUE_NAME_LIMIT),
-            message_retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
-            sqs_managed_sse_enabled=True,
-            tags=tags(),
-            opts=child,
-        )
+        self.stream_failures = DeadLetterQueue(f"{name}-stream-failures", fifo=False, opts=child)
+        check_stream_destination(self.stream_failures.name, fifo=self.stream_failures.fifo)
         self._stream_processor()
         self.merge = self._merge()
         for collection, queue in self.queues.items():
@@ -167,8 +158,8 @@ class CompactionHandler(pulumi.ComponentResource):
                     {
                         "table_name": storage.table.name,
                         "vectors_bucket": vectors.bucket,
-                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter_url,
-                        "words_dead_letter_queue_url": self.queues["words"].dead_letter_url,
+                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
+                        "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                         "embedding_model": settings.embedding_model,
                         "embedding_dimensions": settings.embedding_dimensions,
                         "collections_directory": COLLECTIONS_DIRECTORY,
@@ -192,7 +183,7 @@ class CompactionHandler(pulumi.ComponentResource):
                         [pulumi.Output.concat(vectors.arn, f"/{item}/versions/*") for item in COLLECTIONS],
                     ),
                     use_table(storage.table),
-                    send_to("ParkBadMerges", *(queue.dead_letter_arn for queue in self.queues.values())),
+                    send_to("ParkBadMerges", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement(
                         "PublishCollections",
                         ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],

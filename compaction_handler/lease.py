@@ -1,19 +1,31 @@
-"""The one lease and the one pointer of a collection, both conditional items; the fence decides who may publish."""
+"""The one lease and the one pointer of a collection, both conditional items; the fence decides who may publish.
 
+The heartbeat is a thread. An upsert holds the GIL, so the thread may be late by one chunk of rows, about a second; the
+lease lasts at least ten. Another process would beat on while the merge itself hangs, and would be one more thing to
+kill.
+"""
+
+import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.collections.layout import Pointer
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
-from pipeline.runs import CONDITION_FAILED
+from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed
+
+logger = logging.getLogger(__name__)
 
 ACQUIRE_TRIES = 5
+BEATS_A_LEASE = 4
+"""Renewals in the time of a lease, so that three may fail before it is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +73,23 @@ class Lease:
                     },
                 ]
             )
-        except ClientError as error:
-            raise _lost(self.collection, self.fence, str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(error) from error
 
     def current(self) -> Pointer | None:
         """The pointer item, read consistently; None when nothing was ever published."""
-        item = self.dynamodb.get_item(
-            TableName=self.table, Key=_key(self.collection, "CURRENT"), ConsistentRead=True
-        ).get("Item")
-        return None if item is None else Pointer.model_validate_json(item["pointer"]["S"])
+        return current_pointer(self.table, self.dynamodb, self.collection)
+
+    def _failure(self, error: ClientError | BotoCoreError) -> RetryableError:
+        """LEASE_LOST only when the condition says so; that DynamoDB did not answer says nothing of the lease."""
+        refused = isinstance(error, ClientError) and (
+            error.response["Error"]["Code"] == CONDITION_FAILED
+            or (
+                error.response["Error"]["Code"] == TRANSACTION_CANCELLED
+                and any(condition_failed(error, position) for position in (0, 1))
+            )
+        )
+        return lost_lease(self.collection, self.fence, str(error)) if refused else _unavailable(error)
 
     def _identity(self) -> dict[str, Any]:
         return {":owner": {"S": self.owner}, ":fence": {"N": str(self.fence)}}
@@ -83,8 +103,67 @@ class Lease:
                 ConditionExpression="lease_owner = :owner AND fence = :fence",
                 ExpressionAttributeValues=self._identity() | values,
             )
-        except ClientError as error:
-            raise _lost(self.collection, self.fence, str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(error) from error
+
+
+@dataclass
+class Heartbeat:
+    """Renews a lease while its ``with`` block lasts; ``require`` is asked between the steps of the merge."""
+
+    lease: Lease
+    clock: Callable[[], float] = time.monotonic
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _lost: RetryableError | None = None
+    _renewed: float = 0.0
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._renewed = self.clock()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{self.lease.collection}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def require(self) -> None:
+        """Stop the merge when the lease is not held any more, as far as this process can know.
+
+        Raises:
+            RetryableError: LEASE_LOST when a renewal was refused, or none succeeded for as long as the lease lasts.
+        """
+        if self._lost is not None:
+            raise self._lost
+        silent = self.clock() - self._renewed
+        if silent > self.lease.seconds:
+            raise lost_lease(self.lease.collection, self.lease.fence, f"no renewal for {silent:.0f} seconds")
+
+    def _beat(self) -> None:
+        while not self._ending.wait(self.lease.seconds / BEATS_A_LEASE):
+            asked = self.clock()
+            try:
+                self.lease.renew()
+            except RetryableError as error:
+                if error.code is ErrorCode.LEASE_LOST:
+                    self._lost = error
+                    return
+                logger.warning("a renewal failed; the next one may not", extra={"error_code": error.code})
+            else:
+                self._renewed = asked
+
+
+def current_pointer(table: str, dynamodb: Any, collection: CollectionName) -> Pointer | None:
+    """The pointer item, read consistently; None when nothing was ever published."""
+    try:
+        answer = dynamodb.get_item(TableName=table, Key=_key(collection, "CURRENT"), ConsistentRead=True)
+    except (ClientError, BotoCoreError) as error:
+        raise _unavailable(error) from error
+    return Pointer.model_validate_json(answer["Item"]["pointer"]["S"]) if "Item" in answer else None
 
 
 def acquire(
@@ -100,7 +179,7 @@ def acquire(
     The name of the last writer is removed at once, so that a merge killed from here on leaves no copy to be trusted.
 
     Raises:
-        RetryableError: LEASE_HELD after a brief wait.
+        RetryableError: LEASE_HELD after a brief wait, SERVICE_UNAVAILABLE.
     """
     owner = uuid.uuid4().hex
     for attempt in range(ACQUIRE_TRIES):
@@ -119,9 +198,11 @@ def acquire(
                 },
                 ReturnValues="ALL_OLD",
             ).get("Attributes", {})
+        except BotoCoreError as error:
+            raise _unavailable(error) from error
         except ClientError as error:
             if error.response["Error"]["Code"] != CONDITION_FAILED:
-                raise
+                raise _unavailable(error) from error
             sleep(0.5 * (attempt + 1))
             continue
         return Lease(
@@ -145,10 +226,20 @@ def _key(collection: CollectionName, name: str) -> dict[str, Any]:
     return {"PK": {"S": f"COLLECTION#{collection}"}, "SK": {"S": name}}
 
 
-def _lost(collection: CollectionName, fence: int, reason: str) -> RetryableError:
+def lost_lease(collection: CollectionName, fence: int, reason: str) -> RetryableError:
+    """The error of a merge that somebody else has taken over."""
     return RetryableError(
         ErrorCode.LEASE_LOST,
         value=f"{collection}, fence {fence}: {reason}",
         rule="only the holder of the lease renews, publishes or releases",
         way_out="the message is delivered again; nothing was overwritten",
+    )
+
+
+def _unavailable(error: ClientError | BotoCoreError) -> RetryableError:
+    return RetryableError(
+        ErrorCode.SERVICE_UNAVAILABLE,
+        value=f"DynamoDB: {error}",
+        rule="DynamoDB answers",
+        way_out="the message is delivered again; when it keeps failing, check the role's rights and the table",
     )

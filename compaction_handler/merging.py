@@ -1,36 +1,36 @@
 """Merging the runs of one collection and publishing versions, under the collection's lease.
 
-A kill between any two steps loses nothing: a run is MERGED when the working copy holds it,
-COMPLETED when a published version does, and what is only MERGED is merged again into the next copy.
+A kill between any two steps loses nothing: a run is MERGED when the working copy holds it, COMPLETED when a published
+version does, and what is only MERGED is merged again into the next copy. What is written is decided in ``planning.py``,
+how it becomes a version in ``publishing.py``.
 """
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
+from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
-from compaction_handler.lease import Lease, acquire
+from compaction_handler.lease import Heartbeat, Lease, acquire
+from compaction_handler.planning import Plan, batches, deltas_needed, is_publication_due, make_plan
+from compaction_handler.publishing import Check, Publisher, storage_error
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import Pointer, current_key, version_path
-from pipeline.collections.store import (
-    copy_version,
-    download_version,
-    read_current,
-    require_version,
-    upload_version,
-    write_current,
-)
+from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.ledger import Holding
+from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
+from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.delta import Delta, decode_delta
-from pipeline.contracts.identifiers import CollectionName, delta_key
+from pipeline.contracts.identifiers import CollectionName, delta_key, receipt_vector_prefix
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
-from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 
@@ -40,10 +40,15 @@ MAXIMUM_ATTEMPTS = 5
 """Failed merges of one run before it is quarantined as FAILED (docs/contracts.md)."""
 SWEEP_AGE = timedelta(minutes=5)
 """A run that is PENDING for longer has lost its message; the tick merges it."""
-VERSIONS_KEPT_SECONDS = 900
-"""Grace for readers of an older version on the directory before it is removed."""
-COPY_LOST = frozenset({ErrorCode.LEASE_LOST, ErrorCode.MERGE_INCOMPLETE})
-"""The copy is sound unless the lease went or a row was missing: then nobody builds on it or publishes it."""
+SWEEP_RUNS = 2_000
+"""Runs of each state that one tick drives again; the next tick takes the rest."""
+CALLS_AT_ONCE = 8
+"""Calls to S3 or DynamoDB at once; below the ten connections of a boto3 client."""
+FREE_BYTES = 64 * 1024 * 1024
+"""With less than this left on the local disk, whatever broke is blamed on the disk."""
+NEWEST_ROWS = 256
+COPY_LOST = frozenset({ErrorCode.LEASE_LOST, ErrorCode.MERGE_INCOMPLETE, ErrorCode.SNAPSHOT_UNSOUND})
+"""After these nobody builds on the working copy or publishes it; after other errors of the pipeline it is sound."""
 
 
 @dataclass
@@ -52,6 +57,7 @@ class CollectionMerger:
 
     Attributes:
         collection: its name.
+        start_check: starts the process that checks a copy before it is published.
         unpublished: runs that the working copy holds and no published version does.
     """
 
@@ -61,139 +67,301 @@ class CollectionMerger:
     runs: RunRepository
     dynamodb: AwsClient
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    unpublished: dict[str, RunReference] = field(default_factory=dict)
+    start_check: Callable[[], Check] = ChildCheck
+    unpublished: dict[str, CompactionRun] = field(default_factory=dict)
+    _newest: list[str] = field(default_factory=list)
+    _unpublished_since: datetime | None = None
     _copy: WorkingCopy | None = None
+    _publisher: Publisher = field(init=False)
 
-    def merge(self, references: Iterable[RunReference]) -> None:
+    def __post_init__(self) -> None:
+        self._publisher = Publisher(
+            collection=self.collection,
+            environment=self.environment,
+            objects=self.objects,
+            now=self.now,
+            start_check=self.start_check,
+        )
+
+    def merge(self, references: Iterable[RunReference], has_time: Callable[[], bool] = lambda: True) -> set[str]:
         """Merge what ``references`` name and publish if it is due.
 
+        Args:
+            references: the runs.
+            has_time: asked before every batch; False ends the merge in good order.
+
+        Returns:
+            The ids of the runs that were not reached in time; deliver them again.
+
         Raises:
-            RetryableError: LEASE_HELD, LEASE_LOST, MERGE_INCOMPLETE, SERVICE_UNAVAILABLE: deliver the message again.
+            RetryableError: LEASE_HELD, LEASE_LOST, MERGE_INCOMPLETE, MERGE_BROKEN, SNAPSHOT_UNSOUND, STORAGE_FULL,
+                SERVICE_UNAVAILABLE: deliver the message again.
             PermanentError: SNAPSHOT_MISSING and its like: the collection needs an operator.
         """
-        with self._leased() as lease:
-            copy = self._working_copy(lease)
+        wanted = {reference.run_id: reference for reference in references}
+        with self._leased() as (lease, heartbeat):
+            copy, replayed = self._working_copy(lease)
+            wanted |= {reference.run_id: reference for reference in replayed}
+            runs = self._settle_known(copy, self.runs.find_all(wanted.values()), wanted)
+            left: set[str] = set()
             failure: RetryableError | None = None
-            for reference in references:
-                try:
-                    self._merge_run(lease, copy, reference)
-                except RetryableError as error:
-                    if error.code in COPY_LOST:
-                        raise
-                    # Its neighbours go on; the message comes back for this one.
-                    failure = failure or error
-            self._publish_if_due(lease, copy)
+            for batch in batches(runs, self.collection):
+                if not has_time():
+                    left |= {run.run_id for run in batch}
+                    continue
+                # Its neighbours go on; the message comes back for the one that failed.
+                failure = self._merge_batch(heartbeat, copy, batch) or failure
+                self._publish_if_due(lease, heartbeat, copy)
+            self._publish_if_due(lease, heartbeat, copy)
             if failure is not None:
                 raise failure
+            return left
 
-    def tick(self) -> None:
+    def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
         """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual."""
         old = self.now() - SWEEP_AGE
-        swept = [run.reference for run in self._in_state(RunState.PENDING) if run.created_at < old]
-        waiting = [run.reference for run in self._in_state(RunState.MERGED)]
+        pending = (run.reference for run in self._in_state(RunState.PENDING) if run.created_at < old)
+        swept = list(islice(pending, SWEEP_RUNS))
+        waiting = [run.reference for run in islice(self._in_state(RunState.MERGED), SWEEP_RUNS)]
         if swept or waiting:
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
-            self.merge(swept + waiting)
+            self.merge(swept + waiting, has_time)
+
+    def close(self) -> None:
+        """Give up the working copy and the check that waits; the next merge starts cold."""
+        self._publisher.abandon()
+        self._discard()
 
     @contextmanager
-    def _leased(self) -> Iterator[Lease]:
+    def _leased(self) -> Iterator[tuple[Lease, Heartbeat]]:
         lease = acquire(self.environment.table_name, self.dynamodb, self.collection, self.environment.lease_seconds)
         try:
-            yield lease
+            with Heartbeat(lease) as heartbeat:
+                yield lease, heartbeat
         except RetryableError as error:
             if error.code in COPY_LOST:
                 self._discard()
             if error.code is not ErrorCode.LEASE_LOST:
-                lease.release(self._copy.stamp if self._copy is not None else "")
+                self._release(lease)
             raise
-        except BaseException:
+        except Exception as error:
             # A Chroma directory that was open while something unknown broke is not trusted again.
             self._discard()
-            lease.release("")
+            self._release(lease)
+            if isinstance(error, PipelineError):
+                raise
+            raise self._broken(error) from error
+        except BaseException:
+            self._discard()
+            self._release(lease)
             raise
         else:
-            lease.release(self._copy.stamp if self._copy is not None else "")
+            lease.release(self._stamp())
 
-    def _working_copy(self, lease: Lease) -> WorkingCopy:
-        """The warm copy if it wrote last; else a restored one, with everything that is only MERGED replayed."""
+    def _release(self, lease: Lease) -> None:
+        try:
+            lease.release(self._stamp())
+        except RetryableError as error:
+            # It expires by itself; what broke before is what the caller must hear of.
+            logger.warning("the lease was not released", extra={"error_code": error.code})
+
+    def _stamp(self) -> str:
+        return self._copy.stamp if self._copy is not None else ""
+
+    def _broken(self, error: Exception) -> RetryableError:
+        place = Path(self.environment.working_directory)
+        if isinstance(error, OSError):
+            return storage_error(error, str(place))
+        if place.is_dir() and shutil.disk_usage(place).free < FREE_BYTES:
+            return RetryableError(
+                ErrorCode.STORAGE_FULL,
+                value=f"{place} is full: {error}",
+                rule="the working copy of a collection fits on the local disk",
+                way_out="raise receipts:merge.ephemeralStorageMb",
+            )
+        return RetryableError(
+            ErrorCode.MERGE_BROKEN,
+            value=f"{self.collection}: {type(error).__name__}: {error}",
+            rule="a merge ends with a sound working copy",
+            way_out="the working copy is discarded and the runs are merged again, each alone if it was there before",
+        )
+
+    def _working_copy(self, lease: Lease) -> tuple[WorkingCopy, list[RunReference]]:
+        """The warm copy if it wrote last; else a restored one, and everything that is only MERGED to be replayed."""
         if self._copy is not None and self._copy.stamp == lease.copy_before:
-            return self._copy
+            return self._copy, []
         self._discard()
         pointer = lease.current()
-        self._copy = WorkingCopy(
-            self.collection,
-            parent=Path(self.environment.working_directory),
-            source=None if pointer is None and self._may_start_empty() else self._published(pointer),
-        )
-        for run in list(self._in_state(RunState.MERGED)):
-            self._merge_run(lease, self._copy, run.reference)
-        return self._copy
+        directory = None if pointer is None and self._may_start_empty() else self._published(pointer)
+        parent = Path(self.environment.working_directory)
+        if pointer is None or directory is None:
+            self._copy = WorkingCopy(self.collection, parent=parent, source=None)
+        else:
+            self._copy = self._restored(pointer, directory, parent)
+            # Whoever moved the pointer may have been killed before CURRENT followed.
+            self._publisher.follow(pointer)
+        return self._copy, [run.reference for run in self._in_state(RunState.MERGED)]
+
+    def _restored(self, pointer: Pointer, directory: Path, parent: Path) -> WorkingCopy:
+        try:
+            return WorkingCopy(self.collection, parent=parent, source=directory, base=pointer.version)
+        except PermanentError as error:
+            if error.code is not ErrorCode.SNAPSHOT_CORRUPT:
+                raise
+            restored = self._replaced(pointer, directory, error)
+            return WorkingCopy(self.collection, parent=parent, source=restored, base=pointer.version)
 
     def _may_start_empty(self) -> bool:
-        root = Path(self.environment.collections_directory)
-        return self.environment.bootstrap_collections and read_current(root, self.collection) is None
+        return self.environment.bootstrap_collections and not any(self._currents())
+
+    def _currents(self) -> tuple[Pointer | None, Pointer | None]:
+        return (
+            read_current(self._publisher.root, self.collection),
+            read_current_object(self.objects, self.environment.vectors_bucket, self.collection),
+        )
 
     def _published(self, pointer: Pointer | None) -> Path:
-        root = Path(self.environment.collections_directory)
-        if pointer is None:
+        newest = max((current.version for current in self._currents() if current is not None), default="")
+        if pointer is None or pointer.version < newest:
             raise PermanentError(
                 ErrorCode.SNAPSHOT_MISSING,
-                value=f"collection {self.collection} has no current version",
-                rule="an empty start must be wanted: receipts:bootstrapCollections",
+                value=f"the table's pointer of {self.collection} names {pointer.version if pointer else 'no version'}, "
+                f"CURRENT {newest or 'none'}",
+                rule="the pointer item is never behind CURRENT, and an empty start is wanted: "
+                "receipts:bootstrapCollections",
                 way_out="restore the table's pointer, or set receipts:bootstrapCollections for a new stack",
             )
         self._require_compatible(pointer.model, pointer.dimensions, f"version {pointer.version}")
         try:
-            return require_version(root, self.collection, pointer)
+            return require_version(self._publisher.root, self.collection, pointer)
         except PermanentError as error:
-            if error.code is not ErrorCode.SNAPSHOT_MISSING:
-                raise
-            logger.warning("version is not on the directory; it is restored from S3", extra={"reason": str(error)})
-            restored = download_version(self.objects, self.environment.vectors_bucket, self.collection, pointer, root)
-            write_current(root, self.collection, pointer)
-            return restored
+            return self._replaced(pointer, version_path(self._publisher.root, self.collection, pointer.version), error)
 
-    def _merge_run(self, lease: Lease, copy: WorkingCopy, reference: RunReference) -> None:
-        """Bring one run into the working copy. A bad delta fails its own run and raises nothing."""
-        run = self.runs.find(reference)
-        if run is None:
-            logger.error("a message names a run that does not exist", extra={"run_id": reference.run_id})
-            return
-        state = run.progress(self.collection).state
-        held = reference.run_id in self.unpublished
-        if state in (RunState.COMPLETED, RunState.FAILED) or (state is RunState.MERGED and held):
-            return
+    def _replaced(self, pointer: Pointer, directory: Path, reason: PermanentError) -> Path:
+        """Bring a version from S3 that is missing on the directory, or damaged there; a damaged one is put aside."""
+        logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(reason)})
+        if directory.exists():
+            directory.rename(directory.with_name(f"{directory.name}.damaged"))
+        bucket = self.environment.vectors_bucket
+        return download_version(self.objects, bucket, self.collection, pointer, self._publisher.root)
+
+    def _settle_known(
+        self, copy: WorkingCopy, runs: list[CompactionRun], wanted: dict[str, RunReference]
+    ) -> list[CompactionRun]:
+        """The runs that are to be merged; those that the copy holds are moved to the state that they have reached."""
+        for unknown in wanted.keys() - {run.run_id for run in runs}:
+            logger.error("a message names a run that does not exist", extra={"run_id": unknown})
+        unfinished = [
+            run for run in runs if run.progress(self.collection).state not in {RunState.COMPLETED, RunState.FAILED}
+        ]
+        outcomes = copy.ledger.outcomes(run.run_id for run in unfinished)
+        held = [run for run in unfinished if run.run_id in outcomes]
+        self._mark_merged(copy, held)
+        self._mark_completed([run for run in held if run.run_id not in self.unpublished], copy.base)
+        return [run for run in unfinished if run.run_id not in outcomes]
+
+    def _merge_batch(
+        self, heartbeat: Heartbeat, copy: WorkingCopy, batch: list[CompactionRun]
+    ) -> RetryableError | None:
+        """Bring runs into the working copy; a bad delta fails its own run.
+
+        Returns:
+            The last error of a run that must be tried again.
+        """
+        self._publisher.prepare()
+        runs = {run.run_id: run for run in batch}
+        holdings = self._holdings(copy, batch)
+        deltas: dict[str, Delta] = {}
+        failure: RetryableError | None = None
+        while needed := deltas_needed(holdings, _by_receipt(runs.values())) - deltas.keys():
+            with ThreadPoolExecutor(CALLS_AT_ONCE) as readers:
+                answers = list(readers.map(self._delta, [runs[run_id] for run_id in sorted(needed)]))
+            for run_id, answer in zip(sorted(needed), answers, strict=True):
+                if isinstance(answer, Delta):
+                    deltas[run_id] = answer
+                    continue
+                # Without this operation another one may decide the receipt: hence the loop.
+                failure = self._record_failure(runs.pop(run_id), answer) or failure
+        operations = _by_receipt(runs.values())
+        plan = make_plan(
+            {key: holdings[key] for key in operations},
+            operations,
+            {run_id: [row.id for row in delta.rows] for run_id, delta in deltas.items()},
+        )
+        self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
+        self.unpublished |= runs
+        self._unpublished_since = self._unpublished_since or self.now()
+        self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
+        self._mark_merged(copy, list(runs.values()))
+        return failure
+
+    def _apply(
+        self,
+        heartbeat: Heartbeat,
+        copy: WorkingCopy,
+        plan: Plan,
+        deltas: dict[str, Delta],
+        runs: list[CompactionRun],
+    ) -> None:
         try:
-            merged = copy.upsert(self._delta(run), lease.renew)
-        except PermanentError as error:
-            logger.exception("run failed", extra={"run_id": run.run_id, "error_code": error.code})
-            self.runs.transition(
-                reference, self.collection, {state}, RunState.FAILED, error=str(error), count_attempt=True
-            )
-            return
+            copy.apply(plan, deltas, heartbeat.require)
         except RetryableError as error:
-            if error.code is not ErrorCode.LEASE_LOST:
-                self._count_attempt(run, state, error)
+            if error.code is ErrorCode.MERGE_INCOMPLETE:
+                self._each([(self._record_failure, run, error) for run in runs])
             raise
-        self.unpublished[reference.run_id] = reference
-        if state is RunState.PENDING:
-            self.runs.transition(reference, self.collection, {RunState.PENDING}, RunState.MERGED, merged_count=merged)
+        except Exception as error:
+            broken = self._broken(error)
+            if broken.code is ErrorCode.MERGE_BROKEN:
+                self._each([(self._record_failure, run, broken) for run in runs])
+            raise
 
-    def _count_attempt(self, run: CompactionRun, state: RunState, error: RetryableError) -> None:
-        last = run.progress(self.collection).attempts + 1 >= MAXIMUM_ATTEMPTS
-        new_state = RunState.FAILED if last else state
-        self.runs.transition(run.reference, self.collection, {state}, new_state, error=str(error), count_attempt=True)
+    def _holdings(self, copy: WorkingCopy, batch: list[CompactionRun]) -> dict[ReceiptKey, Holding]:
+        holdings = copy.ledger.holdings({receipt_of(run): None for run in batch})
+        for run in batch:
+            # A removal, and a repair, look at what is there and not only at what the ledger knows of.
+            if run.kind == "delete" or run.delta_run_id is not None:
+                key = receipt_of(run)
+                known = holdings[key].identifiers
+                strays = set(copy.identifiers_of(key)) - set(known)
+                holdings[key] = Holding(state=holdings[key].state, identifiers=(*known, *sorted(strays)))
+        return holdings
 
-    def _delta(self, run: CompactionRun) -> Delta:
+    def _record_failure(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
+        """Fail a run for good, or count an attempt; the error when it is to be tried again."""
         progress = run.progress(self.collection)
-        key = delta_key(self.collection, run.run_id)
-        delta = decode_delta(self.objects.get_verified(run.delta_bucket, key, progress.delta_sha256), key)
+        permanent = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
+        if permanent:
+            logger.error("run failed: %s", error, extra={"run_id": run.run_id, "error_code": error.code})
+        self.runs.transition(
+            run.reference,
+            self.collection,
+            {progress.state},
+            RunState.FAILED if permanent else progress.state,
+            error=str(error),
+            count_attempt=True,
+            known=run,
+        )
+        return error if isinstance(error, RetryableError) else None
+
+    def _delta(self, run: CompactionRun) -> Delta | PipelineError:
+        """A run's delta, verified; or why there is none."""
+        try:
+            return self._read_delta(run)
+        except PipelineError as error:
+            return error
+
+    def _read_delta(self, run: CompactionRun) -> Delta:
+        progress = run.progress(self.collection)
+        key = delta_key(self.collection, run.delta_run_id or run.run_id)
+        delta = decode_delta(self.objects.get_verified(run.delta_bucket, key, progress.delta_sha256 or ""), key)
         self._require_compatible(delta.model, delta.dimensions, f"delta of run {run.run_id}")
-        if len(delta.rows) != progress.expected_count:
+        prefix = receipt_vector_prefix(run.image_id, run.receipt_id)
+        strange = next((row.id for row in delta.rows if not row.id.startswith(prefix)), None)
+        if len(delta.rows) != progress.expected_count or strange is not None:
             raise PermanentError(
                 ErrorCode.DELTA_INVALID,
-                value=f"{key} has {len(delta.rows)} rows",
-                rule=f"the run expects {progress.expected_count}",
+                value=f"{key} has {len(delta.rows)} rows" + (f", one of them {strange}" if strange else ""),
+                rule=f"the run expects {progress.expected_count}, all of its own receipt",
                 way_out="upload the receipt again",
             )
         return delta
@@ -208,54 +376,49 @@ class CollectionMerger:
                 way_out="use another stack for another model, or embed all receipts anew",
             )
 
-    def _publish_if_due(self, lease: Lease, copy: WorkingCopy) -> None:
+    def _publish_if_due(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
         if not self.unpublished:
             return
-        pointer = lease.current()
-        interval = timedelta(seconds=self.environment.publish_every_seconds)
-        if pointer is None or self.now() - pointer.published_at >= interval:
-            self._publish(lease, copy)
+        every = timedelta(seconds=self.environment.publish_every_seconds)
+        if not is_publication_due(lease.current(), self.now(), every, self._unpublished_since or self.now()):
+            return
+        pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
+        copy.base = pointer.version
+        published = list(self.unpublished.values())
+        self._forget_unpublished()
+        self._mark_completed(published, pointer.version)
 
-    def _publish(self, lease: Lease, copy: WorkingCopy) -> None:
-        """Copy, make durable, then move the pointers; whoever is killed in between leaves the old version current."""
-        root, bucket = Path(self.environment.collections_directory), self.environment.vectors_bucket
-        # One publication a lease at most, and the owner makes a name that a dead holder of the same fence never used.
-        version = f"{lease.fence:012d}-{lease.owner[:8]}"
-        count = copy.count
-        copy.close()
-        try:
-            lease.renew()
-            digest = copy_version(copy.directory, root, self.collection, version)
-        finally:
-            # Whatever fails from here on, a copy that stays warm is an open one.
-            copy.reopen()
-        upload_version(self.objects, bucket, root, self.collection, version)
-        pointer = Pointer(
-            version=version,
-            fence=lease.fence,
-            count=count,
-            model=self.environment.embedding_model,
-            dimensions=self.environment.embedding_dimensions,
-            digest=digest,
-            published_at=self.now(),
-        )
-        lease.renew()
-        lease.point(pointer)
-        write_current(root, self.collection, pointer)
-        self.objects.put_verified(bucket, current_key(self.collection), pointer.model_dump_json().encode())
-        for reference in list(self.unpublished.values()):
+    def _mark_merged(self, copy: WorkingCopy, runs: list[CompactionRun]) -> None:
+        outcomes = copy.ledger.outcomes(run.run_id for run in runs)
+
+        def mark(run: CompactionRun) -> None:
+            if run.progress(self.collection).state is RunState.PENDING:
+                self.runs.transition(
+                    run.reference,
+                    self.collection,
+                    {RunState.PENDING},
+                    RunState.MERGED,
+                    merged_count=outcomes[run.run_id].rows,
+                    superseded_by=outcomes[run.run_id].superseded_by,
+                    known=run,
+                )
+
+        self._each([(mark, run) for run in runs])
+
+    def _mark_completed(self, runs: list[CompactionRun], version: str) -> None:
+        def mark(run: CompactionRun) -> None:
             self.runs.transition(
-                reference, self.collection, {RunState.MERGED}, RunState.COMPLETED, snapshot_version=version
+                run.reference, self.collection, {RunState.MERGED}, RunState.COMPLETED, snapshot_version=version
             )
-            del self.unpublished[reference.run_id]
-        self._remove_old_versions(root, version)
-        logger.info("published", extra={"collection": self.collection, "version": version, "vectors": count})
 
-    def _remove_old_versions(self, root: Path, current: str) -> None:
-        for directory in version_path(root, self.collection, current).parent.iterdir():
-            age = time.time() - directory.stat().st_mtime
-            if directory.name < current and age > VERSIONS_KEPT_SECONDS:
-                shutil.rmtree(directory)
+        self._each([(mark, run) for run in runs])
+
+    def _each(self, calls: list[tuple]) -> None:
+        if not calls:
+            return
+        with ThreadPoolExecutor(CALLS_AT_ONCE) as writers:
+            for future in [writers.submit(*call) for call in calls]:
+                future.result()
 
     def _in_state(self, state: RunState) -> Iterator[CompactionRun]:
         """Runs whose progress here is ``state``; the index lists a run under its slower collection or its failure."""
@@ -264,8 +427,20 @@ class CollectionMerger:
                 if run.progress(self.collection).state is state:
                     yield run
 
+    def _forget_unpublished(self) -> None:
+        self.unpublished = {}
+        self._newest = []
+        self._unpublished_since = None
+
     def _discard(self) -> None:
         if self._copy is not None:
             self._copy.discard()
             self._copy = None
-        self.unpublished.clear()
+        self._forget_unpublished()
+
+
+def _by_receipt(runs: Iterable[CompactionRun]) -> dict[ReceiptKey, list[Operation]]:
+    operations: dict[ReceiptKey, list[Operation]] = {}
+    for run in runs:
+        operations.setdefault(receipt_of(run), []).append(operation_of(run))
+    return operations

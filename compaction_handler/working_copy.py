@@ -1,27 +1,38 @@
 """The working copy of one collection: a private Chroma directory on local disk, disposable, trusted while warm.
 
-After any doubt it is deleted and restored; a Chroma directory that was open during a crash is never opened again.
+After any doubt it is deleted and restored; a Chroma directory that was open during a crash is never opened again. Its
+ledger stands beside Chroma's files and is as disposable.
 """
 
-import shutil
 import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import chromadb
 import numpy as np
 from chromadb.config import Settings
 
-from pipeline.collections.layout import MANIFEST_NAME
+from compaction_handler.planning import Plan
+from pipeline.collections.layout import LEDGER_NAME
+from pipeline.collections.ledger import Ledger
+from pipeline.collections.private import PrivateDirectory
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.store import copy_verified
 from pipeline.contracts.delta import Delta
-from pipeline.contracts.identifiers import CollectionName
+from pipeline.contracts.identifiers import CollectionName, receipt_vector_prefix
+from pipeline.contracts.metadata import Metadata
 from pipeline.errors import ErrorCode, RetryableError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+CHUNK_ROWS = 1_000
+"""Rows of one call; 500 to 1,000 is best, and the upsert holds the GIL throughout (FACTS, Chroma: measured)."""
 
-UPSERT_ROWS = 500
-"""Rows of one upsert; 500 to 1,000 is best, and the upsert holds the GIL throughout (FACTS, Chroma: measured)."""
+
+class _Chunk(NamedTuple):
+    identifiers: list[str]
+    vectors: np.ndarray
+    documents: list[str]
+    metadatas: list[Metadata]
 
 
 class WorkingCopy:
@@ -30,22 +41,31 @@ class WorkingCopy:
     Args:
         collection: its name.
         parent: the directory on local disk under which the copy gets a directory of its own.
-        source: the published version to start from; None starts empty.
+        source: the published version to start from, verified as it is copied; None starts empty.
+        base: the name of that version; empty when there is none.
     """
 
-    def __init__(self, collection: CollectionName, *, parent: Path, source: Path | None) -> None:
-        parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, collection: CollectionName, *, parent: Path, source: Path | None, base: str = "") -> None:
         self.identifier = uuid.uuid4().hex
         self.revision = 0
-        self.directory = parent / f"{collection}-{self.identifier}"
+        self.base = base
+        self._private = PrivateDirectory.create(parent, f"{collection}-working")
         self._name: CollectionName = collection
-        if source is None:
-            self.directory.mkdir()
-        else:
-            shutil.copytree(source, self.directory, ignore=shutil.ignore_patterns(MANIFEST_NAME))
         self._client: Any = None
         self._collection: Any = None
-        self._open(create=source is None)
+        self._ledger: Ledger | None = None
+        try:
+            if source is not None:
+                copy_verified(source, self.directory)
+            self._open(create=source is None)
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def directory(self) -> Path:
+        """Where it stands."""
+        return self._private.path
 
     @property
     def stamp(self) -> str:
@@ -53,48 +73,74 @@ class WorkingCopy:
         return f"{self.identifier}:{self.revision}"
 
     @property
+    def ledger(self) -> Ledger:
+        """What the copy holds."""
+        if self._ledger is None:
+            raise ValueError("the working copy is closed")
+        return self._ledger
+
+    @property
     def count(self) -> int:
         """Vectors in the copy."""
         return self._collection.count()
 
-    def upsert(self, delta: Delta, between_chunks: "Callable[[], None]") -> int:
-        """Write a delta's rows and read every id back.
+    def identifiers_of(self, key: ReceiptKey) -> list[str]:
+        """The ids of a receipt's rows as Chroma itself has them, whatever the ledger says."""
+        prefix = receipt_vector_prefix(uuid.UUID(key.image_id), key.receipt_id)
+        found = self._collection.get(where={"image_id": key.image_id}, include=[])["ids"]
+        return [identifier for identifier in found if identifier.startswith(prefix)]
+
+    def apply(self, plan: Plan, deltas: Mapping[str, Delta], between_chunks: Callable[[], None]) -> None:
+        """Write what a plan says, read every id back, then remember it in the ledger.
 
         Args:
-            delta: verified.
-            between_chunks: called after each chunk; the lease is renewed there, because the upsert starves threads.
-
-        Returns:
-            Rows read back.
+            plan: what to write.
+            deltas: by run, verified; one for every upsert of the plan.
+            between_chunks: called after each chunk; it raises when the lease is gone.
 
         Raises:
-            RetryableError: MERGE_INCOMPLETE when an id is not there afterwards.
+            RetryableError: MERGE_INCOMPLETE when what is there afterwards is not what was written.
         """
-        vectors = np.ascontiguousarray(delta.vectors, dtype=np.float32)
-        for start in range(0, len(delta.rows), UPSERT_ROWS):
-            rows = delta.rows[start : start + UPSERT_ROWS]
-            self._collection.upsert(
-                ids=[row.id for row in rows],
-                embeddings=vectors[start : start + UPSERT_ROWS],
-                documents=[row.document for row in rows],
-                metadatas=[row.metadata for row in rows],
-            )
+        self.revision += 1
+        expected = self.count - self._found(plan.removals)
+        written: list[str] = []
+        for part in _parts(plan.removals):
+            self._collection.delete(ids=part)
             between_chunks()
-        found = self._read_back([row.id for row in delta.rows])
-        if found != len(delta.rows):
+        for chunk in _chunks(plan, deltas):
+            present = self._collection.get(ids=chunk.identifiers, include=["metadatas"])
+            expected += len(chunk.identifiers) - len(present["ids"])
+            self._collection.upsert(
+                ids=chunk.identifiers,
+                embeddings=chunk.vectors,
+                documents=chunk.documents,
+                metadatas=_replacing(chunk, dict(zip(present["ids"], present["metadatas"], strict=True))),
+            )
+            written += chunk.identifiers
+            between_chunks()
+        for part in _parts(list(plan.patches)):
+            self._collection.update(ids=part, metadatas=[plan.patches[identifier] for identifier in part])
+            between_chunks()
+        written += plan.patches
+        found, left, count = self._found(written), self._found(plan.removals), self.count
+        if found != len(written) or left or count != expected:
             raise RetryableError(
                 ErrorCode.MERGE_INCOMPLETE,
-                value=f"{found} of {len(delta.rows)} rows of run {delta.run_id} are in the working copy",
-                rule="every id of a delta is read back",
-                way_out="the working copy is discarded and the run is merged again",
+                value=f"{found} of {len(written)} rows are in the working copy of {self._name}, {left} of "
+                f"{len(plan.removals)} removed ones as well, {count} in all instead of {expected}",
+                rule="every id that is written or removed is read back",
+                way_out="the working copy is discarded and the runs are merged again",
             )
-        self.revision += 1
-        return found
+        self.ledger.write(plan.holdings, plan.outcomes)
 
     def close(self) -> None:
-        """Close the client, after which the directory may be copied; ``reopen`` goes on."""
-        self._client.close()
-        self._client = self._collection = None
+        """Close the files, after which the directory may be copied; ``reopen`` goes on."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+        if self._client is not None:
+            self._client.close()
+            self._client = self._collection = None
 
     def reopen(self) -> None:
         """Open again after ``close``; nothing else has touched the directory."""
@@ -102,16 +148,11 @@ class WorkingCopy:
 
     def discard(self) -> None:
         """Close and delete."""
-        if self._client is not None:
-            self._client.close()
-            self._client = self._collection = None
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.close()
+        self._private.remove()
 
-    def _read_back(self, identifiers: list[str]) -> int:
-        return sum(
-            len(self._collection.get(ids=identifiers[start : start + UPSERT_ROWS], include=[])["ids"])
-            for start in range(0, len(identifiers), UPSERT_ROWS)
-        )
+    def _found(self, identifiers: Sequence[str]) -> int:
+        return sum(len(self._collection.get(ids=part, include=[])["ids"]) for part in _parts(identifiers))
 
     def _open(self, *, create: bool) -> None:
         self._client = chromadb.PersistentClient(
@@ -123,8 +164,60 @@ class WorkingCopy:
                 self._name,
                 embedding_function=None,
                 configuration={
-                    "hnsw": {"space": "cosine", "sync_threshold": UPSERT_ROWS, "batch_size": UPSERT_ROWS // 5}
+                    "hnsw": {"space": "cosine", "sync_threshold": CHUNK_ROWS, "batch_size": CHUNK_ROWS // 5}
                 },
             )
         else:
             self._collection = self._client.get_collection(self._name, embedding_function=None)
+        path = self.directory / LEDGER_NAME
+        is_new = not path.exists()
+        self._ledger = Ledger(path)
+        if is_new and not create:
+            found = self._collection.get(include=["metadatas"])
+            runs = (str((metadata or {}).get("run_id", "")) for metadata in found["metadatas"] or [])
+            self._ledger.rebuild(zip(found["ids"], runs, strict=True))
+
+
+def _chunks(plan: Plan, deltas: Mapping[str, Delta]) -> Iterator[_Chunk]:
+    """The rows of all upserts, across receipts, in chunks that Chroma takes best."""
+    pieces: list[tuple[Delta, Metadata, int, int]] = []
+    size = 0
+    for key, operation in plan.upserts.items():
+        delta, start = deltas[operation.run_id], 0
+        while start < len(delta.rows):
+            stop = min(len(delta.rows), start + CHUNK_ROWS - size)
+            pieces.append((delta, plan.changes.get(key, {}), start, stop))
+            size += stop - start
+            start = stop
+            if size == CHUNK_ROWS:
+                yield _chunk(pieces)
+                pieces, size = [], 0
+    if pieces:
+        yield _chunk(pieces)
+
+
+def _chunk(pieces: Iterable[tuple[Delta, Metadata, int, int]]) -> _Chunk:
+    parts = list(pieces)
+    rows = [(row, changes) for delta, changes, start, stop in parts for row in delta.rows[start:stop]]
+    return _Chunk(
+        identifiers=[row.id for row, _ in rows],
+        vectors=np.ascontiguousarray(np.concatenate([delta.vectors[start:stop] for delta, _, start, stop in parts])),
+        documents=[row.document for row, _ in rows],
+        metadatas=[{**row.metadata, **changes} for row, changes in rows],
+    )
+
+
+def _replacing(chunk: _Chunk, present: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+    """The metadata of a chunk, with None for fields that a row has and loses: Chroma's upsert merges, it never removes.
+
+    To delete the row first would be faster, but the index never gives a deleted row's place back (measured).
+    """
+    return [
+        dict.fromkeys(present.get(identifier) or {}) | metadata
+        for identifier, metadata in zip(chunk.identifiers, chunk.metadatas, strict=True)
+    ]
+
+
+def _parts(identifiers: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(identifiers), CHUNK_ROWS):
+        yield list(identifiers[start : start + CHUNK_ROWS])

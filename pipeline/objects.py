@@ -1,9 +1,13 @@
 """S3 as the pipeline uses it: conditional, checksummed writes and reads held against a digest.
 
-Not for the published versions of a collection, which are trees of files: those are in ``pipeline/collections``.
+It knows objects and files; that a published version is a tree of them is known in ``pipeline/collections``.
 """
 
 import base64
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,6 +16,8 @@ from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 
 MISSING_CODES = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+CHUNK_BYTES = 1024 * 1024
+"""Bytes of an object in memory at once while it goes to or from a file."""
 ALREADY_THERE_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
 
@@ -51,12 +57,7 @@ class ObjectStore:
         content = self.get(bucket, key)
         actual = sha256_hex(content)
         if actual != sha256:
-            raise PermanentError(
-                ErrorCode.OBJECT_CHANGED,
-                value=f"s3://{bucket}/{key} has SHA-256 {actual}",
-                rule=f"it was recorded with {sha256}",
-                way_out="find out who overwrote or truncated it; upload the receipt again",
-            )
+            raise _changed(bucket, key, actual, sha256)
         return content
 
     def put_if_absent(self, bucket: str, key: str, content: bytes, content_type: str) -> bool:
@@ -92,11 +93,91 @@ class ObjectStore:
         Raises:
             RetryableError: OBJECT_UPLOAD_UNVERIFIED when S3 reports another checksum, or none.
         """
-        checksum = _checksum(content)
+        self._put_checked(bucket, key, content, _checksum(content))
+        return sha256_hex(content)
+
+    def put_file(self, bucket: str, key: str, path: Path, sha256: str) -> None:
+        """Write a file of any size whose digest is known, in bounded memory; S3 refuses other bytes.
+
+        Args:
+            bucket: the bucket.
+            key: the key.
+            path: the file; it must not change meanwhile.
+            sha256: its digest, 64 hex digits.
+
+        Raises:
+            RetryableError: OBJECT_UPLOAD_UNVERIFIED when S3 reports another checksum, or none; SERVICE_UNAVAILABLE.
+        """
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
+        with path.open("rb") as file:
+            self._put_checked(bucket, key, file, checksum)
+
+    def get_file(self, bucket: str, key: str, path: Path, sha256: str) -> None:
+        """Read an object into a file, in bounded memory; the file is whole only when this returns.
+
+        Raises:
+            PermanentError: OBJECT_MISSING, or OBJECT_CHANGED when the digest is another.
+            RetryableError: SERVICE_UNAVAILABLE for every other refusal or fault.
+        """
+        digest = hashlib.sha256()
         try:
-            self._s3.put_object(
-                Bucket=bucket, Key=key, Body=content, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum
-            )
+            body = self._s3.get_object(Bucket=bucket, Key=key)["Body"]
+            with path.open("wb") as file:
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+        except (ClientError, BotoCoreError) as error:
+            raise _read_error(error, bucket, key) from error
+        if digest.hexdigest() != sha256:
+            raise _changed(bucket, key, digest.hexdigest(), sha256)
+
+    def get_tagged(self, bucket: str, key: str) -> tuple[bytes, str] | None:
+        """An object and the tag by which ``replace`` knows that it has not changed since; None when it is missing."""
+        try:
+            answer = self._s3.get_object(Bucket=bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"]
+        except (ClientError, BotoCoreError) as error:
+            failure = _read_error(error, bucket, key)
+            if failure.code is ErrorCode.OBJECT_MISSING:
+                return None
+            raise failure from error
+
+    def replace(self, bucket: str, key: str, content: bytes, tag: str | None) -> bool:
+        """Write an object if it still is the one with ``tag``, or still is missing when that is None.
+
+        Returns:
+            False when somebody else wrote it meanwhile; nothing was written.
+        """
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        try:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=content, **condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ALREADY_THERE_CODES:
+                return False
+            raise _service_error(error, bucket, key) from error
+        except BotoCoreError as error:
+            raise _service_error(error, bucket, key) from error
+        return True
+
+    def modification_times(self, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Every key under ``prefix`` and when it was last written."""
+        try:
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield item["Key"], item["LastModified"]
+        except (ClientError, BotoCoreError) as error:
+            raise _service_error(error, bucket, prefix) from error
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object; one that is missing is no error."""
+        try:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise _service_error(error, bucket, key) from error
+
+    def _put_checked(self, bucket: str, key: str, body: object, checksum: str) -> None:
+        try:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
             stored = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED").get("ChecksumSHA256")
         except (ClientError, BotoCoreError) as error:
             raise _service_error(error, bucket, key) from error
@@ -107,11 +188,19 @@ class ObjectStore:
                 rule=f"what was uploaded has checksum {checksum}",
                 way_out="the message is delivered again and the upload with it",
             )
-        return sha256_hex(content)
 
 
 def _checksum(content: bytes) -> str:
     return base64.b64encode(bytes.fromhex(sha256_hex(content))).decode("ascii")
+
+
+def _changed(bucket: str, key: str, actual: str, recorded: str) -> PermanentError:
+    return PermanentError(
+        ErrorCode.OBJECT_CHANGED,
+        value=f"s3://{bucket}/{key} has SHA-256 {actual}",
+        rule=f"it was recorded with {recorded}",
+        way_out="find out who overwrote or truncated it; upload the receipt again",
+    )
 
 
 def _read_error(error: ClientError | BotoCoreError, bucket: str, key: str) -> PipelineError:

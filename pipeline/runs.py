@@ -1,16 +1,29 @@
 """CompactionRun items in DynamoDB: recorded once, then moved by conditional writes; states: ``contracts/run.py``.
 
+A run gets its receipt's next version in the transaction that records it, so the order of operations is the order of
+recording.
+
 The index attribute ``unfinished_state`` depends on both collections, so a transition of one is conditional on both
 states as they were read; when the other moved in between, it is read and tried again.
 """
 
-from collections.abc import Collection, Iterator
+import json
+import random
+import time
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.contracts.identifiers import COLLECTIONS, CollectionName, run_partition_key, run_sort_key
+from pipeline.contracts.identifiers import (
+    COLLECTIONS,
+    CollectionName,
+    receipt_counter_key,
+    run_partition_key,
+    run_sort_key,
+)
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import ALLOWED_TRANSITIONS, RUN_TYPE, CompactionRun, RunState, unfinished_state
 from pipeline.contracts.versions import require_supported_version
@@ -18,6 +31,11 @@ from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
 UNFINISHED_INDEX = "unfinished-runs"
 CONDITION_FAILED = "ConditionalCheckFailedException"
+TRANSACTION_CANCELLED = "TransactionCanceledException"
+RECORD_TRIES = 8
+"""Operations of one receipt are recorded one by one but for an operator's, so a second try nearly always succeeds."""
+READERS = 8
+"""Items read at once; below the ten connections of a boto3 client."""
 TRANSITION_TRIES = 8
 """Two collections move one run at a time each, so a second try nearly always succeeds."""
 ERROR_LIMIT = 1_024
@@ -46,23 +64,71 @@ class RunRepository:
             raise _unavailable(error) from error
         return None if item is None else run_from_item(item)
 
+    def find_all(self, references: Iterable[RunReference]) -> list[CompactionRun]:
+        """Read many runs, consistently, in the order asked for; those that were never recorded are left out."""
+        with ThreadPoolExecutor(READERS) as readers:
+            return [run for run in readers.map(self.find, references) if run is not None]
+
     def record(self, run: CompactionRun) -> bool:
-        """Create a run.
+        """Create a run as its receipt's next operation; ``receipt_version`` is given here.
 
         Returns:
-            False when it exists already; the item is then left as it is.
+            False when it exists already; the item is then left as it is and no version is used up.
+
+        Raises:
+            RetryableError: RUN_CONFLICT when others kept recording operations of the receipt, SERVICE_UNAVAILABLE.
         """
+        for attempt in range(RECORD_TRIES):
+            latest = self._latest_version(run)
+            versioned = run.model_copy(update={"receipt_version": latest + 1})
+            try:
+                self._dynamodb.transact_write_items(TransactItems=self._recording(versioned, latest))
+            except ClientError as error:
+                if error.response["Error"]["Code"] != TRANSACTION_CANCELLED:
+                    raise _unavailable(error) from error
+                if condition_failed(error, 0):
+                    return False
+            except BotoCoreError as error:
+                raise _unavailable(error) from error
+            else:
+                return True
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise RetryableError(
+            ErrorCode.RUN_CONFLICT,
+            value=f"run {run.run_id} got no version in {RECORD_TRIES} tries",
+            rule="operations of a receipt are recorded one after the other",
+            way_out="the message is delivered again",
+        )
+
+    def _latest_version(self, run: CompactionRun) -> int:
         try:
-            self._dynamodb.put_item(
-                TableName=self._table, Item=run_to_item(run), ConditionExpression="attribute_not_exists(PK)"
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == CONDITION_FAILED:
-                return False
+            answer = self._dynamodb.get_item(TableName=self._table, Key=_counter_key(run), ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
-        except BotoCoreError as error:
-            raise _unavailable(error) from error
-        return True
+        return int(answer["Item"]["latest"]["N"]) if "Item" in answer else 0
+
+    def _recording(self, run: CompactionRun, latest: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "Put": {
+                    "TableName": self._table,
+                    "Item": run_to_item(run),
+                    "ConditionExpression": "attribute_not_exists(PK)",
+                }
+            },
+            {
+                "Update": {
+                    "TableName": self._table,
+                    "Key": _counter_key(run),
+                    "UpdateExpression": "SET latest = :next",
+                    "ConditionExpression": "attribute_not_exists(PK) OR latest = :latest",
+                    "ExpressionAttributeValues": {
+                        ":next": {"N": str(latest + 1)},
+                        ":latest": {"N": str(latest)},
+                    },
+                }
+            },
+        ]
 
     def transition(
         self,
@@ -74,7 +140,10 @@ class RunRepository:
         merged_count: int | None = None,
         error: str | None = None,
         snapshot_version: str | None = None,
+        superseded_by: int | None = None,
         count_attempt: bool = False,
+        forget_attempts: bool = False,
+        known: CompactionRun | None = None,
     ) -> bool:
         """Move one collection of a run; a state may also be "moved" to itself, to record an attempt and its error.
 
@@ -86,7 +155,10 @@ class RunRepository:
             merged_count: rows read back; left alone when None.
             error: the failure to record; a transition without one clears the last.
             snapshot_version: the published version; left alone when None.
+            superseded_by: the newer operation's receipt version; left alone when None.
             count_attempt: count one more failed attempt.
+            forget_attempts: start counting anew, because an operator drives the run again.
+            known: the run as it was just read; saves a read when it has not moved since.
 
         Returns:
             False when the collection stands in another state than the expected ones: nothing was written.
@@ -95,8 +167,8 @@ class RunRepository:
             PermanentError: RUN_MISSING, or RUN_CONFLICT for an edge that does not exist.
             RetryableError: RUN_CONFLICT when the run kept moving, SERVICE_UNAVAILABLE.
         """
-        for _ in range(TRANSITION_TRIES):
-            run = self.find(reference)
+        for attempt in range(TRANSITION_TRIES):
+            run = known if known is not None and attempt == 0 else self.find(reference)
             if run is None:
                 raise PermanentError(
                     ErrorCode.RUN_MISSING,
@@ -106,6 +178,8 @@ class RunRepository:
                 )
             state = run.progress(collection).state
             if state not in expected_states:
+                if run is known:
+                    continue
                 return False
             if state is not new_state and new_state not in ALLOWED_TRANSITIONS[state]:
                 raise PermanentError(
@@ -114,21 +188,18 @@ class RunRepository:
                     rule="states move along the edges of pipeline/contracts/run.py only",
                     way_out="correct the caller",
                 )
-            changes: dict[str, dict[str, Any]] = {
+            fields = {
+                "merged_count": merged_count,
+                "snapshot_version": snapshot_version,
+                "superseded_by": superseded_by,
+                "attempts": run.progress(collection).attempts + 1 if count_attempt else 0 if forget_attempts else None,
+                "error": None if error is None else error[:ERROR_LIMIT],
+            }
+            changes = {
                 f"{collection}_state": {"S": new_state.value},
                 "updated_at": {"S": datetime.now(UTC).isoformat()},
-            }
-            removals = []
-            if merged_count is not None:
-                changes[f"{collection}_merged_count"] = {"N": str(merged_count)}
-            if snapshot_version is not None:
-                changes[f"{collection}_snapshot_version"] = {"S": snapshot_version}
-            if count_attempt:
-                changes[f"{collection}_attempts"] = {"N": str(run.progress(collection).attempts + 1)}
-            if error is None:
-                removals.append(f"{collection}_error")
-            else:
-                changes[f"{collection}_error"] = {"S": error[:ERROR_LIMIT]}
+            } | {f"{collection}_{name}": _attribute(value) for name, value in fields.items() if value is not None}
+            removals = [f"{collection}_error"] if error is None else []
             states = {name: run.progress(name).state for name in COLLECTIONS} | {collection: new_state}
             unfinished = unfinished_state(states["lines"], states["words"])
             if unfinished is None:
@@ -191,7 +262,9 @@ class RunRepository:
 
 def run_to_item(run: CompactionRun) -> Item:
     """The DynamoDB item of a run, its two collections flattened to ``lines_...`` and ``words_...``."""
-    fields = run.model_dump(mode="json", exclude={"lines", "words"}, exclude_none=True)
+    fields = run.model_dump(mode="json", exclude={"lines", "words", "changes"}, exclude_none=True)
+    if run.changes:
+        fields["changes"] = json.dumps(run.changes, ensure_ascii=False)
     for collection in COLLECTIONS:
         progress = run.progress(collection).model_dump(mode="json", exclude_none=True)
         fields |= {f"{collection}_{name}": value for name, value in progress.items()}
@@ -199,7 +272,7 @@ def run_to_item(run: CompactionRun) -> Item:
     if unfinished is not None:
         fields["unfinished_state"] = unfinished.value
     fields |= {"PK": run.partition_key, "SK": run.sort_key, "TYPE": RUN_TYPE}
-    return {name: {"N": str(value)} if isinstance(value, int) else {"S": value} for name, value in fields.items()}
+    return {name: _attribute(value) for name, value in fields.items()}
 
 
 def run_from_item(item: Item) -> CompactionRun:
@@ -215,6 +288,7 @@ def run_from_item(item: Item) -> CompactionRun:
             if "N" in value or "S" in value
         }
         require_supported_version(plain.get("version"), "CompactionRun")
+        plain["changes"] = json.loads(plain.get("changes", "{}"))
         for collection in COLLECTIONS:
             prefix = f"{collection}_"
             plain[collection] = {
@@ -235,6 +309,20 @@ def _key(reference: RunReference) -> Item:
         "PK": {"S": run_partition_key(reference.image_id)},
         "SK": {"S": run_sort_key(reference.receipt_id, reference.run_id)},
     }
+
+
+def condition_failed(error: ClientError, position: int) -> bool:
+    """Whether a cancelled transaction's item at ``position`` failed by its condition, and not by a conflict."""
+    reasons = error.response.get("CancellationReasons", [])
+    return len(reasons) > position and reasons[position].get("Code") == "ConditionalCheckFailed"
+
+
+def _attribute(value: str | int) -> dict[str, str]:
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
+def _counter_key(run: CompactionRun) -> Item:
+    return {"PK": {"S": run_partition_key(run.image_id)}, "SK": {"S": receipt_counter_key(run.receipt_id)}}
 
 
 def _unavailable(error: ClientError | BotoCoreError) -> RetryableError:

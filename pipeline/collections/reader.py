@@ -4,19 +4,20 @@ Opening a Chroma directory writes to it, so the view has its own ``chroma.sqlite
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import MANIFEST_NAME, Pointer, version_path
+from pipeline.collections.layout import PARTIAL_SUFFIX, Pointer, version_path
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
+from pipeline.collections.view import View, open_view
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import MERCHANT_NAME
+from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
 
@@ -33,10 +34,8 @@ class Neighbour:
 class PublishedCollection:
     """One version, open for queries until ``close``. Build it with ``open_published``."""
 
-    def __init__(self, *, pointer: Pointer, client: Any, collection: Any, view: Path) -> None:
+    def __init__(self, *, pointer: Pointer, view: View) -> None:
         self._pointer = pointer
-        self._client = client
-        self._collection = collection
         self._view = view
 
     @property
@@ -59,7 +58,7 @@ class PublishedCollection:
         """
         if self.count == 0 or len(vectors) == 0:
             return [[] for _ in vectors]
-        answer = self._collection.query(
+        answer = self._view.collection.query(
             query_embeddings=np.asarray(vectors, dtype=np.float32),
             n_results=min(limit, self.count),
             where=None if merchant is None else {MERCHANT_NAME: merchant},
@@ -76,31 +75,18 @@ class PublishedCollection:
 
     def close(self) -> None:
         """Release the memory and the private view."""
-        self._client.close()
-        shutil.rmtree(self._view, ignore_errors=True)
+        self._view.close()
 
 
 def open_published(
     collection: CollectionName, pointer: Pointer, directory: Path, private_directory: Path
 ) -> PublishedCollection:
     """Open the version in ``directory`` through a view of its own under ``private_directory``."""
-    import chromadb  # noqa: PLC0415 - costs 1.1 s; only readers and the merge pay for it
-    from chromadb.config import Settings  # noqa: PLC0415
-
-    private_directory.mkdir(parents=True, exist_ok=True)
-    view = Path(tempfile.mkdtemp(prefix=f"{collection}-{pointer.version}-", dir=private_directory))
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            (view / entry.name).symlink_to(entry.resolve(), target_is_directory=True)
-        elif entry.name != MANIFEST_NAME:
-            shutil.copyfile(entry, view / entry.name)
-    client = chromadb.PersistentClient(path=str(view), settings=Settings(anonymized_telemetry=False))
-    opened = client.get_collection(collection, embedding_function=None)
-    return PublishedCollection(pointer=pointer, client=client, collection=opened, view=view)
+    return PublishedCollection(pointer=pointer, view=open_view(collection, directory, private_directory))
 
 
 class SnapshotSource:
-    """Follows ``CURRENT``: from a directory of published versions, or from S3 with a local cache."""
+    """Follows ``CURRENT``: on a directory of published versions where one is mounted, else in S3 with a local cache."""
 
     def __init__(
         self,
@@ -120,10 +106,22 @@ class SnapshotSource:
 
     @classmethod
     def from_directory(
-        cls, collection: CollectionName, *, collections_directory: Path, private_directory: Path
+        cls,
+        collection: CollectionName,
+        *,
+        collections_directory: Path,
+        private_directory: Path,
+        s3_client: AwsClient | None = None,
+        bucket: str = "",
     ) -> Self:
-        """Read versions where they are published (EFS)."""
-        return cls(collection, collections_directory=collections_directory, private_directory=private_directory)
+        """Read versions where they are published (EFS); with an S3 client, from S3 while the directory is empty."""
+        return cls(
+            collection,
+            collections_directory=collections_directory,
+            private_directory=private_directory,
+            objects=None if s3_client is None else ObjectStore(s3_client),
+            bucket=bucket,
+        )
 
     @classmethod
     def from_bucket(
@@ -138,18 +136,24 @@ class SnapshotSource:
         Raises:
             PermanentError: SNAPSHOT_MISSING, SNAPSHOT_CORRUPT when the pointer does not name a sound version.
         """
-        pointer = self._pointer()
+        pointer, root = self._pointer()
         if pointer is None:
             return None
         if self._open is not None and self._open.version == pointer.version:
             return self._open
-        directory = self._directory(pointer)
-        opened = open_published(self._collection, pointer, directory, self._private)
+        try:
+            opened = self._open_version(pointer, root)
+        except (PermanentError, FileNotFoundError):
+            # Between the pointer and its version a publication may have removed the version; the pointer then moved.
+            moved, root = self._pointer()
+            if moved is None or moved.version == pointer.version:
+                raise
+            pointer = moved
+            opened = self._open_version(pointer, root)
         previous, self._open = self._open, opened
         if previous is not None:
             previous.close()
-            if self._objects is not None:
-                shutil.rmtree(version_path(self._private, self._collection, previous.version), ignore_errors=True)
+        self._remove_cached(pointer.version)
         return opened
 
     def close(self) -> None:
@@ -158,17 +162,35 @@ class SnapshotSource:
             self._open.close()
             self._open = None
 
-    def _pointer(self) -> Pointer | None:
-        if self._root is not None:
-            return read_current(self._root, self._collection)
-        return read_current_object(self._require_objects(), self._bucket, self._collection)
+    def version_directory(self) -> Path | None:
+        """The directory of the current version, brought from S3 where no directory is mounted; not to be written to."""
+        pointer, root = self._pointer()
+        return None if pointer is None else self._directory(pointer, root)
 
-    def _directory(self, pointer: Pointer) -> Path:
+    def _pointer(self) -> tuple[Pointer | None, Path | None]:
+        """The pointer, and the directory that its version is on; None when that is in S3."""
         if self._root is not None:
-            return require_version(self._root, self._collection, pointer)
-        return download_version(self._require_objects(), self._bucket, self._collection, pointer, self._private)
-
-    def _require_objects(self) -> ObjectStore:
+            pointer = read_current(self._root, self._collection)
+            if pointer is not None or self._objects is None:
+                return pointer, self._root
         if self._objects is None:
             raise ValueError("a SnapshotSource has a directory or a bucket")
-        return self._objects
+        return read_current_object(self._objects, self._bucket, self._collection), None
+
+    def _open_version(self, pointer: Pointer, root: Path | None) -> PublishedCollection:
+        return open_published(self._collection, pointer, self._directory(pointer, root), self._private)
+
+    def _directory(self, pointer: Pointer, root: Path | None) -> Path:
+        if root is not None:
+            return require_version(root, self._collection, pointer)
+        if self._objects is None:
+            raise ValueError("a SnapshotSource has a directory or a bucket")
+        return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
+
+    def _remove_cached(self, current: str) -> None:
+        """Remove every other version that was brought from S3; views of other processes hold what they need of it."""
+        cached = version_path(self._private, self._collection, current).parent
+        if cached.is_dir():
+            for path in cached.iterdir():
+                if path.name < current and not path.name.endswith(PARTIAL_SUFFIX):
+                    shutil.rmtree(path, ignore_errors=True)

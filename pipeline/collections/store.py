@@ -1,12 +1,18 @@
-"""Copying published versions: into a directory by rename, into S3 by verified objects, and back from S3.
+"""Copying published versions: into a directory by rename, into S3 by verified objects, and back; files are streamed.
 
-A version becomes visible only whole; who may move the pointer is decided by the fence in stage 3, not here.
+A version becomes visible only whole. Who may move the pointer is decided by the fence in stage 3; here ``CURRENT`` is
+only kept from going backwards.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,16 +20,24 @@ from pydantic import ValidationError
 from pipeline.collections.layout import (
     MANIFEST_NAME,
     PARTIAL_SUFFIX,
+    VERSIONS_KEPT,
     Pointer,
     current_key,
     current_path,
     encode_manifest,
+    expired_versions,
     version_key,
     version_path,
+    versions_prefix,
 )
+from pipeline.collections.private import LOCK_NAME
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
-from pipeline.errors import ErrorCode, PermanentError
-from pipeline.objects import ObjectStore
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.objects import CHUNK_BYTES, ObjectStore
+
+LOCK_TRIES, LOCK_WAIT_SECONDS = 50, 0.1
+"""A pointer file is locked for milliseconds; who holds it longer is frozen, and the next handler heals the file."""
+REPLACE_TRIES = 5
 
 
 def read_current(root: Path, collection: CollectionName) -> Pointer | None:
@@ -37,13 +51,8 @@ def read_current(root: Path, collection: CollectionName) -> Pointer | None:
 
 def read_current_object(objects: ObjectStore, bucket: str, collection: CollectionName) -> Pointer | None:
     """The pointer in S3; None when nothing was ever published there."""
-    try:
-        content = objects.get(bucket, current_key(collection))
-    except PermanentError as error:
-        if error.code is ErrorCode.OBJECT_MISSING:
-            return None
-        raise
-    return parse_pointer(content, f"s3://{bucket}/{current_key(collection)}")
+    found = objects.get_tagged(bucket, current_key(collection))
+    return None if found is None else parse_pointer(found[0], f"s3://{bucket}/{current_key(collection)}")
 
 
 def parse_pointer(content: bytes, source: str) -> Pointer:
@@ -51,44 +60,96 @@ def parse_pointer(content: bytes, source: str) -> Pointer:
     try:
         return Pointer.model_validate_json(content)
     except ValidationError as error:
-        raise _corrupt(f"{source}: {error}", "CURRENT is a pointer") from error
+        raise corrupt_version(f"{source}: {error}", "CURRENT is a pointer") from error
 
 
-def copy_version(source: Path, root: Path, collection: CollectionName, version: str) -> str:
-    """Copy a closed Chroma directory to a new version: partial, fsync, rename.
+def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> bool:
+    """Replace the pointer file by an atomic rename after fsync, unless it names a newer version.
 
     Returns:
-        The digest of its manifest.
+        False when the file was left as it is.
+
+    Raises:
+        RetryableError: LEASE_HELD when another handler keeps the file locked.
+    """
+    target = current_path(root, collection)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_name(f"{target.name}.lock"), collection):
+        present = read_current(root, collection)
+        if present is not None and present.version >= pointer.version:
+            return False
+        partial = target.with_name(target.name + PARTIAL_SUFFIX)
+        partial.write_text(pointer.model_dump_json())
+        _fsync(partial)
+        partial.replace(target)
+        _fsync(target.parent)
+    return True
+
+
+def write_current_object(objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer) -> bool:
+    """Replace the pointer in S3, unless it names a newer version.
+
+    Returns:
+        False when the object was left as it is.
+
+    Raises:
+        RetryableError: SERVICE_UNAVAILABLE when others kept writing it.
+    """
+    key = current_key(collection)
+    for _ in range(REPLACE_TRIES):
+        found = objects.get_tagged(bucket, key)
+        if found is not None and parse_pointer(found[0], f"s3://{bucket}/{key}").version >= pointer.version:
+            return False
+        if objects.replace(bucket, key, pointer.model_dump_json().encode(), None if found is None else found[1]):
+            return True
+    raise RetryableError(
+        ErrorCode.SERVICE_UNAVAILABLE,
+        value=f"s3://{bucket}/{key} changed under {REPLACE_TRIES} tries",
+        rule="a pointer is replaced only as it was read",
+        way_out="the message is delivered again",
+    )
+
+
+def copy_version(
+    source: Path, root: Path, collection: CollectionName, version: str, before_rename: Callable[[], None]
+) -> dict[str, str]:
+    """Copy a closed Chroma directory to a new version: partial, fsync, rename.
+
+    Args:
+        source: the closed directory.
+        root: the collections directory.
+        collection: the collection.
+        version: the new version's name; nobody else uses it.
+        before_rename: called when the copy is durable and not yet visible; an error leaves no version.
+
+    Returns:
+        The digest of every file, the manifest's under its own name.
     """
     target = version_path(root, collection, version)
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    manifest = encode_manifest({name: file_sha256(partial / name) for name in _files(partial)})
-    (partial / MANIFEST_NAME).write_bytes(manifest)
-    for path in [*partial.rglob("*"), partial]:
-        _fsync(path)
-    partial.rename(target)
+    try:
+        partial.mkdir(parents=True)
+        digests = {name: copy_file(source / name, partial / name) for name in _files(source)}
+        manifest = encode_manifest(digests)
+        (partial / MANIFEST_NAME).write_bytes(manifest)
+        for path in [*partial.rglob("*"), partial]:
+            _fsync(path)
+        before_rename()
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     _fsync(target.parent)
-    return sha256_hex(manifest)
+    return digests | {MANIFEST_NAME: sha256_hex(manifest)}
 
 
-def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> None:
-    """Replace the pointer file by an atomic rename after fsync."""
-    target = current_path(root, collection)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
-    partial.write_text(pointer.model_dump_json())
-    _fsync(partial)
-    partial.replace(target)
-    _fsync(target.parent)
-
-
-def upload_version(objects: ObjectStore, bucket: str, root: Path, collection: CollectionName, version: str) -> None:
-    """Write a version's files to S3, each verified, the manifest last."""
-    directory = version_path(root, collection, version)
-    for name in (*_files(directory), MANIFEST_NAME):
-        objects.put_verified(bucket, version_key(collection, version, name), (directory / name).read_bytes())
+def upload_version(
+    objects: ObjectStore, bucket: str, collection: CollectionName, directory: Path, digests: Mapping[str, str]
+) -> None:
+    """Write the files of a version's directory to S3, each verified by its digest, the manifest last."""
+    version = directory.name
+    for name in sorted(digests, key=lambda name: (name == MANIFEST_NAME, name)):
+        objects.put_file(bucket, version_key(collection, version, name), directory / name, digests[name])
 
 
 def download_version(
@@ -108,16 +169,22 @@ def download_version(
     try:
         manifest = objects.get_verified(bucket, version_key(collection, pointer.version, MANIFEST_NAME), pointer.digest)
         for name, digest in json.loads(manifest)["files"].items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(objects.get_verified(bucket, version_key(collection, pointer.version, name), digest))
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            objects.get_file(bucket, version_key(collection, pointer.version, name), partial / name, digest)
+        (partial / MANIFEST_NAME).write_bytes(manifest)
+        for path in [*partial.rglob("*"), partial]:
+            _fsync(path)
+        partial.rename(target)
     except PermanentError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         if error.code is ErrorCode.OBJECT_MISSING:
             raise missing_version(collection, pointer, f"s3://{bucket}") from error
-        raise _corrupt(error.value, error.rule) from error
-    (partial / MANIFEST_NAME).write_bytes(manifest)
-    partial.rename(target)
+        raise corrupt_version(error.value, error.rule) from error
+    except OSError:
+        # Another process of this host brought it first.
+        if not target.is_dir():
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
@@ -133,8 +200,69 @@ def require_version(root: Path, collection: CollectionName, pointer: Pointer) ->
     except FileNotFoundError as error:
         raise missing_version(collection, pointer, str(root)) from error
     if sha256_hex(manifest) != pointer.digest:
-        raise _corrupt(f"{directory} has another manifest", f"the pointer names digest {pointer.digest}")
+        raise corrupt_version(f"{directory} has another manifest", f"the pointer names digest {pointer.digest}")
     return directory
+
+
+def copy_verified(directory: Path, target: Path) -> None:
+    """Copy a version's files but its manifest, each held against its digest, into the directory ``target``.
+
+    Raises:
+        PermanentError: SNAPSHOT_CORRUPT when a file is missing or another.
+    """
+    for name, digest in json.loads((directory / MANIFEST_NAME).read_bytes())["files"].items():
+        try:
+            actual = copy_file(directory / name, target / name)
+        except FileNotFoundError as error:
+            raise corrupt_version(
+                f"{directory / name} is not there", "a version has the files of its manifest"
+            ) from error
+        if actual != digest:
+            raise corrupt_version(f"{directory / name} has SHA-256 {actual}", f"the manifest says {digest}")
+
+
+def remove_expired(root: Path, collection: CollectionName, current: str, now: datetime) -> list[str]:
+    """Remove the versions of a directory whose grace is over, and copies that were never finished.
+
+    Returns:
+        The names of the removed versions.
+    """
+    parent = version_path(root, collection, current).parent
+    written = {path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in parent.iterdir()}
+    for name, moment in written.items():
+        if name.endswith(PARTIAL_SUFFIX) and now - moment > VERSIONS_KEPT:
+            shutil.rmtree(parent / name, ignore_errors=True)
+    versions = {name: moment for name, moment in written.items() if not name.endswith(PARTIAL_SUFFIX)}
+    expired = expired_versions(versions, current, now)
+    for name in expired:
+        # Renamed first: a version is there whole or not at all, also while it is removed.
+        doomed = parent / f"{name}.removed{PARTIAL_SUFFIX}"
+        (parent / name).rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return expired
+
+
+def delete_expired(
+    objects: ObjectStore, bucket: str, collection: CollectionName, current: str, now: datetime
+) -> list[str]:
+    """Delete the versions in S3 whose grace is over, the manifest of each first.
+
+    Returns:
+        The names of the deleted versions.
+    """
+    keys: dict[str, list[str]] = {}
+    published: dict[str, datetime] = {}
+    prefix = versions_prefix(collection)
+    for key, moment in objects.modification_times(bucket, prefix):
+        version = key.removeprefix(prefix).split("/", 1)[0]
+        keys.setdefault(version, []).append(key)
+        published[version] = max(published.get(version, moment), moment)
+    expired = expired_versions(published, current, now)
+    for version in expired:
+        manifest = version_key(collection, version, MANIFEST_NAME)
+        for key in sorted(keys[version], key=lambda key: key != manifest):
+            objects.delete(bucket, key)
+    return expired
 
 
 def missing_version(collection: CollectionName, pointer: Pointer, place: str) -> PermanentError:
@@ -147,18 +275,57 @@ def missing_version(collection: CollectionName, pointer: Pointer, place: str) ->
     )
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits, in bounded memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def corrupt_version(value: str, rule: str) -> PermanentError:
+    """The error of a version, or of a pointer, that is not what was published."""
+    return PermanentError(
+        ErrorCode.SNAPSHOT_CORRUPT,
+        value=value,
+        rule=rule,
+        way_out="point CURRENT at the version before, or restore this one from S3",
+    )
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copy a file in bounded memory.
+
+    Returns:
+        The SHA-256 of what was read, 64 hex digits.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while chunk := reading.read(CHUNK_BYTES):
+            digest.update(chunk)
+            writing.write(chunk)
+    return digest.hexdigest()
 
 
 def _files(directory: Path) -> list[str]:
     return sorted(
         str(path.relative_to(directory))
         for path in directory.rglob("*")
-        if path.is_file() and path.name != MANIFEST_NAME
+        if path.is_file() and path.name not in {MANIFEST_NAME, LOCK_NAME}
     )
+
+
+@contextmanager
+def _locked(path: Path, collection: CollectionName) -> Iterator[None]:
+    # The lock is the kernel's (on EFS the server's) and goes with its holder, however that ends.
+    with path.open("ab") as file:
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_WAIT_SECONDS)
+        else:
+            raise RetryableError(
+                ErrorCode.LEASE_HELD,
+                value=f"{path} of collection {collection} is locked",
+                rule="a pointer file is replaced by one handler at a time",
+                way_out="the message is delivered again; a frozen holder's lock ends with it",
+            )
+        yield
 
 
 def _fsync(path: Path) -> None:
@@ -167,12 +334,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _corrupt(value: str, rule: str) -> PermanentError:
-    return PermanentError(
-        ErrorCode.SNAPSHOT_CORRUPT,
-        value=value,
-        rule=rule,
-        way_out="point CURRENT at the version before, or restore this one from S3",
-    )

@@ -12,11 +12,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.versions import CONTRACT_VERSION, require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
 
 Precision = Literal["float32", "float16"]
-Metadata = dict[str, str | int | float | bool]
 
 TENSOR_NAME = "vectors"
 MATRIX = 2

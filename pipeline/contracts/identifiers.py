@@ -73,3 +73,8 @@ def run_partition_key(image_id: UUID) -> str:
 def run_sort_key(receipt_id: int, run: str) -> str:
     """The SK of one CompactionRun item."""
     return f"RECEIPT#{receipt_id:05d}#COMPACTION_RUN#{run}"
+
+
+def receipt_counter_key(receipt_id: int) -> str:
+    """The SK of the item that counts the recorded operations of one receipt."""
+    return f"RECEIPT#{receipt_id:05d}#VERSION"

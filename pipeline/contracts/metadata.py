@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from pipeline.contracts.artifacts import LineRow, WordRow
-from pipeline.contracts.delta import Metadata
 
+Metadata = dict[str, str | int | float | bool]
+"""What Chroma stores beside a vector: plain values, never empty."""
 MERCHANT_NAME = "merchant_name"
 MERCHANT_SOURCE = "merchant_source"
 

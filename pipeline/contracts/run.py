@@ -1,4 +1,7 @@
-"""The CompactionRun: one embedding of one version of one receipt and how far its deltas have come. Pure.
+"""The CompactionRun: one operation on one receipt and how far it has come in each collection. Pure.
+
+An ``upsert`` replaces the receipt's rows by those of its deltas, a ``delete`` removes them, a ``metadata`` changes
+fields of them. ``receipt_version`` orders the operations of a receipt, whenever and however often they arrive.
 
 States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
 
@@ -10,16 +13,18 @@ States of each collection, changed only along these edges and only by conditiona
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
 from pipeline.contracts.messages import RunReference
+from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.versions import CONTRACT_VERSION
 
 RUN_TYPE = "COMPACTION_RUN"
+RunKind = Literal["upsert", "delete", "metadata"]
 
 
 class RunState(StrEnum):
@@ -43,12 +48,13 @@ class CollectionProgress(BaseModel):
     """One collection of a run.
 
     Attributes:
-        expected_count: rows in the delta.
-        merged_count: rows that were read back from the working copy.
+        expected_count: rows in the delta; 0 for a run without one.
+        merged_count: rows that were written for this run and read back from the working copy.
         attempts: merges that were tried and failed for this run alone.
         error: the last failure, code first.
-        delta_sha256: 64 hex digits; the delta is read back only by this digest.
-        snapshot_version: the published version that made the rows visible.
+        delta_sha256: 64 hex digits; the delta is read back only by this digest. None for a run without a delta.
+        snapshot_version: the published version that made the operation visible.
+        superseded_by: the receipt version of the newer operation because of which nothing was written.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,18 +64,24 @@ class CollectionProgress(BaseModel):
     merged_count: Annotated[int, Field(ge=0)] = 0
     attempts: Annotated[int, Field(ge=0)] = 0
     error: str | None = None
-    delta_sha256: str
+    delta_sha256: str | None = None
     snapshot_version: str | None = None
+    superseded_by: int | None = None
 
 
 class CompactionRun(BaseModel):
     """The item PK ``IMAGE#<image_id>``, SK ``RECEIPT#<00001>#COMPACTION_RUN#<run_id>``.
 
     Attributes:
+        kind: what the operation is.
+        receipt_version: grows by one with every recorded operation of the receipt; 0 only on runs recorded before
+            operations had versions.
+        changes: the metadata fields that a ``metadata`` run sets.
+        delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
         merchant_name: as given or resolved; None when none could be told.
         merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not
             decisive or nothing is known yet, ``failed`` when resolution itself failed (see ``merchant_error``).
-        consumer: which host embedded it, ``lambda`` or ``ecs``.
+        consumer: which host embedded it, ``lambda`` or ``ecs``; ``operator`` when a person recorded it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -78,6 +90,10 @@ class CompactionRun(BaseModel):
     image_id: UUID
     receipt_id: Annotated[int, Field(ge=1)]
     run_id: str
+    kind: RunKind = "upsert"
+    receipt_version: Annotated[int, Field(ge=0)] = 0
+    changes: Metadata = Field(default_factory=dict)
+    delta_run_id: str | None = None
     embedding_model: str
     dimensions: int
     delta_bucket: str
@@ -89,6 +105,14 @@ class CompactionRun(BaseModel):
     consumer: str
     created_at: datetime
     updated_at: datetime
+
+    @model_validator(mode="after")
+    def _require_what_the_kind_needs(self) -> Self:
+        if self.kind == "upsert" and None in (self.lines.delta_sha256, self.words.delta_sha256):
+            raise ValueError("an upsert has a delta in both collections")
+        if self.kind == "metadata" and not self.changes:
+            raise ValueError("a metadata run has changes")
+        return self
 
     @property
     def partition_key(self) -> str:

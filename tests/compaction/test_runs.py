@@ -9,7 +9,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import ALLOWED_TRANSITIONS, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs import ERROR_LIMIT, TRANSITION_TRIES, RunRepository
-from tests.compaction.test_merge import TABLE, World, world
+from tests.compaction.world import TABLE, World, world
 
 __all__ = ["world"]
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from compaction_handler import coalescing
+from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
 from pipeline.contracts.identifiers import sha256_hex
@@ -13,6 +15,7 @@ from pipeline.runs import run_from_item, run_to_item
 ENVIRONMENT = StreamProcessorEnvironment(
     lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
 )
+SQS_LIMIT = 1024 * 1024
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -55,14 +58,15 @@ def test_a_run_reads_back_from_its_item_as_it_was_written():
     assert run_from_item(run_to_item(run(1))) == run(1)
 
 
-def test_a_thousand_new_runs_are_four_messages_a_collection_and_none_is_lost():
+def test_a_thousand_new_runs_are_four_messages_in_all_and_none_is_lost():
     sqs = Sqs()
     assert process_records([record(n) for n in range(1000)], environment=ENVIRONMENT, sqs_client=sqs) == {
         "batchItemFailures": []
     }
     for queue in ("lines", "words"):
         bodies = [entry["MessageBody"] for url, entry in sqs.sent if url == queue]
-        assert len(bodies) == 4
+        assert len(bodies) == 2
+        assert all(len(body.encode()) < SQS_LIMIT for body in bodies)
         messages = [parse_message(body, CompactionMessage) for body in bodies]
         assert [reference.image_id.int for message in messages for reference in message.runs] == list(range(1000))
 
@@ -75,3 +79,35 @@ def test_a_poison_record_is_parked_with_its_reason_and_its_neighbours_go_on():
     parked = next(entry for url, entry in sqs.sent if url == "failures")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
     assert {url for url, _ in sqs.sent} == {"failures", "lines", "words"}
+
+
+def test_a_stream_batch_that_is_replayed_sends_the_same_messages_under_the_same_ids():
+    first, again = Sqs(), Sqs()
+    for sqs in (first, again):
+        process_records([record(n) for n in range(1200)], environment=ENVIRONMENT, sqs_client=sqs)
+    assert first.sent == again.sent
+    identifiers = [entry["MessageDeduplicationId"] for _, entry in first.sent]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_a_run_that_is_twice_in_a_batch_is_sent_once():
+    sqs = Sqs()
+    process_records([record(1), record(2), record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    bodies = [parse_message(entry["MessageBody"], CompactionMessage) for _, entry in sqs.sent]
+    assert [[reference.image_id.int for reference in body.runs] for body in bodies] == [[1, 2], [1, 2]]
+
+
+def test_a_message_is_never_larger_than_sqs_takes_however_long_a_reference_is(monkeypatch):
+    monkeypatch.setattr(coalescing, "MESSAGE_BYTES", 500)
+    messages = [message for message in coalesce(run(n).reference for n in range(20)) if message.collection == "lines"]
+    assert max(len(message.model_dump_json()) for message in messages) < 500 + 100
+    assert [reference.image_id.int for message in messages for reference in message.runs] == list(range(20))
+
+
+def test_a_message_that_sqs_does_not_take_brings_the_whole_batch_back():
+    class Full(Sqs):
+        def send_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
+            return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in Entries]}
+
+    answer = process_records([record(5), record(6)], environment=ENVIRONMENT, sqs_client=Full())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "5"}]}

@@ -1,0 +1,171 @@
+"""Publishing a working copy as a new version; a kill between any two steps leaves a whole version current.
+
+1. The copy is closed, so that its files are at rest.
+2. A child process checks it, while it is copied to the collections directory, fsynced and renamed.
+3. The version goes to S3, every file by its digest.
+4. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
+5. CURRENT follows, on the directory and in S3, never backwards.
+6. Versions whose grace is over are removed.
+
+S3 comes before the pointer: a run is COMPLETED only when its rows are in two places, and an empty directory can
+always be restored to what the pointer names. The price is an upload before readers see the version; orphans are
+removed by step 6.
+"""
+
+import errno
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from compaction_handler.checking import ChildCheck, Inspection
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.lease import Heartbeat, Lease
+from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.layout import MANIFEST_NAME, Pointer, version_name, version_path
+from pipeline.collections.store import (
+    copy_version,
+    delete_expired,
+    remove_expired,
+    upload_version,
+    write_current,
+    write_current_object,
+)
+from pipeline.contracts.identifiers import CollectionName
+from pipeline.errors import ErrorCode, RetryableError
+from pipeline.objects import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+
+class Check(Protocol):
+    """Judges one closed copy; ``ChildCheck`` in production."""
+
+    def run(self, inspection: Inspection) -> None:
+        """Raise SNAPSHOT_UNSOUND, or return."""
+        ...
+
+    def close(self) -> None:
+        """Give up."""
+        ...
+
+
+@dataclass
+class Publisher:
+    """Publishes one collection.
+
+    Attributes:
+        start_check: starts what judges the copies; called before the copy is ready, because that takes a while.
+    """
+
+    collection: CollectionName
+    environment: MergeEnvironment
+    objects: ObjectStore
+    now: Callable[[], datetime]
+    start_check: Callable[[], Check] = ChildCheck
+    _check: Check | None = None
+
+    @property
+    def root(self) -> Path:
+        """The collections directory."""
+        return Path(self.environment.collections_directory)
+
+    def prepare(self) -> None:
+        """Start the check's process beside the merge."""
+        if self._check is None:
+            self._check = self.start_check()
+
+    def abandon(self) -> None:
+        """End a check that was prepared for nothing."""
+        if self._check is not None:
+            self._check.close()
+            self._check = None
+
+    def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, newest: tuple[str, ...]) -> Pointer:
+        """Publish a working copy; it is open again afterwards, whatever happened.
+
+        Args:
+            lease: held.
+            heartbeat: of the lease.
+            copy: open, nothing pending.
+            newest: ids of the rows that were written since the last publication, or some of them.
+
+        Raises:
+            RetryableError: SNAPSHOT_UNSOUND, STORAGE_FULL, LEASE_LOST, SERVICE_UNAVAILABLE. Nothing was published,
+                unless DynamoDB took the pointer and its answer was lost; the next publication is then newer.
+        """
+        version = version_name(lease.fence, lease.owner, copy.revision)
+        count = copy.count
+        inspection = Inspection(
+            collection=self.collection,
+            directory=str(copy.directory),
+            private_directory=self.environment.working_directory,
+            count=count,
+            dimensions=self.environment.embedding_dimensions,
+            newest=newest,
+        )
+        heartbeat.require()
+        self.prepare()
+        copy.close()
+        try:
+            digests = self._checked_copy(copy, version, inspection)
+        finally:
+            copy.reopen()
+        heartbeat.require()
+        directory = version_path(self.root, self.collection, version)
+        upload_version(self.objects, self.environment.vectors_bucket, self.collection, directory, digests)
+        pointer = Pointer(
+            version=version,
+            fence=lease.fence,
+            count=count,
+            model=self.environment.embedding_model,
+            dimensions=self.environment.embedding_dimensions,
+            digest=digests[MANIFEST_NAME],
+            published_at=self.now(),
+        )
+        lease.point(pointer)
+        self.follow(pointer)
+        self._tidy(pointer)
+        logger.info("published", extra={"collection": self.collection, "version": version, "vectors": count})
+        return pointer
+
+    def follow(self, pointer: Pointer) -> None:
+        """Bring both CURRENTs up to the pointer item; after a kill they may lag."""
+        write_current(self.root, self.collection, pointer)
+        write_current_object(self.objects, self.environment.vectors_bucket, self.collection, pointer)
+
+    def _checked_copy(self, copy: WorkingCopy, version: str, inspection: Inspection) -> dict[str, str]:
+        check, self._check = self._check, None
+        if check is None:
+            raise ValueError("a publication is prepared first")
+        with ThreadPoolExecutor(1) as beside:
+            judged = beside.submit(check.run, inspection)
+            try:
+                return copy_version(copy.directory, self.root, self.collection, version, judged.result)
+            except OSError as error:
+                raise storage_error(error, str(self.root)) from error
+
+    def _tidy(self, pointer: Pointer) -> None:
+        moment = self.now()
+        removed = remove_expired(self.root, self.collection, pointer.version, moment)
+        removed += delete_expired(
+            self.objects, self.environment.vectors_bucket, self.collection, pointer.version, moment
+        )
+        if removed:
+            logger.info("removed versions", extra={"collection": self.collection, "versions": removed})
+
+
+def storage_error(error: OSError, place: str) -> RetryableError:
+    """The error of a disk that refused a write; a full one is the usual reason."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return RetryableError(
+        ErrorCode.STORAGE_FULL if full else ErrorCode.SERVICE_UNAVAILABLE,
+        value=f"{place}: {error}",
+        rule="a version is written whole or not at all",
+        way_out="nothing was published; enlarge the file system or remove what does not belong there"
+        if full
+        else "the message is delivered again; look at the file system when it keeps failing",
+    )

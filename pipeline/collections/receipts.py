@@ -1,0 +1,103 @@
+"""What a receipt is after its operations, in whatever order they arrive and however often. Pure.
+
+The newest upsert or delete decides the rows. Metadata changes newer than that are applied on top, oldest first. What is
+older decides nothing, so operations may be folded in any order: the outcome is the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipeline.contracts.metadata import Metadata
+from pipeline.contracts.run import CompactionRun, RunKind
+
+
+class ReceiptKey(NamedTuple):
+    """Which receipt."""
+
+    image_id: str
+    receipt_id: int
+
+
+class Order(NamedTuple):
+    """When an operation was recorded, among those of its receipt; the time tells runs without a version apart."""
+
+    receipt_version: int
+    recorded_at: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One recorded operation on one receipt.
+
+    Attributes:
+        delta_run_id: the run whose delta an upsert brings.
+    """
+
+    order: Order
+    kind: RunKind
+    changes: Metadata = field(default_factory=dict)
+    delta_run_id: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """The run that recorded it."""
+        return self.order.run_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptState:
+    """A receipt after some of its operations.
+
+    Attributes:
+        decided_by: the newest upsert or delete; None when none has arrived yet.
+        patches: the metadata changes newer than it, oldest first.
+    """
+
+    decided_by: Operation | None = None
+    patches: tuple[Operation, ...] = ()
+
+    @property
+    def changes(self) -> Metadata:
+        """What the patches come to; of two changes of a field the newer counts."""
+        return {name: value for patch in self.patches for name, value in patch.changes.items()}
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Everything that still counts."""
+        return self.patches if self.decided_by is None else (self.decided_by, *self.patches)
+
+    def supersedes(self, operation: Operation) -> bool:
+        """Whether something newer has made ``operation`` meaningless."""
+        return self.decided_by is not None and operation.order < self.decided_by.order
+
+
+def fold(state: ReceiptState, operations: Iterable[Operation]) -> ReceiptState:
+    """The receipt after ``operations`` as well."""
+    distinct = {operation.order: operation for operation in (*state.operations, *operations)}
+    ordered = [distinct[order] for order in sorted(distinct)]
+    deciding = next((operation for operation in reversed(ordered) if operation.kind != "metadata"), None)
+    return ReceiptState(
+        decided_by=deciding,
+        patches=tuple(
+            operation
+            for operation in ordered
+            if operation.kind == "metadata" and (deciding is None or operation.order > deciding.order)
+        ),
+    )
+
+
+def operation_of(run: CompactionRun) -> Operation:
+    """The operation that a run recorded."""
+    return Operation(
+        order=Order(run.receipt_version, run.created_at.isoformat(), run.run_id),
+        kind=run.kind,
+        changes=dict(run.changes),
+        delta_run_id=(run.delta_run_id or run.run_id) if run.kind == "upsert" else "",
+    )
+
+
+def receipt_of(run: CompactionRun) -> ReceiptKey:
+    """The receipt that a run is of."""
+    return ReceiptKey(str(run.image_id), run.receipt_id)

@@ -1,0 +1,42 @@
+"""What must hold of a collection whatever happened: it is the plain dictionary, and everything says the same of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.collections.ledger import Ledger
+from tests.compaction.strategies import Change
+
+Model = dict[str, dict[str, Any]]
+"""Id to the metadata of the row."""
+
+
+def row_name(receipt: int, row: int) -> str:
+    return f"{receipt}/{row}"
+
+
+def model_of(changes: Iterable[tuple[Change, str]]) -> Model:
+    """The rows after the changes, one after the other, each with the name of its run."""
+    receipts: dict[int, Model] = {}
+    for change, run in changes:
+        if change.kind == "upsert":
+            receipts[change.receipt] = {row_name(change.receipt, row): {"run_id": run} for row in range(change.rows)}
+        elif change.kind == "delete":
+            receipts[change.receipt] = {}
+        else:
+            receipts[change.receipt] = {
+                name: {**metadata, **dict(change.fields)} for name, metadata in receipts.get(change.receipt, {}).items()
+            }
+    return {name: metadata for rows in receipts.values() for name, metadata in rows.items()}
+
+
+def require_the_model(found: Model, count: int, expected: Model) -> None:
+    """The rows are the dictionary's, and as many as the pointer says."""
+    assert found == expected
+    assert count == len(expected)
+
+
+def require_the_ledger(ledger: Ledger, identifiers: set[str], runs: set[str]) -> None:
+    """The ledger holds the same rows, and every run that arrived."""
+    assert set(ledger.identifiers()) == identifiers
+    assert ledger.rows == len(identifiers)
+    assert runs <= ledger.run_ids()

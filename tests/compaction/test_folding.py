@@ -1,0 +1,169 @@
+"""Folding and planning, without Chroma; a failure lets the order of arrival decide what a receipt is."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compaction_handler.planning import (
+    DELTAS_AT_ONCE,
+    LONGEST_AT_RISK,
+    ROWS_AT_ONCE,
+    batches,
+    deltas_needed,
+    is_publication_due,
+    make_plan,
+)
+from pipeline.collections.layout import VERSIONS_KEPT, Pointer, expired_versions, version_name
+from pipeline.collections.ledger import Holding, Ledger, Outcome, receipt_of_vector
+from pipeline.collections.receipts import Operation, Order, ReceiptKey, ReceiptState, fold
+from pipeline.contracts.identifiers import line_vector_id
+from tests.compaction.test_operations import operation as recorded
+
+KEY = ReceiptKey(str(UUID(int=1)), 1)
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def operation(version: int, kind: str, **changes: str) -> Operation:
+    return Operation(order=Order(version, "", f"run-{version}"), kind=kind, changes=changes)
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["upsert", "delete", "metadata"]), st.sampled_from(["A", "B"])), min_size=1, max_size=8
+).map(lambda drawn: [operation(place, kind, field=value) for place, (kind, value) in enumerate(drawn, 1)])
+
+
+@given(OPERATIONS, st.randoms(use_true_random=False), st.integers(0, 8))
+def test_operations_fold_to_the_same_receipt_in_any_order_in_any_portions_and_however_often(arrived, order, cut):
+    expected = fold(ReceiptState(), arrived)
+    shuffled = [*arrived, *order.sample(arrived, len(arrived) // 2)]
+    order.shuffle(shuffled)
+    assert fold(fold(ReceiptState(), shuffled[:cut]), shuffled[cut:]) == expected
+
+
+def test_the_newest_upsert_decides_and_later_corrections_go_on_top():
+    state = fold(
+        ReceiptState(),
+        [
+            operation(4, "metadata", merchant_name="late"),
+            operation(1, "upsert"),
+            operation(3, "upsert"),
+            operation(2, "metadata", merchant_name="early"),
+        ],
+    )
+    assert state.decided_by.run_id == "run-3"
+    assert state.changes == {"merchant_name": "late"}
+
+
+def plan(held: Holding, *arrived: Operation, **deltas: tuple[str, ...]):
+    return make_plan({KEY: held}, {KEY: list(arrived)}, {name.replace("_", "-"): ids for name, ids in deltas.items()})
+
+
+def test_a_delete_and_a_new_insert_in_one_batch_keep_the_fresh_rows_whichever_comes_first():
+    held = Holding(state=fold(ReceiptState(), [operation(1, "upsert")]), identifiers=("a", "b"))
+    for arrived in ([operation(2, "delete"), operation(3, "upsert")], [operation(3, "upsert"), operation(2, "delete")]):
+        made = plan(held, *arrived, run_3=("b", "c"))
+        assert set(made.upserts) == {KEY}
+        assert made.removals == ["a"]
+        assert made.holdings[KEY].identifiers == ("b", "c")
+        assert made.outcomes == {"run-2": Outcome(rows=0, superseded_by=3), "run-3": Outcome(rows=2)}
+
+
+def test_the_surplus_rows_of_a_longer_old_version_are_removed():
+    held = Holding(state=fold(ReceiptState(), [operation(1, "upsert")]), identifiers=("a", "b", "c"))
+    assert plan(held, operation(2, "upsert"), run_2=("a",)).removals == ["b", "c"]
+
+
+def test_a_superseded_delta_is_never_read():
+    arrived = {KEY: [operation(1, "upsert"), operation(2, "upsert")]}
+    assert deltas_needed({KEY: Holding()}, arrived) == {"run-2"}
+    held = Holding(state=fold(ReceiptState(), [operation(3, "delete")]))
+    assert deltas_needed({KEY: held}, arrived) == set()
+
+
+def test_a_late_upsert_is_skipped_and_says_by_what_it_was_superseded():
+    held = Holding(state=fold(ReceiptState(), [operation(2, "upsert")]), identifiers=("a",))
+    made = plan(held, operation(1, "upsert"))
+    assert (made.upserts, made.removals, made.patches) == ({}, [], {})
+    assert made.outcomes == {"run-1": Outcome(rows=0, superseded_by=2)}
+
+
+def test_a_correction_that_arrives_before_its_receipt_waits_for_it():
+    early = plan(Holding(), operation(2, "metadata", merchant_name="B"))
+    assert early.patches == {}
+    late = plan(early.holdings[KEY], operation(1, "upsert"), run_1=("a",))
+    assert late.changes == {KEY: {"merchant_name": "B"}}
+
+
+def test_an_older_correction_does_not_undo_a_newer_one():
+    held = Holding(
+        state=fold(ReceiptState(), [operation(1, "upsert"), operation(3, "metadata", merchant_name="C")]),
+        identifiers=("a",),
+    )
+    made = plan(held, operation(2, "metadata", merchant_name="B", merchant_source="given"))
+    assert made.patches == {"a": {"merchant_name": "C", "merchant_source": "given"}}
+
+
+def test_batches_hold_three_hundred_deltas_at_most_and_suspects_go_alone_and_last():
+    runs = [recorded(number) for number in range(700)]
+    suspect = runs[0]
+    runs[0] = suspect.model_copy(update={"lines": suspect.lines.model_copy(update={"attempts": 1})})
+    made = list(batches(runs, "lines"))
+    assert [len(batch) for batch in made] == [DELTAS_AT_ONCE, DELTAS_AT_ONCE, 99, 1]
+    assert made[-1] == [runs[0]]
+
+
+def test_a_batch_of_large_receipts_is_bounded_by_its_rows():
+    rows = ROWS_AT_ONCE // 2
+    runs = [
+        run.model_copy(update={"lines": run.lines.model_copy(update={"expected_count": rows})})
+        for run in map(recorded, range(5))
+    ]
+    assert [len(batch) for batch in batches(runs, "lines")] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("published", "since", "due"),
+    [
+        (None, timedelta(0), True),
+        (timedelta(seconds=59), timedelta(seconds=59), False),
+        (timedelta(seconds=60), timedelta(0), True),
+        (timedelta(seconds=1), LONGEST_AT_RISK, True),
+    ],
+)
+def test_a_publication_is_due_when_the_interval_is_over_or_too_much_is_at_risk(published, since, due):
+    pointer = None
+    if published is not None:
+        moment = START - published
+        pointer = Pointer(version="v", fence=1, count=0, model="m", dimensions=1, digest="", published_at=moment)
+    assert is_publication_due(pointer, START, timedelta(seconds=60), START - since) is due
+
+
+def test_a_version_is_kept_for_its_grace_after_the_next_one_and_not_after_its_own_publication():
+    first, second, third = (version_name(fence, "owner", 1) for fence in (1, 2, 3))
+    published = {first: START, second: START + timedelta(hours=9), third: START + timedelta(hours=10)}
+    assert expired_versions(published, third, START + timedelta(hours=9) + VERSIONS_KEPT) == []
+    assert expired_versions(published, third, START + timedelta(hours=10)) == [first]
+    assert expired_versions(published, first, START + timedelta(days=9)) == []
+
+
+def test_a_ledger_reads_back_what_was_written_and_can_be_rebuilt_from_rows(tmp_path):
+    ids = tuple(line_vector_id(UUID(int=1), 1, row) for row in (1, 2))
+    state = fold(ReceiptState(), [operation(1, "upsert"), operation(2, "metadata", merchant_name="Æ")])
+    with Ledger(tmp_path / "a") as ledger:
+        ledger.write({KEY: Holding(state=state, identifiers=ids)}, {"run-1": Outcome(rows=2)})
+        ledger.write({}, {"run-0": Outcome(rows=0, superseded_by=1)})
+        assert ledger.holdings([KEY]) == {KEY: Holding(state=state, identifiers=ids)}
+        assert ledger.outcomes(["run-0", "run-1", "run-9"]) == {
+            "run-0": Outcome(rows=0, superseded_by=1),
+            "run-1": Outcome(rows=2),
+        }
+        assert (ledger.rows, list(ledger.identifiers())) == (2, list(ids))
+    with Ledger(tmp_path / "b") as ledger:
+        ledger.rebuild([(identifier, "run-old") for identifier in (*ids, "strange")])
+        assert ledger.rows == 3
+        assert set(ledger.identifiers()) == {*ids, "strange"}
+        assert fold(ledger.holdings([KEY])[KEY].state, [operation(0, "delete")]).decided_by.kind in {"delete", "upsert"}
+    assert receipt_of_vector(ids[0]) == KEY

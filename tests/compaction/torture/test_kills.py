@@ -1,0 +1,99 @@
+"""A handler that is killed at any moment; a failure means that a crash loses receipts, doubles or corrupts them.
+
+The seed is printed; ``TORTURE_SEED`` repeats a run, ``TORTURE_KILLS`` sets how many there are.
+"""
+
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ops.local.emulator import Emulator
+from tests.compaction.torture.victim import POINTS
+from tests.compaction.torture.world import TorturedWorld, Victims
+
+KILLS = int(os.environ.get("TORTURE_KILLS", "104"))
+SEED = int(os.environ.get("TORTURE_SEED", str(random.SystemRandom().randrange(1_000_000))))
+WORLDS = 2
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    emulator = Emulator(tmp_path_factory.mktemp("emulator"), port)
+    emulator.start()
+    yield emulator.endpoint
+    emulator.stop()
+
+
+@pytest.fixture(scope="module")
+def victims(endpoint: str) -> Iterator[Victims]:
+    with Victims(endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def world(endpoint: str, victims: Victims, tmp_path: Path) -> Iterator[TorturedWorld]:
+    made = TorturedWorld(endpoint, victims, tmp_path, SEED)
+    yield made
+    made.close()
+
+
+def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> int:
+    """Kill handler after handler; every now and then one may finish.
+
+    Returns:
+        How many were killed before they were done.
+    """
+    done = 0
+    typical = 0.3
+    while done < kills:
+        for _ in range(world.random.randrange(1, 5)):
+            world.record()
+        waiting = world.unfinished()
+        world.random.shuffle(waiting)
+        if aimed and world.random.random() < 0.6:
+            point = aimed.pop()
+            moment = world.random.choice(["before", "after"] + ["half"] * (point == "copying a file"))
+            kill = {"point": point, "moment": moment, "call": world.random.choice([1, 1, 2, 3])}
+        else:
+            kill = {"seconds": world.random.uniform(0.02, 1.5 * typical)}
+        started = time.monotonic()
+        answer = world.handle(waiting, kill=kill)
+        if answer["killed"]:
+            done += 1
+        else:
+            assert answer["status"] == 0, (kill, (world.directory / "log").read_text()[-4000:])
+            typical = min(1.5, time.monotonic() - started)
+        world.let_the_lease_expire()
+        world.require_sound()
+        if world.random.random() < 0.25:
+            world.recover()
+    world.recover()
+    return done
+
+
+def test_a_hundred_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpoint, tmp_path):
+    print(f"TORTURE_SEED={SEED}")  # noqa: T201 - shown when the test fails
+    points = [point for point in POINTS for _ in range(max(1, KILLS // (2 * len(POINTS))))]
+    random.Random(SEED).shuffle(points)  # noqa: S311 - repeatable, not secret
+
+    def one(number: int) -> int:
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        with Victims(endpoint) as victims:
+            world = TorturedWorld(endpoint, victims, directory, SEED + number)
+            try:
+                return torture(world, KILLS // WORLDS, points[number::WORLDS])
+            finally:
+                world.close()
+
+    with ThreadPoolExecutor(WORLDS) as pool:
+        assert sum(pool.map(one, range(WORLDS))) >= KILLS // WORLDS * WORLDS

@@ -1,0 +1,270 @@
+"""The processes that are killed: forked from one that has imported everything, so that a hundred are affordable.
+
+``python -m tests.compaction.torture.victim <endpoint>`` reads jobs from its input, one JSON document a line, runs each
+in a child of its own and answers how the child ended. What kills is here and not in the product: functions are wrapped.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+from chromadb.api.models.Collection import Collection
+
+from compaction_handler import publishing, working_copy
+from compaction_handler.checking import ChildCheck, Inspection, faults, unsound
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.lease import Lease
+from compaction_handler.merge import MergeHandler
+from compaction_handler.merging import CollectionMerger
+from compaction_handler.working_copy import WorkingCopy
+from ops.local.provisioners.context import client_options
+from pipeline.collections import store
+from pipeline.collections.layout import LEDGER_NAME
+from pipeline.collections.ledger import Ledger
+from pipeline.collections.reader import SnapshotSource
+from pipeline.errors import PipelineError
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+
+CHUNK_ROWS = 25
+"""Small, so that Chroma persists several times in a merge of a few receipts."""
+SPARE_CHECKS = 3
+
+
+class ForkedCheck:
+    """A child that checks, forked before anything is open; it ends when its input does."""
+
+    def __init__(self) -> None:
+        request, self._request = os.pipe()
+        self._answer, answer = os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            os.close(self._request)
+            with os.fdopen(request, "rb") as reading:
+                content = reading.read()
+            if content:
+                fields = json.loads(content)
+                found = list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])})))
+                os.write(answer, json.dumps(found).encode())
+            os._exit(0)
+        os.close(request)
+        os.close(answer)
+
+    def run(self, inspection: Inspection) -> None:
+        with os.fdopen(self._request, "wb") as writing:
+            writing.write(json.dumps(vars(inspection)).encode())
+        with os.fdopen(self._answer, "rb") as reading:
+            answer = reading.read()
+        _, status = os.waitpid(self._process, 0)
+        if status or not answer or json.loads(answer):
+            raise unsound(inspection, f"ended with {status}: {answer.decode()}")
+
+    def close(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "restoring": (working_copy, "copy_verified"),
+    "upsert": (Collection, "upsert"),
+    "delete": (Collection, "delete"),
+    "update": (Collection, "update"),
+    "ledger": (Ledger, "write"),
+    "transition": (RunRepository, "transition"),
+    "closing": (WorkingCopy, "close"),
+    "checking": (ForkedCheck, "run"),
+    "copying a file": (store, "copy_file"),
+    "fsync": (store, "_fsync"),
+    "copying the version": (publishing, "copy_version"),
+    "reopening": (WorkingCopy, "reopen"),
+    "uploading a file": (ObjectStore, "put_file"),
+    "uploading the version": (publishing, "upload_version"),
+    "pointer": (Lease, "point"),
+    "CURRENT": (publishing, "write_current"),
+    "CURRENT in S3": (publishing, "write_current_object"),
+    "pruning": (publishing, "remove_expired"),
+    "release": (Lease, "release"),
+}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kill: dict[str, Any]) -> None:
+    """Wrap a function so that this process dies before, after or in the middle of its n-th call."""
+    owner, name = POINTS[kill["point"]]
+    original, left = getattr(owner, name), [kill["call"]]
+
+    def deadly(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] > 0:
+            return original(*arguments, **named)
+        if kill["moment"] == "before":
+            die()
+        answer = original(*arguments, **named)
+        if kill["moment"] == "half" and kill["point"] == "copying a file":
+            os.truncate(arguments[1], os.path.getsize(arguments[1]) // 2)
+        die()
+        return answer
+
+    setattr(owner, name, deadly)
+
+
+def meddle(name: str, clients: "Clients", world: dict[str, Any]) -> None:
+    """Let somebody else do something in the middle of the merge."""
+    if name == "the lease is stolen":
+        original = WorkingCopy.apply
+
+        def stolen(*arguments: Any) -> None:
+            clients.dynamodb.update_item(
+                TableName=world["table_name"],
+                Key={"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}},
+                UpdateExpression="SET lease_owner = :thief, expires = :zero ADD fence :one",
+                ExpressionAttributeValues={":thief": {"S": "thief"}, ":zero": {"N": "0"}, ":one": {"N": "1"}},
+            )
+            original(*arguments)
+
+        WorkingCopy.apply = stolen  # type: ignore[method-assign]
+    else:
+        raise ValueError(name)
+
+
+class Clients:
+    def __init__(self, endpoint: str) -> None:
+        options = client_options(endpoint)
+        self.s3 = boto3.client("s3", **options)
+        self.dynamodb = boto3.client("dynamodb", **options)
+        self.sqs = boto3.client("sqs", **options)
+
+
+def handle(clients: Clients, job: dict[str, Any]) -> Any:
+    spares: list[ForkedCheck] = []
+    if not job.get("real_check"):
+        spares = [ForkedCheck() for _ in range(SPARE_CHECKS)]
+    working_copy.CHUNK_ROWS = CHUNK_ROWS
+    if job.get("kill") and "point" in job["kill"]:
+        arm(job["kill"])
+    if job.get("meddle"):
+        meddle(job["meddle"], clients, job["world"])
+    environment = MergeEnvironment(**job["world"])
+    objects, runs = ObjectStore(clients.s3), RunRepository(environment.table_name, clients.dynamodb)
+    merger = CollectionMerger(
+        collection="lines",
+        environment=environment,
+        objects=objects,
+        runs=runs,
+        dynamodb=clients.dynamodb,
+        start_check=spares.pop if spares else ChildCheck,
+    )
+    handler = MergeHandler(environment=environment, mergers={"lines": merger}, sqs_client=clients.sqs)
+    answer = [handler.handle(event) for event in job["events"]]
+    merger.close()
+    return answer
+
+
+def read(clients: Clients, job: dict[str, Any]) -> Any:
+    """The current version as readers of the directory and of S3 find it: every row, and the runs in its ledger."""
+    world, found = job["world"], {}
+    private = Path(world["working_directory"]) / "reader"
+    sources = {
+        "directory": SnapshotSource.from_directory(
+            "lines", collections_directory=Path(world["collections_directory"]), private_directory=private / "a"
+        ),
+        "bucket": SnapshotSource.from_bucket(
+            "lines", s3_client=clients.s3, bucket=world["vectors_bucket"], private_directory=private / "b"
+        ),
+    }
+    for name, source in sources.items():
+        published, directory = source.refresh(), source.version_directory()
+        if published is None or directory is None:
+            found[name] = None
+            continue
+        collection = published._view.collection
+        rows = collection.get(include=["documents", "metadatas", "embeddings"])
+        with Ledger(directory / LEDGER_NAME, read_only=True) as ledger:
+            held = sorted(ledger.run_ids())
+        if rows["ids"]:
+            collection.query(query_embeddings=np.asarray(rows["embeddings"][:1]), n_results=len(rows["ids"]))
+        found[name] = {
+            "version": published.version,
+            "count": published.count,
+            "runs": held,
+            "rows": [
+                [identifier, document, metadata, [round(float(number), 4) for number in vector]]
+                for identifier, document, metadata, vector in zip(
+                    rows["ids"], rows["documents"], rows["metadatas"], rows["embeddings"], strict=True
+                )
+            ],
+        }
+        source.close()
+    return found
+
+
+JOBS = {"handle": handle, "read": read}
+
+
+def child(clients: Clients, job: dict[str, Any], output: int) -> None:
+    status = 1
+    try:
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 2)
+        os.dup2(log, 1)
+        try:
+            answer = {"answer": JOBS[job["do"]](clients, job)}
+        except PipelineError as error:
+            answer = {"refused": error.code}
+        content = json.dumps(answer).encode()
+        while content:
+            content = content[os.write(output, content) :]
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent sees the status and the log
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def perform(clients: Clients, job: dict[str, Any]) -> dict[str, Any]:
+    """Fork a child for a job and see it end; kill it in between when the job says so."""
+    reading, writing = os.pipe()
+    random.seed()
+    process = os.fork()
+    if process == 0:
+        os.close(reading)
+        child(clients, job, writing)
+    os.close(writing)
+    if "seconds" in (kill := job.get("kill") or {}):
+        time.sleep(kill["seconds"])
+        os.kill(process, signal.SIGKILL)
+    content = b""
+    if not kill:
+        with os.fdopen(reading, "rb") as output:
+            content = output.read()
+        _, status = os.waitpid(process, 0)
+    else:
+        _, status = os.waitpid(process, 0)
+        os.set_blocking(reading, False)
+        with os.fdopen(reading, "rb") as output:
+            content = output.read() or b""
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    answer = json.loads(content) if content and not killed else {}
+    return {"killed": killed, "status": status, **answer}
+
+
+def main() -> None:
+    """Perform jobs until the input ends."""
+    clients = Clients(sys.argv[1])
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(perform(clients, json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""A collection under torture, and the plain dictionary that it is held against."""
+
+import json
+import random
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import boto3
+import numpy as np
+
+from ops.local.provisioners.context import client_options
+from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
+from pipeline.contracts.messages import CompactionMessage, RunReference
+from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.compaction.tables import create_table
+
+MODEL, DIMENSIONS = "counting", 8
+Rows = dict[str, tuple[str, dict[str, Any], np.ndarray]]
+"""Id to document, metadata and vector."""
+
+
+class Victims:
+    """The process that forks the ones that are killed."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.compaction.torture.victim", endpoint],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[3],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+    def perform(self, job: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+class TorturedWorld:
+    """One collection with its table, bucket and directories.
+
+    Args:
+        endpoint: the emulator's.
+        victims: what runs the handler.
+        directory: of this world alone.
+        seed: of everything random here.
+    """
+
+    def __init__(self, endpoint: str, victims: Victims, directory: Path, seed: int) -> None:
+        name = f"torture-{uuid.uuid4().hex[:8]}"
+        options = client_options(endpoint)
+        self.s3, self.dynamodb = boto3.client("s3", **options), boto3.client("dynamodb", **options)
+        self.s3.create_bucket(Bucket=name)
+        create_table(self.dynamodb, name)
+        self.victims, self.directory, self.random = victims, directory, random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.table = self.bucket = name
+        self.objects, self.runs = ObjectStore(self.s3), RunRepository(name, self.dynamodb)
+        self.recorded: list[CompactionRun] = []
+        self.deltas: dict[str, Rows] = {}
+        self.settings: dict[str, Any] = {}
+        self.completed: set[str] = set()
+
+    def close(self) -> None:
+        self.s3.close()
+        self.dynamodb.close()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return {
+            "table_name": self.table,
+            "vectors_bucket": self.bucket,
+            "lines_dead_letter_queue_url": "lines-dlq",
+            "words_dead_letter_queue_url": "words-dlq",
+            "embedding_model": MODEL,
+            "embedding_dimensions": DIMENSIONS,
+            "collections_directory": str(self.directory / "collections"),
+            "working_directory": str(self.directory / "working"),
+            "bootstrap_collections": True,
+            "publish_every_seconds": 0,
+            "lease_seconds": 30,
+        } | self.settings
+
+    def record(self, kind: str | None = None, receipt: int | None = None, rows: int | None = None) -> RunReference:
+        """Record one operation as stage 2 or an operator does: upsert, delete or metadata of some receipt."""
+        receipt = self.random.randrange(1, 9) if receipt is None else receipt
+        kind = kind or self.random.choices(["upsert", "delete", "metadata"], [6, 2, 2])[0]
+        identifier, image = uuid.UUID(int=self.random.getrandbits(128)).hex, UUID(int=receipt)
+        progress = CollectionProgress(expected_count=0)
+        if kind == "upsert":
+            made = self._delta(identifier, image, self.random.randrange(1, 40) if rows is None else rows)
+            content = encode_delta(made)
+            self.s3.put_object(Bucket=self.bucket, Key=delta_key("lines", identifier), Body=content)
+            self.deltas[identifier] = {
+                row.id: (row.document, dict(row.metadata), vector)
+                for row, vector in zip(made.rows, made.vectors, strict=True)
+            }
+            progress = CollectionProgress(expected_count=len(made.rows), delta_sha256=sha256_hex(content))
+        run = CompactionRun.model_validate(
+            {
+                "image_id": image,
+                "receipt_id": 1,
+                "run_id": identifier,
+                "kind": kind,
+                "changes": {"merchant_name": f"M{identifier[:6]}"} if kind == "metadata" else {},
+                "embedding_model": MODEL,
+                "dimensions": DIMENSIONS,
+                "delta_bucket": self.bucket,
+                "lines": progress,
+                "words": progress.model_copy(update={"state": RunState.COMPLETED}),
+                "merchant_source": "none",
+                "consumer": "lambda",
+                "created_at": "2026-01-02T00:00:00Z",
+                "updated_at": "2026-01-02T00:00:00Z",
+            }
+        )
+        assert self.runs.record(run)
+        self.recorded.append(run)
+        return run.reference
+
+    def _delta(self, identifier: str, image: UUID, rows: int) -> Delta:
+        numbers = np.random.default_rng(int(identifier[:8], 16))
+        vectors = numbers.standard_normal((rows, DIMENSIONS)).astype(np.float32)
+        metadata: dict[str, Any] = {"image_id": str(image), "receipt_id": 1, "run_id": identifier}
+        return Delta(
+            collection="lines",
+            run_id=identifier,
+            image_id=image,
+            receipt_id=1,
+            model=MODEL,
+            rows=tuple(
+                DeltaRow(id=line_vector_id(image, 1, row), document=f"{identifier[:6]} {row}", metadata=metadata)
+                for row in range(1, rows + 1)
+            ),
+            vectors=vectors,
+        )
+
+    def expected(self, run_ids: set[str] | None = None) -> Rows:
+        """The rows after the recorded operations, one after the other, of those runs only."""
+        receipts: dict[UUID, Rows] = {}
+        for run in self.recorded:
+            if run_ids is not None and run.run_id not in run_ids:
+                continue
+            if run.kind == "upsert":
+                receipts[run.image_id] = self.deltas[run.run_id]
+            elif run.kind == "delete":
+                receipts[run.image_id] = {}
+            else:
+                receipts[run.image_id] = {
+                    identifier: (document, {**metadata, **run.changes}, vector)
+                    for identifier, (document, metadata, vector) in receipts.get(run.image_id, {}).items()
+                }
+        return {identifier: row for rows in receipts.values() for identifier, row in rows.items()}
+
+    def unfinished(self) -> list[RunReference]:
+        """What is not completed yet; what is completed stays so, and is not asked for again."""
+        found = self.runs.find_all(run.reference for run in self.recorded if run.run_id not in self.completed)
+        self.completed |= {run.run_id for run in found if run.lines.state is RunState.COMPLETED}
+        return [run.reference for run in found if run.run_id not in self.completed]
+
+    def event(self, references: list[RunReference]) -> dict[str, Any]:
+        body = CompactionMessage(collection="lines", runs=tuple(references)).model_dump_json()
+        return {"Records": [{"messageId": "m", "body": body, "attributes": {"MessageGroupId": "lines"}}]}
+
+    def handle(self, references: list[RunReference], **job: Any) -> dict[str, Any]:
+        """Start the handler with a message; it is another process every time, on the same machine."""
+        return self.victims.perform(
+            {
+                "do": "handle",
+                "world": self.environment,
+                "events": [self.event(references)],
+                "log": str(self.directory / "log"),
+                **job,
+            }
+        )
+
+    def let_the_lease_expire(self) -> None:
+        """What time does after a kill."""
+        key = {"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}}
+        if "Item" in self.dynamodb.get_item(TableName=self.table, Key=key):
+            self.dynamodb.update_item(
+                TableName=self.table,
+                Key=key,
+                UpdateExpression="SET expires = :zero",
+                ExpressionAttributeValues={":zero": {"N": "0"}},
+            )
+
+    def require_sound(self) -> None:
+        """The current version opens, is exactly its runs, holds every completed run, and nothing is there twice."""
+        self.unfinished()
+        answer = self.victims.perform({"do": "read", "world": self.environment, "log": str(self.directory / "log")})
+        assert answer["status"] == 0, (self.directory / "log").read_text()[-4000:]
+        for place, found in answer["answer"].items():
+            if found is None:
+                assert not self.completed, place
+                continue
+            assert self.completed <= set(found["runs"]), place
+            rows = {row[0]: row for row in found["rows"]}
+            assert len(rows) == len(found["rows"]) == found["count"], place
+            expected = self.expected(set(found["runs"]))
+            assert rows.keys() == expected.keys(), place
+            for identifier, (document, metadata, vector) in expected.items():
+                assert rows[identifier][1:3] == [document, metadata], place
+                # A cosine index keeps vectors normalized, and so not to the last bit.
+                assert np.allclose(rows[identifier][3], vector, atol=1e-4), place
+
+    def recover(self) -> None:
+        """Deliver everything again; afterwards all is done and the collection is the dictionary."""
+        self.let_the_lease_expire()
+        waiting = self.unfinished()
+        if waiting:
+            answer = self.handle(waiting)
+            assert answer.get("answer") == [{"batchItemFailures": []}], (
+                answer,
+                (self.directory / "log").read_text()[-4000:],
+            )
+        assert self.unfinished() == []
+        self.require_sound()

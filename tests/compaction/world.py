@@ -1,0 +1,224 @@
+"""A table, a bucket, directories and mergers for tests of stage 3, with a real Chroma; AWS is moto, in this process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import boto3
+import numpy as np
+import pytest
+from moto import mock_aws
+
+from compaction_handler.checking import Inspection, faults, unsound
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.merge import MergeHandler
+from compaction_handler.merging import CollectionMerger
+from pipeline.collections.reader import SnapshotSource
+from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.identifiers import COLLECTIONS, delta_key, line_vector_id, sha256_hex
+from pipeline.contracts.messages import RunReference
+from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.compaction.tables import create_table
+from tests.stages.recording_queue import RecordingQueues
+
+TABLE, BUCKET, MODEL, DIMENSIONS = "receipts", "vectors", "counting", 4
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """No code catches it: what follows is as after a kill, but for the lease."""
+
+
+class CheckInProcess:
+    """The child's check without the child; that there is one is tested in ``test_checking.py``."""
+
+    def run(self, inspection: Inspection) -> None:
+        if found := list(faults(inspection)):
+            raise unsound(inspection, "; ".join(found))
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class World:
+    path: Path
+    dynamodb: Any
+    s3: Any
+    objects: ObjectStore
+    runs: RunRepository
+    queues: RecordingQueues = field(default_factory=RecordingQueues)
+    moment: datetime = START
+    processes: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.settings.get("collections_directory", self.path / "collections"))
+
+    def environment(self) -> MergeEnvironment:
+        self.processes += 1
+        return MergeEnvironment(
+            **{
+                "table_name": TABLE,
+                "vectors_bucket": BUCKET,
+                "lines_dead_letter_queue_url": "lines-dlq",
+                "words_dead_letter_queue_url": "words-dlq",
+                "embedding_model": MODEL,
+                "embedding_dimensions": DIMENSIONS,
+                "collections_directory": str(self.root),
+                "working_directory": str(self.path / f"work-{self.processes}"),
+                "bootstrap_collections": True,
+                "publish_every_seconds": 0,
+                "lease_seconds": 60,
+            }
+            | self.settings
+        )
+
+    def process(self) -> MergeHandler:
+        """A cold start: nothing is warm and the local disk is another."""
+        environment = self.environment()
+        return MergeHandler(
+            environment=environment,
+            mergers={
+                name: CollectionMerger(
+                    collection=name,
+                    environment=environment,
+                    objects=self.objects,
+                    runs=self.runs,
+                    dynamodb=self.dynamodb,
+                    now=lambda: self.moment,
+                    start_check=CheckInProcess,
+                )
+                for name in COLLECTIONS
+            },
+            sqs_client=self.queues,
+        )
+
+    def merger(self) -> CollectionMerger:
+        return self.process().mergers["lines"]
+
+    def run(self, number: int, rows: int = 2, **fields: Any) -> RunReference:
+        """Upload the deltas of one receipt and record its run, as stage 2 does; once, however often it is called."""
+        return self.operation("upsert", number, rows=rows, run_id=sha256_hex(str(number).encode())[:32], **fields)
+
+    def operation(
+        self,
+        kind: str,
+        number: int,
+        rows: int = 2,
+        *,
+        run_id: str | None = None,
+        expected: int | None = None,
+        model: str = MODEL,
+        dimensions: int = DIMENSIONS,
+        metadata: Any = None,
+        **fields: Any,
+    ) -> RunReference:
+        """Record one operation on the receipt of image ``number``; an upsert with its deltas."""
+        image, identifier = UUID(int=number), run_id or uuid4().hex
+        progress = dict.fromkeys(COLLECTIONS, CollectionProgress(expected_count=0))
+        for collection in COLLECTIONS if kind == "upsert" and "delta_run_id" not in fields else ():
+            delta = Delta(
+                collection=collection,
+                run_id=identifier,
+                image_id=image,
+                receipt_id=1,
+                model=model,
+                rows=tuple(
+                    DeltaRow(
+                        id=row_id(number, row),
+                        document=f"text {row}",
+                        metadata={"image_id": str(image), "receipt_id": 1, "run_id": identifier}
+                        if metadata is None
+                        else metadata,
+                    )
+                    for row in range(rows)
+                ),
+                vectors=np.array(
+                    [[1 + number, 1 + row, *[1] * (dimensions - 2)] for row in range(rows)], dtype=np.float32
+                ).reshape(rows, dimensions),
+            )
+            content = encode_delta(delta)
+            self.s3.put_object(Bucket=BUCKET, Key=delta_key(collection, identifier), Body=content)
+            progress[collection] = CollectionProgress(
+                expected_count=rows if expected is None else expected, delta_sha256=sha256_hex(content)
+            )
+        run = CompactionRun.model_validate(
+            {
+                "image_id": image,
+                "receipt_id": 1,
+                "run_id": identifier,
+                "kind": kind,
+                "embedding_model": model,
+                "dimensions": dimensions,
+                "delta_bucket": BUCKET,
+                **progress,
+                "merchant_source": "none",
+                "consumer": "lambda",
+                "created_at": START,
+                "updated_at": START,
+            }
+            | fields
+        )
+        self.runs.record(run)
+        return run.reference
+
+    def lines(self, reference: RunReference) -> CollectionProgress:
+        run = self.runs.find(reference)
+        assert run is not None
+        return run.lines
+
+    def states(self, *references: RunReference) -> list[RunState]:
+        return [self.lines(reference).state for reference in references]
+
+    def readers(self, collection: str = "lines") -> list[list[str]]:
+        """The ids that a reader of the directory and one of S3 find."""
+        self.processes += 1
+        private = self.path / f"reader-{self.processes}"
+        found = []
+        for source in (
+            SnapshotSource.from_directory(
+                collection, collections_directory=self.root, private_directory=private / "directory"
+            ),
+            SnapshotSource.from_bucket(collection, s3_client=self.s3, bucket=BUCKET, private_directory=private / "s3"),
+        ):
+            published = source.refresh()
+            rows = [] if published is None else published.query(np.ones((1, DIMENSIONS)), limit=999)[0]
+            assert published is None or published.count == len(rows)
+            found.append(sorted(row.id for row in rows))
+            source.close()
+        return found
+
+
+@cache
+def clients() -> tuple[Any, Any]:
+    """The clients of S3 and DynamoDB; to build them anew for every test is most of its time."""
+    return boto3.client("s3", region_name="us-east-1"), boto3.client("dynamodb", region_name="us-east-1")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        s3, dynamodb = clients()
+        s3.create_bucket(Bucket=BUCKET)
+        create_table(dynamodb, TABLE)
+        yield World(
+            path=tmp_path, dynamodb=dynamodb, s3=s3, objects=ObjectStore(s3), runs=RunRepository(TABLE, dynamodb)
+        )
+
+
+def row_id(number: int, row: int) -> str:
+    return line_vector_id(UUID(int=number), 1, row + 1)
+
+
+def ids(*numbers: int) -> list[str]:
+    return [row_id(number, row) for number in numbers for row in range(2)]
