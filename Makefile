@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -27,7 +27,10 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+docs: $(INSTALLED)
+	@$(BIN)/python -m ops.documents
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks

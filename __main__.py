@@ -4,13 +4,11 @@ import pulumi
 
 from compaction_handler.component import CompactionHandler, CompactionHandlerArgs
 from compaction_worker.component import ChromaCompactionWorker, ChromaCompactionWorkerArgs
-from embed_lambda.component import EmbedLambda, EmbedLambdaArgs
+from embed_lambda.component import EmbedLambda
 from stack import exports, settings
-from stack.embedding import loser_first
+from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, loser_first
 from stack.image import ContainerImage
 from stack.network import Network, NetworkArgs
-from stack.queues import Queue, QueueArgs
-from stack.settings import SECONDS_PER_DAY
 from stack.storage import Storage, StorageArgs
 from upload_images.component import UploadImages, UploadImagesArgs
 
@@ -23,27 +21,21 @@ storage = Storage(
     "storage",
     StorageArgs(network=network, protect=config.protect_data, keep_secret=config.embedder == "openai"),
 )
-embed_queue = Queue(
-    "embed",
-    QueueArgs(
-        fifo=True,
-        visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
-        max_receive_count=config.queue.max_receive_count,
-        retention_seconds=config.queue.retention_days * SECONDS_PER_DAY,
-    ),
-)
+embed_queues = EmbedQueues("embed", config, settings.read_access(config))
 
 # Stage 1: OCR results become artifacts and embed messages.
 upload = UploadImages(
-    "upload", UploadImagesArgs(settings=config, image_uri=image, storage=storage, embed_queue=embed_queue)
+    "upload", UploadImagesArgs(settings=config, image_uri=image, storage=storage, embed_queues=embed_queues)
 )
 
-# Stage 2: one queue, two hosts, one consumer; the one that is not chosen is turned off first.
-host = {"settings": config, "image_uri": image, "storage": storage, "queue": embed_queue}
+# Stage 2: two hosts of one core, one consumer a queue; the one that is not chosen is turned off first.
+host = {"settings": config, "image_uri": image, "storage": storage, "queues": embed_queues}
 embed, worker = loser_first(
-    config.embed_consumer,
-    lambda off: EmbedLambda("embed-lambda", EmbedLambdaArgs(**host, start_after=off)),
-    lambda off: ChromaCompactionWorker("worker", ChromaCompactionWorkerArgs(**host, network=network, start_after=off)),
+    embed_queues,
+    lambda handover: EmbedLambda(FUNCTION_NAME, HostArgs(**host, handover=handover)),
+    lambda handover: ChromaCompactionWorker(
+        WORKER_NAME, ChromaCompactionWorkerArgs(**host, handover=handover, network=network)
+    ),
 )
 
 # Stage 3: recorded runs are merged into the collections and published.
@@ -52,6 +44,6 @@ compaction = CompactionHandler(
 )
 
 for name, value in exports.collect(
-    config, storage, embed_queue, upload=upload, embed=embed, worker=worker, compaction=compaction
+    config, storage, embed_queues, upload=upload, embed=embed, worker=worker, compaction=compaction
 ).items():
     pulumi.export(name, value)

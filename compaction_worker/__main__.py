@@ -8,15 +8,14 @@ from pathlib import Path
 import boto3
 
 from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.fence import Fence
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
-from compaction_worker.worker import ChromaCompactionWorker
+from compaction_worker.worker import EXIT_MISCONFIGURED, ChromaCompactionWorker
 from pipeline.collections.reader import SnapshotSource
 from pipeline.embedding.bootstrap import build_core
 from pipeline.errors import PermanentError
 from pipeline.logs import configure_logging
-
-EXIT_MISCONFIGURED = 2
 
 
 def main() -> int:
@@ -32,12 +31,15 @@ def main() -> int:
             "lines",
             collections_directory=Path(environment.collections_directory),
             private_directory=Path(environment.private_directory),
+            s3_client=boto3.client("s3"),
+            bucket=environment.vectors_bucket,
         )
         worker = ChromaCompactionWorker(
             environment=environment,
             core=build_core(environment, consumer="ecs", snapshots=snapshots),
             sqs_client=boto3.client("sqs"),
             protection=TaskProtection.from_variables(),
+            fence=Fence(boto3.client("lambda"), environment.embed_queue_arn),
         )
         return worker.run(stop)
 

@@ -9,14 +9,14 @@ import pulumi
 import pulumi_aws as aws
 
 from compaction_worker.environment import WorkerEnvironment
-from stack.embedding import embedding_statements, embedding_values
+from stack.consumers import ServiceConsumer
+from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import environment_variables
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
-from stack.queues import Queue, ServiceConsumer
-from stack.settings import Settings
-from stack.storage import COLLECTIONS_USER, Storage
+from stack.queues import Handover
+from stack.storage import COLLECTIONS_USER
 
 COLLECTIONS_DIRECTORY = "/mnt/collections"
 PRIVATE_DIRECTORY = "/var/lib/receipts"
@@ -24,29 +24,26 @@ HEALTH_FILE = f"{PRIVATE_DIRECTORY}/alive"
 HEALTH_AGE_SECONDS = 900
 """The loop touches the file between batches; a batch may take as long as a function's."""
 HEALTH_CHECK = f"import os,sys,time; sys.exit(time.time() - os.path.getmtime({HEALTH_FILE!r}) > {HEALTH_AGE_SECONDS})"
+START_SECONDS = 600
+"""For the image to be pulled and the task to be healthy."""
 MESSAGES_PER_TASK = 200
 """Messages, visible or in flight, for which one more task is worth its start."""
 IDLE_MINUTES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChromaCompactionWorkerArgs:
-    """What the host needs.
+class ChromaCompactionWorkerArgs(HostArgs):
+    """What the host needs beside what both hosts need."""
 
-    Attributes:
-        start_after: what turns the other host off.
-    """
-
-    settings: Settings
-    image_uri: pulumi.Input[str]
-    storage: Storage
     network: Network
-    queue: Queue
-    start_after: Sequence[pulumi.Resource] = ()
 
 
 class ChromaCompactionWorker(pulumi.ComponentResource):
-    """Cluster, task, service and scaling; all of it at zero unless the worker is the chosen consumer."""
+    """Cluster, task, service and scaling; all of it at zero unless the worker is a consumer.
+
+    Attributes:
+        switches: what turns the worker off for ``queues.main``.
+    """
 
     cluster: aws.ecs.Cluster
     service: aws.ecs.Service
@@ -56,8 +53,8 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         super().__init__("receipts:stage:ChromaCompactionWorker", name, None, opts)
         self._name, self._args = name, args
         settings = args.settings
-        on = settings.embed_consumer == "ecs"
-        desired_count, capacity = settings.worker_count, settings.ecs.maximum_tasks if on else 0
+        desired_count = settings.worker_count
+        capacity = settings.ecs.maximum_tasks if desired_count else 0
         child = pulumi.ResourceOptions(parent=self)
         self.cluster = aws.ecs.Cluster(f"{name}-cluster", name=physical_name(name), tags=tags(), opts=child)
         logs = aws.cloudwatch.LogGroup(
@@ -70,10 +67,22 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         role, _ = create_role(
             f"{name}-task", service="ecs-tasks.amazonaws.com", statements=self._statements(), parent=self
         )
-        claim = args.queue.consume_with(
-            ServiceConsumer(claimant=name, role=role, desired_count=desired_count, maximum_capacity=capacity),
-            parent=self,
-        )
+        claims = [
+            queue.consume_with(
+                ServiceConsumer(
+                    claimant=name,
+                    role=role,
+                    desired_count=desired_count if on else 0,
+                    maximum_capacity=capacity if on else 0,
+                ),
+                parent=self,
+                handover=(args.handover if queue is args.queues.main else None) or Handover(),
+            )
+            for queue, on in args.queues.of("ecs")
+        ]
+        ready = [resource for claim in claims for resource in (claim.rights, claim.lock) if resource is not None]
+        # An old task may finish a batch, then has its stop timeout; a new one must start.
+        steady = f"{HEALTH_AGE_SECONDS + settings.ecs.stop_timeout_seconds + START_SECONDS}s"
         self.service = aws.ecs.Service(
             f"{name}-service",
             name=physical_name(name),
@@ -94,7 +103,9 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             propagate_tags="SERVICE",
             tags=tags(),
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[claim.rights, *args.storage.mount_targets, *args.start_after]
+                parent=self,
+                depends_on=[*ready, *args.storage.mount_targets],
+                custom_timeouts=pulumi.CustomTimeouts(create=steady, update=steady, delete=steady),
             ),
         )
         target = aws.appautoscaling.Target(
@@ -105,16 +116,18 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             min_capacity=0,
             max_capacity=capacity,
             tags=tags(),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.start_after)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
         )
         self._scale(target)
-        self.switches = [self.service, target, claim.rights]
+        self.switches = [self.service, target]
         self.register_outputs({"cluster_name": self.cluster.name, "service_name": self.service.name})
 
     def _statements(self) -> list[dict[str, Any]]:
         storage = self._args.storage
         return [
-            *embedding_statements(storage, self._args.queue),
+            *embedding_statements(storage, self._args.queues),
+            # AWS offers no resource level for listing mappings.
+            statement("LookForMappings", ["lambda:ListEventSourceMappings"], ["*"]),
             statement(
                 "ProtectOwnTasks",
                 ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],
@@ -149,11 +162,13 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ],
             parent=self,
         )
+        queue = args.queues.polled_by("ecs")
         variables = environment_variables(
             WorkerEnvironment,
             {
-                **embedding_values(settings, args.storage, args.queue),
-                "embed_queue_url": args.queue.url,
+                **embedding_values(settings, args.storage, args.queues),
+                "embed_queue_url": queue.url,
+                "embed_queue_arn": queue.arn,
                 "collections_directory": COLLECTIONS_DIRECTORY,
                 "private_directory": PRIVATE_DIRECTORY,
                 "visibility_timeout_seconds": settings.queue.visibility_timeout_seconds,
@@ -292,7 +307,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                         metric_name=metric,
                         period=60,
                         stat="Maximum",
-                        dimensions={"QueueName": self._args.queue.queue.name},
+                        dimensions={"QueueName": self._args.queues.polled_by("ecs").queue.name},
                     ),
                 )
                 for key, metric in metrics.items()

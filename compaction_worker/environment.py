@@ -7,6 +7,7 @@ class WorkerEnvironment(EmbeddingEnvironment):
     """What the worker must know beside the core's variables.
 
     Attributes:
+        embed_queue_arn: of the same queue; the fence asks Lambda for its mappings.
         collections_directory: where EFS is mounted; published snapshots are read from it, never written.
         private_directory: on the task's own disk; the private views of published snapshots.
         visibility_timeout_seconds: the queue's; the heartbeat extends a receipt's visibility by it.
@@ -15,6 +16,7 @@ class WorkerEnvironment(EmbeddingEnvironment):
     """
 
     embed_queue_url: str
+    embed_queue_arn: str
     collections_directory: str
     private_directory: str
     visibility_timeout_seconds: int

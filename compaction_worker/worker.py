@@ -7,6 +7,8 @@ released, so that its next consumer need not wait for the visibility timeout.
 import logging
 import os
 import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.fence import Fence
 from compaction_worker.heartbeat import VisibilityHeartbeat
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
 from pipeline.aws import AwsClient
 from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+from pipeline.errors import PermanentError, PipelineError, RetryableError
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +34,18 @@ RECEIVE_PAUSE_SECONDS = 5.0
 """Pause after a receive that failed, before the next."""
 STOP_MARGIN_SECONDS = 5
 """Time kept of the stop timeout for releasing what is held."""
+PROPAGATION_SECONDS = 120.0
+"""A queue's policy takes up to 60 s to hold everywhere (Amazon SQS API reference, SetQueueAttributes); a worker that
+was just chosen may be refused for as long, and must not be taken for a broken deployment."""
 REFUSED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.NonExistentQueue"})
-EXIT_OK, EXIT_REFUSED, EXIT_RELEASED = 0, 3, 4
+EXIT_OK, EXIT_MISCONFIGURED, EXIT_REFUSED, EXIT_RELEASED, EXIT_FENCED = 0, 2, 3, 4, 5
+EXIT_MEANINGS: Mapping[int, str] = {
+    EXIT_OK: "it was asked to stop, and finished what it held",
+    EXIT_MISCONFIGURED: "a variable is missing or wrong",
+    EXIT_REFUSED: "the queue refuses it, ECS does not want it, or it could not keep its messages hidden",
+    EXIT_RELEASED: "the stop timeout was over; what it held was released",
+    EXIT_FENCED: "a function may receive from its queue (`FENCED`)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,30 +56,36 @@ class ChromaCompactionWorker:
     core: EmbeddingCore
     sqs_client: AwsClient
     protection: TaskProtection
+    fence: Fence
+    clock: Callable[[], float] = time.monotonic
 
     def run(self, stop: StopRequest) -> int:
         """Poll until a stop is asked for.
 
         Returns:
-            The exit code: 0 after a stop, 3 when the queue refuses this worker or ECS does not want it.
+            The exit code: 0 after a stop, 3 when the queue refuses this worker or ECS does not want it, 5 when a
+            function may receive from the queue.
         """
         logger.info("polling", extra={"queue": self.environment.embed_queue_url})
+        refused_since: float | None = None
         while not stop.requested:
             Path(self.environment.health_file).touch()
             try:
-                messages = self._receive()
-            except ClientError as error:
-                if error.response["Error"]["Code"] in REFUSED_CODES:
-                    # Only the chosen consumer may receive: a forgotten task must say so and go, not try for ever.
-                    logger.exception("the queue refuses this worker")
-                    return EXIT_REFUSED
-                logger.exception("receiving failed")
+                messages = self._take()
+            except PermanentError as error:
+                logger.error(str(error), extra={"error_code": error.code})
+                return EXIT_FENCED
+            except (RetryableError, ClientError, BotoCoreError) as error:
+                if _is_refusal(error):
+                    refused_since = refused_since or self.clock()
+                    if self.clock() - refused_since >= PROPAGATION_SECONDS:
+                        # Only the chosen consumer may receive: a forgotten task says so and goes.
+                        logger.exception("the queue refuses this worker")
+                        return EXIT_REFUSED
+                logger.warning("nothing received", exc_info=error)
                 stop.wait(RECEIVE_PAUSE_SECONDS)
                 continue
-            except BotoCoreError:
-                logger.exception("receiving failed")
-                stop.wait(RECEIVE_PAUSE_SECONDS)
-                continue
+            refused_since = None
             if not messages:
                 self.protection.set(False)
                 continue
@@ -78,6 +98,19 @@ class ChromaCompactionWorker:
         self.protection.set(False)
         logger.info("stopped")
         return EXIT_OK
+
+    def _take(self) -> list[dict[str, Any]]:
+        """Receive under the fence; what is held when the fence closes is given back."""
+        self.fence.require_clear()
+        messages = self._receive()
+        if messages:
+            try:
+                # The poll was long: who holds messages looks again before working on them.
+                self.fence.require_clear()
+            except PipelineError:
+                self._release(messages)
+                raise
+        return messages
 
     def _receive(self) -> list[dict[str, Any]]:
         answer = self.sqs_client.receive_message(
@@ -144,6 +177,10 @@ class ChromaCompactionWorker:
         self._release(messages)
         # The batch is stuck in another thread, which nothing can end but the process.
         os._exit(EXIT_RELEASED)
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in REFUSED_CODES
 
 
 def _incoming(message: dict[str, Any]) -> IncomingMessage:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ops.auditing import MEANINGS, as_document, audit
 from ops.console import Output, as_documents
 from ops.demo import run_demo
 from ops.importers import read_documents
@@ -16,6 +17,8 @@ from ops.local.engine import EngineError
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack, MissingKeyError
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.switching.procedure import SwitchOptions, run_switch
+from ops.switching.stacks import switchable
 from ops.target import LOCAL_STACK_NAME, OperatorError, connect
 from ops.uploading import UploadedDocument, require_complete, upload, wait_until_searchable
 from pipeline.errors import PipelineError
@@ -57,6 +60,7 @@ class Consumer(StrEnum):
 
     LAMBDA = "lambda"
     ECS = "ecs"
+    HYBRID = "hybrid"
     NONE = "none"
 
 
@@ -69,15 +73,13 @@ def local_up(
     output = Output(as_json=as_json)
     stack = LocalStack()
     result = stack.up({} if consumer is None else {"embedConsumer": consumer.value})
-    changes = [step for step in result.steps if step.operation != "same"]
-    for step in changes:
-        output.say(f"  [yellow]{step.operation}[/yellow] {step.type} {step.name}  {step.summary}")
-    output.say(f"{len(changes)} resources changed, {len(result.steps) - len(changes)} unchanged; the stack is up")
+    output.steps(result.steps)
+    output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up")
     output.document(
         {
             "changes": [
                 {"operation": step.operation, "type": step.type, "name": step.name, "summary": step.summary}
-                for step in changes
+                for step in result.changes
             ],
             "outputs": dict(result.outputs),
         }
@@ -171,6 +173,45 @@ def search_text(  # noqa: PLR0917 - Typer reads the options from the parameters
     result = search(connect(stack), text, collection=collection.value, limit=limit, merchant=merchant)
     output.search_result(text, result)
     output.document({"version": result.version, "count": result.count, "matches": result.matches})
+
+
+@application.command("audit")
+def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Every live consumer of every queue; exit code 1 when one queue has two, or none where one should be."""
+    output = Output(as_json=as_json)
+    audited = audit(connect(stack))
+    output.audit(audited)
+    output.document(as_document(audited))
+    findings = [
+        f"{item.finding}: queue {item.expected.label}. {MEANINGS[item.finding]}" for item in audited if item.finding
+    ]
+    for finding in findings:
+        typer.secho(finding, fg=typer.colors.RED, err=True)
+    if findings:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@application.command("switch")
+def switch(  # noqa: PLR0917 - Typer reads the options from the parameters
+    consumer: Consumer,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the plan and change nothing.")] = False,
+    auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds for the checks.")] = 300.0,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Switch the embed queue's consumer: preflight, plan, update, six checks, and the way back when one fails."""
+    output = Output(as_json=as_json)
+
+    def roll_back(failure: str) -> bool:
+        del failure
+        return auto_rollback or (sys.stdin.isatty() and not as_json and typer.confirm("Roll back?"))
+
+    options = SwitchOptions(dry_run=dry_run, roll_back=roll_back, timeout_seconds=timeout)
+    result = run_switch(output, switchable(stack), consumer.value, options)
+    output.document({**result.document, "succeeded": result.succeeded, "rolled_back": result.rolled_back})
+    if not result.succeeded:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @application.command("status")

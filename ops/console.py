@@ -2,16 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ops.auditing import AuditedQueue
+from ops.local.engine import Step
 from ops.reporting import StackStatus
 from ops.searching import SearchResult
+from ops.switching.checks import Check, CheckState
+from pipeline.consumers.observation import Standing
 
 
 class Output:
@@ -23,11 +28,18 @@ class Output:
 
     def say(self, text: str) -> None:
         """A line for people."""
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """A step's headline."""
         self.console.print(f"\n[bold]{text}[/bold]")
+
+    def steps(self, steps: Iterable[Step]) -> None:
+        """What an update did, in order; what it left alone is left out."""
+        for step in steps:
+            if step.operation != "same":
+                colour = "cyan" if step.operation == "hook" else "yellow"
+                self.say(f"  [{colour}]{step.operation}[/{colour}] {step.type} {step.name}  {step.summary}")
 
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
@@ -57,6 +69,36 @@ class Output:
             )
         self.console.print(table)
 
+    def audit(self, audited: Sequence[AuditedQueue]) -> None:
+        """A line a consumer, and what is wrong."""
+        colours = {Standing.ON: "green", Standing.DRAINING: "yellow", Standing.OFF: "dim"}
+        for item in audited:
+            label = item.expected.label
+            for live in item.consumers:
+                standing = f"[{colours[live.standing]}]{live.standing}[/]"
+                self.say(f"  {label}: {live.kind} {live.name} is {standing} ({live.why})")
+            if not item.consumers:
+                self.say(f"  [dim]{label}: nobody[/dim]")
+            if item.finding:
+                self.say(f"  {label}: [red]{item.finding}[/red], expected {item.expected.consumer or 'nobody'}")
+
+    @contextmanager
+    def live_checks(self) -> Iterator[Callable[[list[Check]], None]]:
+        """A table that is drawn anew at every look; where nobody watches, a line when a check is decided."""
+        told: set[str] = set()
+        with Live(console=self.console, auto_refresh=False) as live:
+
+            def show(checks: list[Check]) -> None:
+                if self.console.is_terminal:
+                    live.update(_checks(checks), refresh=True)
+                    return
+                for check in checks:
+                    if check.state is not CheckState.WAITING and check.title not in told:
+                        told.add(check.title)
+                        self.say(f"  {check.state}: {check.title} ({check.detail})")
+
+            yield show
+
     def status(self, status: StackStatus) -> None:
         """The tables of ``receipts status``."""
         consumer = status["consumer"]
@@ -85,6 +127,14 @@ class ProgressBar:
     def set(self, completed: int, total: int | None = None) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=completed, total=total)
+
+
+def _checks(checks: list[Check]) -> Table:
+    colours = {CheckState.PASSED: "green", CheckState.FAILED: "red", CheckState.WAITING: "yellow"}
+    table = Table("check", "state", "seen")
+    for check in checks:
+        table.add_row(check.title, f"[{colours[check.state]}]{check.state}[/]", check.detail)
+    return table
 
 
 def _counts(counts: dict[str, int]) -> str:

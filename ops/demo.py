@@ -51,12 +51,8 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
 
 def _switch(output: Output, stack: LocalStack, consumer: str) -> Target:
     result = stack.up({"embedConsumer": consumer})
-    changes = [step for step in result.steps if step.operation != "same"]
-    same = len(result.steps) - len(changes)
-    shown = changes if same else []
-    for step in shown:
-        output.say(f"  [yellow]{step.operation}[/yellow] {step.type} {step.name}  {step.summary}")
-    output.say(f"  {len(changes)} resources changed, {same} unchanged")
+    output.steps(result.steps if result.unchanged else ())
+    output.say(f"  {len(result.changes)} resources changed, {result.unchanged} unchanged")
     return local_target(stack)
 
 

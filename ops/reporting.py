@@ -6,22 +6,10 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from ops.auditing import expected_queues
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.run import RUN_TYPE
-
-QUEUES = {
-    "OCR results": "ocrResultsQueueUrl",
-    "OCR results, dead letters": "ocrResultsDeadLetterQueueUrl",
-    "embed": "embedQueueUrl",
-    "embed, dead letters": "embedDeadLetterQueueUrl",
-    "lines": "linesQueueUrl",
-    "lines, dead letters": "linesDeadLetterQueueUrl",
-    "words": "wordsQueueUrl",
-    "words, dead letters": "wordsDeadLetterQueueUrl",
-    "stream failures": "streamFailureQueueUrl",
-}
-"""Shown name to the stack output that holds the address."""
 
 
 class QueueStatus(TypedDict):
@@ -63,7 +51,7 @@ def stack_status(target: Target) -> StackStatus:
         for collection in COLLECTIONS:
             states[f"{collection} {item[f'{collection}_state']['S']}"] += 1
     return {
-        "queues": [_queue(target, name, target.outputs[output]) for name, output in QUEUES.items()],
+        "queues": [_queue(target, item.label, item.url) for item in expected_queues(target.outputs)],
         "consumer": _consumer(target),
         "runs_by_state": dict(sorted(states.items())),
         "runs_by_consumer": dict(sorted(consumers.items())),

@@ -9,8 +9,10 @@ from typing import Any
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
 from pipeline.aws import AwsClient
+from pipeline.consumers.observer import ConsumerObserver
 
 LOCAL_STACK_NAME = "local"
+PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
 
 class OperatorError(Exception):
@@ -47,6 +49,10 @@ class Target:
         """A boto3 client of this stack's account."""
         return make_client(service, self.client_options)
 
+    def consumer_observer(self) -> ConsumerObserver:
+        """Looks at the stack's consumers; the emulator has no Application Auto Scaling to be asked."""
+        return ConsumerObserver(self.client, scaling="endpoint_url" not in self.client_options)
+
     @cached_property
     def s3(self) -> AwsClient:
         """The S3 client."""
@@ -71,7 +77,7 @@ def connect(stack_name: str) -> Target:
     """
     if stack_name == LOCAL_STACK_NAME:
         return local_target(LocalStack())
-    return _pulumi_target(stack_name)
+    return pulumi_target(stack_name)
 
 
 def local_target(stack: LocalStack) -> Target:
@@ -85,20 +91,32 @@ def local_target(stack: LocalStack) -> Target:
     )
 
 
-def _pulumi_target(stack_name: str) -> Target:
+def pulumi_stack(stack_name: str) -> Any:
+    """The stack by Pulumi's Automation API, which runs the Pulumi CLI.
+
+    Raises:
+        OperatorError: STACK_UNKNOWN.
+    """
     from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
 
-    project = Path(__file__).resolve().parent.parent
     try:
-        outputs = automation.select_stack(stack_name, work_dir=str(project)).outputs()
+        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY))
     except (automation.CommandError, FileNotFoundError) as error:
         raise OperatorError(
             "STACK_UNKNOWN",
-            f"Pulumi gave no outputs for stack {stack_name!r}: {str(error).splitlines()[0]}",
+            f"Pulumi gave no stack {stack_name!r}: {str(error).splitlines()[0]}",
             "install the Pulumi CLI, log in, and check `pulumi stack ls`; the stack on this machine is --stack local",
         ) from error
+
+
+def pulumi_target(stack_name: str) -> Target:
+    """A stack in an account, by its name in Pulumi.
+
+    Raises:
+        OperatorError: STACK_UNKNOWN.
+    """
     return Target(
-        outputs={name: output.value for name, output in outputs.items()},
+        outputs={name: output.value for name, output in pulumi_stack(stack_name).outputs().items()},
         client_options={},
-        cache_directory=project / ".receipts" / "search" / stack_name,
+        cache_directory=PROJECT_DIRECTORY / ".receipts" / "search" / stack_name,
     )

@@ -1,22 +1,136 @@
-"""What both hosts of the embedding core are given alike: variables and rights, and the order of a switch."""
+"""Stage 2 as a whole: its queues, who consumes which, the order of a switch, and what both hosts are given alike."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import pulumi
 
+from pipeline.consumers.access import AwsAccess
+from stack.choice import Host, consumers
+from stack.handover import drained_hook, emptied_hook
+from stack.naming import QUEUE_NAME_LIMIT, physical_name
 from stack.permissions import Statement, read_objects, send_to, statement, use_table, write_objects
-from stack.queues import Queue
-from stack.settings import EmbedConsumer, Settings
+from stack.queues import DeadLetterQueue, Handover, Queue, QueueArgs
+from stack.settings import SECONDS_PER_DAY, Settings
 from stack.storage import Storage
 
+FUNCTION_NAME, WORKER_NAME = "embed-lambda", "worker"
+"""The hosts' names: of their components, and of what AWS shows."""
 
-def embedding_values(settings: Settings, storage: Storage, queue: Queue) -> dict[str, Any]:
+
+class EmbedQueues(pulumi.ComponentResource):
+    """``embed``, and with ``hybrid`` one more queue a host; all share one dead letter queue.
+
+    Attributes:
+        main: the queue whose consumer the setting chooses.
+        dead_letter: of all of them.
+    """
+
+    main: Queue
+    dead_letter: DeadLetterQueue
+
+    def __init__(
+        self, name: str, settings: Settings, access: AwsAccess, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("receipts:stack:EmbedQueues", name, None, opts)
+        self._settings, self._access = settings, access
+        self.dead_letter = DeadLetterQueue(f"{name}-dead-letter", fifo=True, opts=pulumi.ResourceOptions(parent=self))
+        self._consumers = consumers(settings.embed_consumer)
+        # Registered whatever is chosen: a queue that is not declared any more is deleted after its hook has run.
+        main_name = _queue_name("embed")
+        self._emptied = {
+            queue: emptied_hook(_queue_name(queue), main_name, access, settings.handover)
+            for queue in consumers("hybrid")
+            if queue != "embed"
+        }
+        self._queues: dict[str, Queue] = {}
+        for queue in self._consumers:
+            self._queues[queue] = self._queue(queue)
+        self.main = self._queues["embed"]
+        self.dead_letter.serve(list(self._queues.values()))
+        self.register_outputs({"url": self.main.url, "dead_letter_url": self.dead_letter.url})
+
+    def _queue(self, name: str) -> Queue:
+        queue = self._settings.queue
+        # Those of hybrid give their messages to `embed` when they go, so they go before it.
+        first = [] if name == "embed" else [self._queues["embed"].queue]
+        return Queue(
+            name,
+            QueueArgs(
+                fifo=True,
+                visibility_timeout_seconds=queue.visibility_timeout_seconds,
+                max_receive_count=queue.max_receive_count,
+                retention_seconds=queue.retention_days * SECONDS_PER_DAY,
+                dead_letter=self.dead_letter,
+                before_delete=self._emptied.get(name),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=first),
+        )
+
+    def of(self, host: Host) -> list[tuple[Queue, bool]]:
+        """The queues that a host claims, and whether it is on there.
+
+        Either host may come to consume ``embed``, so both claim it; with a queue for each, each claims its own.
+        """
+        return [
+            (self._queues[name], consumer == host)
+            for name, consumer in self._consumers.items()
+            if consumer == host or len(self._consumers) == 1
+        ]
+
+    def polled_by(self, host: Host) -> Queue:
+        """The queue that a host which polls one queue polls: its own where it has one."""
+        return self.of(host)[-1][0]
+
+    @property
+    def routes(self) -> dict[str, Any]:
+        """Where stage 1 sends: values of ``ProcessOcrResultsEnvironment``."""
+        if self._settings.embed_consumer != "hybrid":
+            return {"embed_queue_url": self.main.url}
+        return {
+            "embed_queue_url": self._queues["embed-lambda"].url,
+            "large_receipt_queue_url": self._queues["embed-ecs"].url,
+            "large_receipt_rows": self._settings.hybrid.large_receipt_rows,
+        }
+
+    @property
+    def all(self) -> Sequence[Queue]:
+        """Every queue of stage 2."""
+        return list(self._queues.values())
+
+    @property
+    def urls(self) -> dict[str, pulumi.Output[str]]:
+        """Name to address."""
+        return {name: queue.url for name, queue in self._queues.items()}
+
+    @property
+    def chosen(self) -> Host | None:
+        """The consumer of ``main``."""
+        return self._consumers["embed"]
+
+    def handover(self, off: Sequence[pulumi.Resource]) -> Handover:
+        """How ``main`` goes to its consumer.
+
+        Args:
+            off: what turns everybody else off.
+        """
+        winners = {"lambda": physical_name(FUNCTION_NAME), "ecs": physical_name(WORKER_NAME), None: None}
+        winner = winners[self.chosen]
+        hook = drained_hook(self.main.physical_name, self._access, self._settings.handover, winner=winner)
+        return Handover(after=off, drained=hook)
+
+
+def _queue_name(name: str) -> str:
+    return physical_name(name, limit=QUEUE_NAME_LIMIT, suffix=".fifo")
+
+
+def embedding_values(settings: Settings, storage: Storage, queues: EmbedQueues) -> dict[str, Any]:
     """Values of the fields of ``EmbeddingEnvironment``."""
     return {
         "table_name": storage.table.name,
         "vectors_bucket": storage.vectors.bucket,
-        "embed_dead_letter_queue_url": queue.dead_letter_url,
+        "embed_dead_letter_queue_url": queues.dead_letter.url,
         "embedder": settings.embedder,
         "embedding_model": settings.embedding_model,
         "embedding_dimensions": settings.embedding_dimensions,
@@ -26,23 +140,41 @@ def embedding_values(settings: Settings, storage: Storage, queue: Queue) -> dict
     }
 
 
-def embedding_statements(storage: Storage, queue: Queue) -> list[Statement]:
+def embedding_statements(storage: Storage, queues: EmbedQueues) -> list[Statement]:
     """What embedding needs; receiving is not among it."""
     statements = [
         *read_objects("Artifacts", storage.artifacts, "receipts/*"),
         *read_objects("DeltasAndSnapshots", storage.vectors, "lines/*", "words/*"),
         write_objects("Deltas", storage.vectors, "lines/delta/*", "words/delta/*"),
         use_table(storage.table),
-        send_to("ParkBadMessages", queue.dead_letter_arn),
+        send_to("ParkBadMessages", queues.dead_letter.arn),
     ]
     if storage.secret_arn is not None:
         statements.append(statement("ReadTheKey", ["secretsmanager:GetSecretValue"], [storage.secret_arn]))
     return statements
 
 
+@dataclass(frozen=True, kw_only=True)
+class HostArgs:
+    """What a host of the embedding core needs.
+
+    Attributes:
+        queues: it claims those that are its own.
+        handover: how it comes to consume ``queues.main``; None when it does not.
+    """
+
+    settings: Settings
+    image_uri: pulumi.Input[str]
+    storage: Storage
+    queues: EmbedQueues
+    handover: Handover | None
+
+
 class _Host(Protocol):
     @property
-    def switches(self) -> Sequence[pulumi.Resource]: ...
+    def switches(self) -> Sequence[pulumi.Resource]:
+        """What turns the host off for ``main``."""
+        ...
 
 
 FunctionHost = TypeVar("FunctionHost", bound=_Host)
@@ -50,16 +182,19 @@ WorkerHost = TypeVar("WorkerHost", bound=_Host)
 
 
 def loser_first(
-    consumer: EmbedConsumer,
-    function: Callable[[Sequence[pulumi.Resource]], FunctionHost],
-    worker: Callable[[Sequence[pulumi.Resource]], WorkerHost],
+    queues: EmbedQueues,
+    function: Callable[[Handover | None], FunctionHost],
+    worker: Callable[[Handover | None], WorkerHost],
 ) -> tuple[FunctionHost, WorkerHost]:
-    """Build both hosts; the chosen one starts after everything that turns the other one off.
+    """Build both hosts; the chosen one takes over after everything that turns the other one off.
 
     A switch is then break before make, in one update; the gap without a consumer is its price, and messages wait.
     """
-    if consumer == "lambda":
-        service = worker(())
-        return function(service.switches), service
-    lambda_host = function(())
-    return lambda_host, worker(lambda_host.switches)
+    if queues.chosen == "lambda":
+        worker_host = worker(None)
+        return function(queues.handover(worker_host.switches)), worker_host
+    function_host = function(None)
+    worker_host = worker(queues.handover(function_host.switches) if queues.chosen == "ecs" else None)
+    if queues.chosen is None:
+        queues.main.pause(queues.handover([*function_host.switches, *worker_host.switches]))
+    return function_host, worker_host

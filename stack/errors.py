@@ -1,12 +1,12 @@
 """What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class RefusalCode(StrEnum):
-    """Stable names; a code is never reused for another meaning."""
+    """Stable names; a code is never reused for another meaning. What each means is in ``MEANINGS``."""
 
     SETTING_UNKNOWN = "SETTING_UNKNOWN"
     SETTING_INVALID = "SETTING_INVALID"
@@ -15,14 +15,50 @@ class RefusalCode(StrEnum):
     IMAGE_NOT_BY_DIGEST = "IMAGE_NOT_BY_DIGEST"
     EMBEDDING_MISMATCH = "EMBEDDING_MISMATCH"
     CONSUMER_CONTRADICTION = "CONSUMER_CONTRADICTION"
+    ONE_CONSUMER = "ONE_CONSUMER"
+    FIFO_BATCHING_WINDOW = "FIFO_BATCHING_WINDOW"
+    BATCH_SIZE = "BATCH_SIZE"
+    MAXIMUM_CONCURRENCY = "MAXIMUM_CONCURRENCY"
+    CONCURRENCY_AND_POLLERS = "CONCURRENCY_AND_POLLERS"
     VISIBILITY_BELOW_TIMEOUT = "VISIBILITY_BELOW_TIMEOUT"
+    DEAD_LETTER_KIND = "DEAD_LETTER_KIND"
     DEAD_LETTER_UNREACHABLE = "DEAD_LETTER_UNREACHABLE"
+    STREAM_DESTINATION_KIND = "STREAM_DESTINATION_KIND"
+    HANDOVER_TOO_SHORT = "HANDOVER_TOO_SHORT"
     FARGATE_SIZE_IMPOSSIBLE = "FARGATE_SIZE_IMPOSSIBLE"
     ZONE_OUTSIDE_REGION = "ZONE_OUTSIDE_REGION"
     NETWORK_TOO_SMALL = "NETWORK_TOO_SMALL"
-    ONE_CONSUMER = "ONE_CONSUMER"
     ENVIRONMENT_MISMATCH = "ENVIRONMENT_MISMATCH"
     NAME_TOO_LONG = "NAME_TOO_LONG"
+
+
+MEANINGS: Mapping[RefusalCode, str] = {
+    RefusalCode.SETTING_UNKNOWN: "A setting that does not exist. Pulumi itself would pass it in silence.",
+    RefusalCode.SETTING_INVALID: "A setting of the wrong type or form.",
+    RefusalCode.CHOICE_UNKNOWN: "A setting that is a choice, with a value that is none of the choices.",
+    RefusalCode.OUT_OF_RANGE: "A number outside its range; the range is AWS's wherever AWS has one.",
+    RefusalCode.IMAGE_NOT_BY_DIGEST: "An image named by tag; a tag can move under a running stack.",
+    RefusalCode.EMBEDDING_MISMATCH: "Embedder, model and dimensions that do not go together.",
+    RefusalCode.CONSUMER_CONTRADICTION: "Settings that ask for another consumer than `embedConsumer` chooses.",
+    RefusalCode.ONE_CONSUMER: "A second consumer that is on claims a queue. On is: a mapping enabled or unset, a "
+    "desired count or a scaling maximum above 0, a desired count that is ignored, a pipe that is not stopped.",
+    RefusalCode.FIFO_BATCHING_WINDOW: "★ A batching window on a FIFO queue's mapping.",
+    RefusalCode.BATCH_SIZE: "★ A batch that the kind of queue does not allow: FIFO 1 to 10; standard to 10,000, above "
+    "10 only with a window.",
+    RefusalCode.MAXIMUM_CONCURRENCY: "★ A mapping's maximum concurrency outside 2 to 1,000; it can never be 1.",
+    RefusalCode.CONCURRENCY_AND_POLLERS: "★ Maximum concurrency and provisioned pollers on one mapping.",
+    RefusalCode.VISIBILITY_BELOW_TIMEOUT: "★ A queue that hides a message for less time than its function may run.",
+    RefusalCode.DEAD_LETTER_KIND: "★ A FIFO queue with a standard dead letter queue, or the reverse.",
+    RefusalCode.DEAD_LETTER_UNREACHABLE: "Messages that would expire before their receives are used up.",
+    RefusalCode.STREAM_DESTINATION_KIND: "★ A FIFO queue as the destination of a stream's failures.",
+    RefusalCode.HANDOVER_TOO_SHORT: "A handover that gives up before the leaving consumer must have ended.",
+    RefusalCode.FARGATE_SIZE_IMPOSSIBLE: "★ A pair of CPU and memory that Fargate does not sell.",
+    RefusalCode.ZONE_OUTSIDE_REGION: "Zones that are malformed, repeated or not of the stack's region.",
+    RefusalCode.NETWORK_TOO_SMALL: "A network that cannot be divided among its zones.",
+    RefusalCode.ENVIRONMENT_MISMATCH: "A component and an entry point that disagree about the environment.",
+    RefusalCode.NAME_TOO_LONG: "A physical name above AWS's limit; it is never cut, two cut names can meet.",
+}
+"""One sentence a code; ``docs/refusals.md`` is made of it. ★: AWS refuses it too, but half way through an update."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from stack.queues import Queue
+from stack.embedding import EmbedQueues
 from stack.settings import Settings
 from stack.storage import Storage
 
 
 def collect(
-    settings: Settings, storage: Storage, embed_queue: Queue, *, upload: Any, embed: Any, worker: Any, compaction: Any
+    settings: Settings,
+    storage: Storage,
+    embed_queues: EmbedQueues,
+    *,
+    upload: Any,
+    embed: Any,
+    worker: Any,
+    compaction: Any,
 ) -> dict[str, Any]:
     """Output name to value; ``stack`` does not know the stages' types, so theirs are duck-typed."""
     lines, words = compaction.queues["lines"], compaction.queues["words"]
@@ -18,16 +25,19 @@ def collect(
         "tableName": storage.table.name,
         "fileSystemId": storage.file_system.id,
         "openaiApiKeySecretArn": storage.secret_arn,
-        "embedQueueUrl": embed_queue.url,
-        "embedDeadLetterQueueUrl": embed_queue.dead_letter_url,
+        "embedQueueUrl": embed_queues.main.url,
+        "embedQueueUrls": embed_queues.urls,
+        "embedDeadLetterQueueUrl": embed_queues.dead_letter.url,
         "ocrResultsQueueUrl": upload.queue.url,
-        "ocrResultsDeadLetterQueueUrl": upload.queue.dead_letter_url,
+        "ocrResultsDeadLetterQueueUrl": upload.queue.dead_letter.url,
         "linesQueueUrl": lines.url,
         "wordsQueueUrl": words.url,
-        "linesDeadLetterQueueUrl": lines.dead_letter_url,
-        "wordsDeadLetterQueueUrl": words.dead_letter_url,
+        "linesDeadLetterQueueUrl": lines.dead_letter.url,
+        "wordsDeadLetterQueueUrl": words.dead_letter.url,
         "streamFailureQueueUrl": compaction.stream_failures.url,
         "embedConsumer": settings.embed_consumer,
+        "uploadFunctionName": upload.function.function.name,
+        "mergeFunctionName": compaction.merge.function.name,
         "embedFunctionName": embed.function.function.name,
         "embedMappingId": embed.mapping.id,
         "clusterName": worker.cluster.name,

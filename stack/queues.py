@@ -1,6 +1,7 @@
-"""Queues, each with its dead letter queue, and the claim: the one way to receive from a queue, given once.
+"""Queues, their dead letter queues, and the claim: the one way to receive from a queue, given once.
 
-Anyone may be granted sending. Receiving cannot be granted, only claimed, by ``Queue.consume_with``.
+Anyone may be granted sending. Receiving cannot be granted, only claimed, by ``Queue.consume_with``: a role's policy
+lets it consume where the queue lets it, and the queue's lock lets one role.
 """
 
 import json
@@ -11,13 +12,54 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from stack.consumers import Consumer, FunctionConsumer
 from stack.errors import RefusalCode, StackRefusal
 from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
-from stack.permissions import document, statement
-from stack.settings import CONCURRENCY_MAXIMUM, CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, SECONDS_PER_DAY
+from stack.permissions import Statement, document, statement
+from stack.rules import check_dead_letter, check_mapping
+from stack.settings import SECONDS_PER_DAY
 
 DEAD_LETTER_RETENTION_SECONDS = 14 * SECONDS_PER_DAY
 """The longest SQS has (quotas-messages); deltas and artifacts outlive it, see ``stack/storage.py``."""
+
+
+def _kind(fifo: bool) -> dict[str, Any]:
+    # Both of this pair or neither: any other combination is silently of normal throughput.
+    pair = {"fifo_queue": True, "deduplication_scope": "messageGroup", "fifo_throughput_limit": "perMessageGroupId"}
+    return pair if fifo else {}
+
+
+class DeadLetterQueue(pulumi.ComponentResource):
+    """Where messages go that cannot be consumed; of one kind, for queues of that kind."""
+
+    url: pulumi.Output[str]
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, *, fifo: bool, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("receipts:stack:DeadLetterQueue", name, None, opts)
+        self.name, self.fifo = name, fifo
+        self.queue = aws.sqs.Queue(
+            f"{name}-queue",
+            name=physical_name(name, limit=QUEUE_NAME_LIMIT, suffix=".fifo" if fifo else ""),
+            message_retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
+            sqs_managed_sse_enabled=True,
+            tags=tags(),
+            opts=pulumi.ResourceOptions(parent=self),
+            **_kind(fifo),
+        )
+        self.url, self.arn = self.queue.url, self.queue.arn
+        self.register_outputs({"url": self.url, "arn": self.arn})
+
+    def serve(self, sources: "Sequence[Queue]") -> None:
+        """Take dead letters from these queues and from no others; said once."""
+        aws.sqs.RedriveAllowPolicy(
+            f"{self.name}-redrive-allow",
+            queue_url=self.url,
+            redrive_allow_policy=pulumi.Output.json_dumps(
+                {"redrivePermission": "byQueue", "sourceQueueArns": [source.arn for source in sources]}
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,93 +67,76 @@ class QueueArgs:
     """A queue.
 
     Attributes:
-        fifo: FIFO of high throughput, with a FIFO dead letter queue; else both are standard.
+        fifo: FIFO of high throughput, or standard.
         visibility_timeout_seconds: at least the timeout of the function that consumes it.
         max_receive_count: deliveries before the dead letter queue.
         retention_seconds: how long a message waits.
+        dead_letter: one that is shared, whose owner says whom it serves; None makes one of its own.
+        announces: the bucket whose new objects S3 may announce here.
+        before_delete: run before the queue is deleted; its failure keeps it.
     """
 
     fifo: bool
     visibility_timeout_seconds: int
     max_receive_count: int = 5
     retention_seconds: int = 14 * SECONDS_PER_DAY
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionConsumer:
-    """A function behind a mapping; on when ``enabled``."""
-
-    claimant: str
-    function: aws.lambda_.Function
-    role: aws.iam.Role
-    function_timeout_seconds: int
-    batch_size: int
-    maximum_concurrency: int
-    enabled: bool | None = True
-    start_after: Sequence[pulumi.Resource] = ()
-
-    @property
-    def on(self) -> bool:
-        """Unset means enabled, on AWS too."""
-        return self.enabled is not False
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceConsumer:
-    """A polling service; on when a task may run."""
-
-    claimant: str
-    role: aws.iam.Role
-    desired_count: int
-    maximum_capacity: int
-
-    @property
-    def on(self) -> bool:
-        """A desired count of 0 is not off while scaling may put tasks back."""
-        return self.desired_count > 0 or self.maximum_capacity > 0
+    dead_letter: DeadLetterQueue | None = None
+    announces: aws.s3.Bucket | None = None
+    before_delete: pulumi.ResourceHook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A consumer's standing with its queue: its rights, and for a function its mapping."""
+    """A consumer's standing with its queue.
+
+    Attributes:
+        rights: what its role may do; it receives only where the lock lets it.
+        lock: the queue's policy that names the role; None when the consumer is off.
+        mapping: of a function.
+    """
 
     rights: aws.iam.RolePolicy
+    lock: aws.sqs.QueuePolicy | None
     mapping: aws.lambda_.EventSourceMapping | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Handover:
+    """How a queue goes from one consumer to the next.
+
+    Attributes:
+        after: what turns every other consumer off.
+        drained: run before the lock changes; its failure fails the update. None for a queue of one consumer for ever.
+    """
+
+    after: Sequence[pulumi.Resource] = ()
+    drained: pulumi.ResourceHook | None = None
+
+
 class Queue(pulumi.ComponentResource):
-    """A queue, its dead letter queue, and at most one consumer that is on."""
+    """A queue, its dead letter queue, and at most one consumer that is on.
+
+    Raises:
+        StackRefusal: DEAD_LETTER_KIND.
+    """
 
     url: pulumi.Output[str]
     arn: pulumi.Output[str]
-    dead_letter_url: pulumi.Output[str]
-    dead_letter_arn: pulumi.Output[str]
+    physical_name: str
 
     def __init__(self, name: str, args: QueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("receipts:stack:Queue", name, None, opts)
-        self._name = name
-        self._args = args
-        self._holder: str | None = None
+        self._name, self._args = name, args
+        self._holder: Consumer | None = None
+        self._locked = False
         child = pulumi.ResourceOptions(parent=self)
-        suffix = ".fifo" if args.fifo else ""
-        # Both of this pair or neither: any other combination is silently of normal throughput.
-        fifo: dict[str, Any] = (
-            {"fifo_queue": True, "deduplication_scope": "messageGroup", "fifo_throughput_limit": "perMessageGroupId"}
-            if args.fifo
-            else {}
-        )
-        self.dead_letter = aws.sqs.Queue(
-            f"{name}-dead-letter",
-            name=physical_name(f"{name}-dead-letter", limit=QUEUE_NAME_LIMIT, suffix=suffix),
-            message_retention_seconds=DEAD_LETTER_RETENTION_SECONDS,
-            sqs_managed_sse_enabled=True,
-            tags=tags(),
-            opts=child,
-            **fifo,
-        )
+        self.dead_letter = args.dead_letter or DeadLetterQueue(f"{name}-dead-letter", fifo=args.fifo, opts=child)
+        check_dead_letter(name, fifo=args.fifo, dead_letter_fifo=self.dead_letter.fifo)
+        self.physical_name = physical_name(name, limit=QUEUE_NAME_LIMIT, suffix=".fifo" if args.fifo else "")
+        hooks = pulumi.ResourceHookBinding(before_delete=[args.before_delete]) if args.before_delete else None
         self.queue = aws.sqs.Queue(
             f"{name}-queue",
-            name=physical_name(name, limit=QUEUE_NAME_LIMIT, suffix=suffix),
+            name=self.physical_name,
             visibility_timeout_seconds=args.visibility_timeout_seconds,
             message_retention_seconds=args.retention_seconds,
             receive_wait_time_seconds=20,
@@ -120,117 +145,147 @@ class Queue(pulumi.ComponentResource):
                 {"deadLetterTargetArn": self.dead_letter.arn, "maxReceiveCount": args.max_receive_count}
             ),
             tags=tags(),
-            opts=child,
-            **fifo,
-        )
-        aws.sqs.RedriveAllowPolicy(
-            f"{name}-redrive-allow",
-            queue_url=self.dead_letter.url,
-            redrive_allow_policy=pulumi.Output.json_dumps(
-                {"redrivePermission": "byQueue", "sourceQueueArns": [self.queue.arn]}
-            ),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
+            **_kind(args.fifo),
         )
         self.url, self.arn = self.queue.url, self.queue.arn
-        self.dead_letter_url, self.dead_letter_arn = self.dead_letter.url, self.dead_letter.arn
-        self.register_outputs(
-            {
-                "url": self.url,
-                "arn": self.arn,
-                "dead_letter_url": self.dead_letter_url,
-                "dead_letter_arn": self.dead_letter_arn,
-            }
-        )
+        if args.dead_letter is None:
+            self.dead_letter.serve([self])
+        self.register_outputs({"url": self.url, "arn": self.arn})
 
-    def consume_with(self, consumer: FunctionConsumer | ServiceConsumer, *, parent: pulumi.Resource) -> Claim:
-        """Claim the queue. A consumer that is off may claim beside one that is on; it gets no right to receive.
+    def consume_with(
+        self,
+        consumer: Consumer,
+        *,
+        parent: pulumi.Resource,
+        handover: Handover = Handover(),
+    ) -> Claim:
+        """Claim the queue. Those that are off claim first; the one that is on claims last and gets the lock.
 
         Args:
             consumer: who receives.
             parent: the component that the rights and the mapping belong to.
+            handover: what must be off, and drained, before this consumer may receive.
 
         Raises:
-            StackRefusal: ONE_CONSUMER, VISIBILITY_BELOW_TIMEOUT or OUT_OF_RANGE, before anything is made.
+            StackRefusal: ONE_CONSUMER, or a rule of ``stack/rules.py``; before anything is made.
         """
         if isinstance(consumer, FunctionConsumer):
-            self._check_mapping(consumer)
-        if consumer.on:
-            if self._holder is not None:
-                raise StackRefusal(
-                    RefusalCode.ONE_CONSUMER,
-                    value=f"queue {self._name!r} is consumed by {self._holder!r} and claimed by {consumer.claimant!r}",
-                    rule="one queue, one consumer: two would share its messages at random",
-                    way_out="turn one of them off; for the embed queue receipts:embedConsumer decides which",
-                )
-            self._holder = consumer.claimant
+            check_mapping(
+                consumer,
+                queue=self._name,
+                fifo=self._args.fifo,
+                visibility_timeout_seconds=self._args.visibility_timeout_seconds,
+            )
+        if consumer.on and self._holder is not None:
+            raise StackRefusal(
+                RefusalCode.ONE_CONSUMER,
+                value=f"queue {self._name!r} is consumed by {self._holder.claimant!r} ({self._holder.on}) "
+                f"and claimed by {consumer.claimant!r} ({consumer.on})",
+                rule="one queue, one consumer: two would share its messages at random",
+                way_out="turn one of them off; for the embed queue receipts:embedConsumer decides which",
+            )
         rights = aws.iam.RolePolicy(
             f"{consumer.claimant}-consumes-{self._name}",
             role=consumer.role.id,
-            policy=document(self._statements(on=consumer.on)),
+            policy=document([self._consume()]),
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        if isinstance(consumer, ServiceConsumer):
-            return Claim(rights=rights, mapping=None)
-        mapping = aws.lambda_.EventSourceMapping(
+        lock = None
+        if consumer.on:
+            self._holder = consumer
+            lock = self._lock(consumer.role, handover)
+        if not isinstance(consumer, FunctionConsumer):
+            return Claim(rights=rights, lock=lock, mapping=None)
+        return Claim(rights=rights, lock=lock, mapping=self._map(consumer, parent, rights, lock))
+
+    def pause(self, handover: Handover) -> None:
+        """Lock the queue for everybody: messages wait. For a queue whose every claim is off."""
+        self._lock(None, handover)
+
+    def _consume(self) -> Statement:
+        # Lambda looks for these in the role when a mapping is made, enabled or not; so they do not follow the claim.
+        return statement(
+            "ConsumeWhereTheQueueLets",
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
+            [self.arn],
+        )
+
+    def _lock(self, role: aws.iam.Role | None, handover: Handover) -> aws.sqs.QueuePolicy:
+        """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on.
+
+        What is received already may still be deleted or given back by a consumer that lost the lock.
+        """
+        if self._locked:
+            raise AssertionError(f"queue {self._name} is locked twice")
+        self._locked = True
+        closed: Statement = {
+            "Sid": "OnlyTheConsumerReceives",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sqs:ReceiveMessage",
+            "Resource": self.arn,
+        }
+        if role is not None:
+            # IAM compares a role's session by the role's ARN (IAM user guide, aws:PrincipalArn); an evaluator that
+            # compares the session's own ARN finds that as well.
+            closed["Condition"] = {"ArnNotLike": {"aws:PrincipalArn": [role.arn, role.arn.apply(_sessions)]}}
+        senders: list[Statement] = []
+        if self._args.announces is not None:
+            senders.append(
+                {
+                    "Sid": "AnnouncedByTheBucket",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "s3.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": self.arn,
+                    "Condition": {"ArnEquals": {"aws:SourceArn": self._args.announces.arn}},
+                }
+            )
+        hooks = None
+        if handover.drained is not None:
+            hooks = pulumi.ResourceHookBinding(before_create=[handover.drained], before_update=[handover.drained])
+        return aws.sqs.QueuePolicy(
+            f"{self._name}-lock",
+            queue_url=self.url,
+            policy=document([*senders, closed]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(handover.after), hooks=hooks),
+        )
+
+    def _map(
+        self,
+        consumer: FunctionConsumer,
+        parent: pulumi.Resource,
+        rights: aws.iam.RolePolicy,
+        lock: aws.sqs.QueuePolicy | None,
+    ) -> aws.lambda_.EventSourceMapping:
+        optional: dict[str, Any] = {}
+        if consumer.maximum_concurrency is not None:
+            optional["scaling_config"] = aws.lambda_.EventSourceMappingScalingConfigArgs(
+                maximum_concurrency=consumer.maximum_concurrency
+            )
+        if consumer.provisioned_pollers is not None:
+            optional["provisioned_poller_config"] = aws.lambda_.EventSourceMappingProvisionedPollerConfigArgs(
+                maximum_pollers=consumer.provisioned_pollers
+            )
+        if consumer.batching_window_seconds:
+            optional["maximum_batching_window_in_seconds"] = consumer.batching_window_seconds
+        return aws.lambda_.EventSourceMapping(
             f"{consumer.claimant}-maps-{self._name}",
             event_source_arn=self.arn,
             function_name=consumer.function.arn,
             enabled=consumer.enabled,
             batch_size=consumer.batch_size,
-            # No batching window: AWS refuses one on FIFO. Without the answer type, failed messages would be deleted.
+            # Without the answer type, messages that failed would be deleted.
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config=aws.lambda_.EventSourceMappingScalingConfigArgs(
-                maximum_concurrency=consumer.maximum_concurrency
-            ),
             tags=tags(),
-            opts=pulumi.ResourceOptions(parent=parent, depends_on=[rights, *consumer.start_after]),
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[rights, *([lock] if lock else [])]),
+            **optional,
         )
-        return Claim(rights=rights, mapping=mapping)
-
-    def _statements(self, *, on: bool) -> list[dict[str, Any]]:
-        # A consumer that was just turned off may still finish what it holds; it may take nothing new.
-        finish = statement(
-            "FinishWhatItHolds",
-            ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
-            [self.arn],
-        )
-        return [finish, statement("ReceiveAsTheOnlyConsumer", ["sqs:ReceiveMessage"], [self.arn])] if on else [finish]
-
-    def _check_mapping(self, consumer: FunctionConsumer) -> None:
-        if self._args.visibility_timeout_seconds < consumer.function_timeout_seconds:
-            raise StackRefusal(
-                RefusalCode.VISIBILITY_BELOW_TIMEOUT,
-                value=f"queue {self._name!r} hides for {self._args.visibility_timeout_seconds} s, "
-                f"{consumer.claimant!r} runs up to {consumer.function_timeout_seconds} s",
-                rule="a message stays hidden at least as long as the function may run",
-                way_out="raise the visibility timeout to six times the function's",
-            )
-        if not 1 <= consumer.batch_size <= FIFO_BATCH_MAXIMUM or not (
-            CONCURRENCY_MINIMUM <= consumer.maximum_concurrency <= CONCURRENCY_MAXIMUM
-        ):
-            raise StackRefusal(
-                RefusalCode.OUT_OF_RANGE,
-                value=f"batch size {consumer.batch_size}, maximum concurrency {consumer.maximum_concurrency}",
-                rule=f"1 to {FIFO_BATCH_MAXIMUM}, and {CONCURRENCY_MINIMUM} to {CONCURRENCY_MAXIMUM}",
-                way_out="choose values in these ranges",
-            )
 
 
-def allow_bucket_to_send(
-    name: str, queue: Queue, bucket: aws.s3.Bucket, parent: pulumi.Resource
-) -> aws.sqs.QueuePolicy:
-    """Let S3 announce this bucket's objects on this queue."""
-    policy = {
-        "Sid": "AnnouncedByTheBucket",
-        "Effect": "Allow",
-        "Principal": {"Service": "s3.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue.arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": bucket.arn}},
-    }
-    return aws.sqs.QueuePolicy(
-        name, queue_url=queue.url, policy=document([policy]), opts=pulumi.ResourceOptions(parent=parent)
-    )
+def _sessions(role_arn: str) -> str:
+    return role_arn.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/*"
 
 
 def filter_pattern(pattern: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:

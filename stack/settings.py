@@ -7,15 +7,17 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from pipeline.consumers.access import AwsAccess
 from pipeline.contracts.delta import Precision
 from pipeline.embedding.environment import EmbedderName
+from stack.choice import EmbedConsumer
 from stack.errors import Refusal, RefusalCode, SettingsRefused
 
 NAMESPACE = "receipts"
@@ -60,8 +62,6 @@ EMBEDDING_DEFAULTS: Mapping[str, tuple[str, int]] = {
     "hashing": ("hashing-char-ngrams-v1", 256),
 }
 
-EmbedConsumer = Literal["lambda", "ecs", "none"]
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(
@@ -96,6 +96,32 @@ class QueueSettings(_Section):
     retention_days: Annotated[int, Field(ge=1, le=RETENTION_DAYS_MAXIMUM)] = 14
 
 
+class HybridSettings(_Section):
+    """With two queues: who gets which receipt.
+
+    Attributes:
+        large_receipt_rows: a receipt of more lines and words than this goes to the worker. 95 of 100 receipts of SROIE
+            (ICDAR 2019, task 1) have fewer than 263.
+    """
+
+    large_receipt_rows: Annotated[int, Field(ge=0)] = 300
+
+
+class HandoverSettings(_Section):
+    """The wait between turning one consumer off and letting the next receive.
+
+    Attributes:
+        timeout_seconds: then the update fails, with no consumer.
+        poll_seconds: between two looks.
+        quiet_seconds: how long a queue that is deleted must have been empty. SQS's counts are right a minute after the
+            last send (Amazon SQS API reference, GetQueueAttributes), and stage 1 may send for two after its update.
+    """
+
+    timeout_seconds: Annotated[int, Field(ge=1, le=3_600)] = 900
+    poll_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    quiet_seconds: Annotated[float, Field(ge=0, le=900)] = 120.0
+
+
 class MergeSettings(_Section):
     """The merge function."""
 
@@ -126,6 +152,8 @@ class Settings(_Section):
     lambda_: LambdaSettings = Field(default=LambdaSettings(), alias="lambda")
     ecs: EcsSettings = EcsSettings()
     queue: QueueSettings = QueueSettings()
+    hybrid: HybridSettings = HybridSettings()
+    handover: HandoverSettings = HandoverSettings()
     merge: MergeSettings = MergeSettings()
     network: NetworkSettings = NetworkSettings()
     bootstrap_collections: bool = False
@@ -139,8 +167,10 @@ class Settings(_Section):
 
     @property
     def worker_count(self) -> int:
-        """Tasks at a deployment; 0 unless the worker is the consumer."""
-        return (1 if self.ecs.desired_count is None else self.ecs.desired_count) if self.embed_consumer == "ecs" else 0
+        """Tasks at a deployment; 0 unless the worker is a consumer."""
+        if self.embed_consumer not in ("ecs", "hybrid"):
+            return 0
+        return 1 if self.ecs.desired_count is None else self.ecs.desired_count
 
 
 def read() -> Settings:
@@ -167,6 +197,21 @@ def read() -> Settings:
             ]
         )
     return settings
+
+
+def read_access(settings: Settings) -> AwsAccess:
+    """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
+    provider = pulumi.Config("aws")
+    (endpoints,) = provider.get_object("endpoints") or [{}]
+    roles = provider.get_object("assumeRoles") or [provider.get_object("assumeRole") or {}]
+    return AwsAccess(
+        region=settings.region,
+        profile=provider.get("profile"),
+        endpoint=endpoints.get("sqs"),
+        access_key=provider.get("accessKey"),
+        secret_key=provider.get("secretKey"),
+        assumed_roles=[role["roleArn"] for role in roles if role.get("roleArn")],
+    )
 
 
 def load(mapping: Mapping[str, Any]) -> Settings:
@@ -256,30 +301,51 @@ def _refusal(fault: Any) -> Refusal:
 
 
 def _cross_checks(settings: Settings) -> list[Refusal]:
-    return [*_consumer(settings), *_queue(settings), *_embedding(settings), *_sizes(settings), *_network(settings)]
+    return [
+        *_consumer(settings),
+        *_handover(settings),
+        *_queue(settings),
+        *_embedding(settings),
+        *_sizes(settings),
+        *_network(settings),
+    ]
 
 
 def _consumer(settings: Settings) -> list[Refusal]:
     chosen, count = settings.embed_consumer, settings.ecs.desired_count
-    if chosen != "ecs" and count:
+    if chosen not in ("ecs", "hybrid") and count:
         return [
             Refusal(
                 code=RefusalCode.CONSUMER_CONTRADICTION,
                 value=f"receipts:embedConsumer = {chosen} with receipts:ecs.desiredCount = {count}",
                 rule="one queue, one consumer: the worker runs only when it is the consumer",
-                way_out="set receipts:embedConsumer to ecs, or remove receipts:ecs.desiredCount",
+                way_out="set receipts:embedConsumer to ecs or hybrid, or remove receipts:ecs.desiredCount",
             )
         ]
-    if chosen == "ecs" and count is not None and not 1 <= count <= settings.ecs.maximum_tasks:
+    if chosen in ("ecs", "hybrid") and count is not None and not 1 <= count <= settings.ecs.maximum_tasks:
         return [
             Refusal(
                 code=RefusalCode.CONSUMER_CONTRADICTION,
-                value=f"receipts:embedConsumer = ecs with receipts:ecs.desiredCount = {count}",
+                value=f"receipts:embedConsumer = {chosen} with receipts:ecs.desiredCount = {count}",
                 rule=f"the chosen consumer runs: 1 to receipts:ecs.maximumTasks ({settings.ecs.maximum_tasks}) tasks",
                 way_out="set a count in that range, or receipts:embedConsumer to none to pause",
             )
         ]
     return []
+
+
+def _handover(settings: Settings) -> list[Refusal]:
+    given, needed = settings.handover.timeout_seconds, settings.lambda_.timeout_seconds
+    if given > needed:
+        return []
+    return [
+        Refusal(
+            code=RefusalCode.HANDOVER_TOO_SHORT,
+            value=f"receipts:handover.timeoutSeconds = {given}, receipts:lambda.timeoutSeconds = {needed}",
+            rule="the handover waits for a disabled mapping's last invocations, which may take the function's timeout",
+            way_out=f"set receipts:handover.timeoutSeconds to {min(2 * needed, 3_600)}",
+        )
+    ]
 
 
 def _queue(settings: Settings) -> list[Refusal]:

@@ -21,6 +21,7 @@ from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvi
 from compaction_worker.environment import WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from ops.local.runtime_interface import FunctionDefinition, FunctionProcess
+from ops.local.timeline import Timeline
 from pipeline.embedding.embedders.hashing import HASHING_MODEL
 from pipeline.environment import Environment
 from upload_images.environment import ProcessOcrResultsEnvironment
@@ -69,7 +70,7 @@ def example(model: type[Environment], field: str, directory: Path) -> str:
         return str(directory / field)
     if annotation is bool:
         return "true"
-    if annotation is int:
+    if annotation is int or int in get_args(annotation):
         return "256" if field == "embedding_dimensions" else "30"
     choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
     return choices[0] if choices else "https://127.0.0.1/queue"
@@ -123,7 +124,12 @@ def test_every_function_starts_in_the_image_and_answers(image, handler, model, t
         timeout_seconds=60,
         revision="1",
     )
-    function = FunctionProcess(definition, directory=image.application, log_file=log_file)
+    function = FunctionProcess(
+        definition,
+        directory=image.application,
+        log_file=log_file,
+        timeline=Timeline(log_file.parent / "timeline.jsonl"),
+    )
     try:
         result = function.invoke(b'{"Records": []}')
     finally:

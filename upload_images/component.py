@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from stack.consumers import FunctionConsumer
+from stack.embedding import EmbedQueues
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
 from stack.permissions import read_objects, send_to, write_objects
-from stack.queues import FunctionConsumer, Queue, QueueArgs, allow_bucket_to_send
+from stack.queues import Queue, QueueArgs
 from stack.settings import Settings
 from stack.storage import Storage
 from upload_images.environment import ProcessOcrResultsEnvironment
@@ -20,12 +22,12 @@ MAXIMUM_CONCURRENCY = 10
 
 @dataclass(frozen=True, kw_only=True)
 class UploadImagesArgs:
-    """What stage 1 needs; it may send to ``embed_queue`` and no more."""
+    """What stage 1 needs; it may send to ``embed_queues`` and no more."""
 
     settings: Settings
     image_uri: pulumi.Input[str]
     storage: Storage
-    embed_queue: Queue
+    embed_queues: EmbedQueues
 
 
 class UploadImages(pulumi.ComponentResource):
@@ -40,7 +42,7 @@ class UploadImages(pulumi.ComponentResource):
         settings, bucket = args.settings, args.storage.artifacts
         self.queue = Queue(
             f"{name}-ocr-results",
-            QueueArgs(fifo=False, visibility_timeout_seconds=VISIBILITY_TIMEOUT_SECONDS),
+            QueueArgs(fifo=False, visibility_timeout_seconds=VISIBILITY_TIMEOUT_SECONDS, announces=bucket),
             opts=child,
         )
         self.function = ImageFunction(
@@ -52,8 +54,8 @@ class UploadImages(pulumi.ComponentResource):
                     ProcessOcrResultsEnvironment,
                     {
                         "artifacts_bucket": bucket.bucket,
-                        "embed_queue_url": args.embed_queue.url,
-                        "ocr_results_dead_letter_queue_url": self.queue.dead_letter_url,
+                        **args.embed_queues.routes,
+                        "ocr_results_dead_letter_queue_url": self.queue.dead_letter.url,
                         "embedding_model": settings.embedding_model,
                         "embedding_dimensions": settings.embedding_dimensions,
                     },
@@ -61,8 +63,8 @@ class UploadImages(pulumi.ComponentResource):
                 statements=[
                     *read_objects("OcrResultsAndArtifacts", bucket, "ocr/*", "receipts/*"),
                     write_objects("Artifacts", bucket, "receipts/*"),
-                    send_to("SendEmbedMessages", args.embed_queue.arn),
-                    send_to("ParkBadDocuments", self.queue.dead_letter_arn),
+                    send_to("SendEmbedMessages", *(queue.arn for queue in args.embed_queues.all)),
+                    send_to("ParkBadDocuments", self.queue.dead_letter.arn),
                 ],
                 memory_mb=MEMORY_MB,
                 timeout_seconds=TIMEOUT_SECONDS,
@@ -70,7 +72,7 @@ class UploadImages(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        self.queue.consume_with(
+        claim = self.queue.consume_with(
             FunctionConsumer(
                 claimant=f"{name}-process-ocr-results",
                 function=self.function.function,
@@ -81,7 +83,7 @@ class UploadImages(pulumi.ComponentResource):
             ),
             parent=self,
         )
-        allowed = allow_bucket_to_send(f"{name}-announce", self.queue, bucket, self)
+        assert claim.lock is not None  # noqa: S101 - it is on; S3 tries its right to announce when it is told to
         aws.s3.BucketNotification(
             f"{name}-notification",
             bucket=bucket.id,
@@ -93,6 +95,6 @@ class UploadImages(pulumi.ComponentResource):
                     filter_suffix=".json",
                 )
             ],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[claim.lock]),
         )
         self.register_outputs({"queue_url": self.queue.url, "function_name": self.function.function.name})

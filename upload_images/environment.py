@@ -7,6 +7,8 @@ class ProcessOcrResultsEnvironment(Environment):
     """What stage 1 must know.
 
     Attributes:
+        large_receipt_queue_url: of large receipts, where they have a queue of their own.
+        large_receipt_rows: a receipt of more lines and words than this is large.
         ocr_results_dead_letter_queue_url: where a bad document is parked with its reason.
         embedding_model: part of the run id that the embed message carries.
     """
@@ -16,3 +18,5 @@ class ProcessOcrResultsEnvironment(Environment):
     ocr_results_dead_letter_queue_url: str
     embedding_model: str
     embedding_dimensions: int
+    large_receipt_queue_url: str | None = None
+    large_receipt_rows: int | None = None

@@ -19,6 +19,7 @@ from pipeline.queues import OutgoingMessage, park, send_batch
 from upload_images.environment import ProcessOcrResultsEnvironment
 from upload_images.export import export_receipt
 from upload_images.notification import ArrivedObject, arrived_objects
+from upload_images.routing import route
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class OcrResultsProcessor:
     def _export(self, arrived: ArrivedObject) -> None:
         content = self.objects.get(arrived.bucket, arrived.key)
         document = parse_ocr_document(content, f"s3://{arrived.bucket}/{arrived.key}")
-        outgoing = []
+        outgoing: dict[str, list[OutgoingMessage]] = {}
         for receipt in document.receipts:
             export = export_receipt(
                 document,
@@ -62,15 +63,16 @@ class OcrResultsProcessor:
                 self.objects.put_if_absent(
                     self.environment.artifacts_bucket, artifact.key, artifact.content, artifact.content_type
                 )
-            outgoing.append(
+            outgoing.setdefault(route(export.message, self.environment), []).append(
                 OutgoingMessage(
                     body=export.message.model_dump_json(exclude_none=True),
                     group_id=export.message.group_id,
                     deduplication_id=export.message.deduplication_id,
                 )
             )
-        send_batch(self.sqs_client, self.environment.embed_queue_url, outgoing)
-        logger.info("exported", extra={"key": arrived.key, "receipts": len(outgoing)})
+        for queue_url, messages in outgoing.items():
+            send_batch(self.sqs_client, queue_url, messages)
+        logger.info("exported", extra={"key": arrived.key, "receipts": len(document.receipts)})
 
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
         try:

@@ -10,7 +10,8 @@ import graphlib
 import json
 import runpy
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import pulumi
 from google.protobuf import empty_pb2
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime._callbacks import _CallbackServicer
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
@@ -25,7 +27,8 @@ from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 
 from ops.local.provisioners import Provisioner, Registry
 
-Operation = Literal["create", "update", "replace", "delete", "same"]
+Operation = Literal["create", "update", "replace", "delete", "same", "hook"]
+_Callback = Callable[[bytes], Awaitable[Any]]
 STACK_TYPE = "pulumi:pulumi:Stack"
 SUMMARY_LIMIT = 60
 
@@ -36,13 +39,19 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One resource and what was done about it; ``summary`` names the properties that changed."""
+    """One resource and what was done about it.
+
+    Attributes:
+        summary: the properties that changed, or the hook that was run before or after.
+        at: when it ended, in seconds since the epoch.
+    """
 
     operation: Operation
     type: str
     name: str
     urn: str
     summary: str = ""
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(kw_only=True)
@@ -56,6 +65,7 @@ class ResourceState:
     outputs: dict[str, Any]
     order: int
     dependencies: list[str] = field(default_factory=list)
+    before_delete: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -103,6 +113,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         self._lock = threading.RLock()
         self._seen: set[str] = set()
         self._loops: dict[int, asyncio.AbstractEventLoop] = {}
+        self._hooks: dict[str, _Callback] = {}
         self.state = StackState.read(state_file)
         self.steps: list[Step] = []
 
@@ -122,16 +133,16 @@ class ProvisioningMonitor(mocks.MockMonitor):
         plain = json.loads(json.dumps(inputs, sort_keys=True, default=str))
         before = self.state.resources.get(urn)
         try:
-            state = self._apply(urn, request.type, request.name, plain)
+            state = self._apply(urn, request.type, request.name, plain, request.hooks)
         except EngineError:
             raise
         except Exception as error:
             # Whatever a provisioner raises, the reader must learn which resource it was.
             raise EngineError(f"{request.type} {request.name}: {type(error).__name__}: {error}") from error
-        dependencies = sorted(set(request.dependencies))
+        dependencies, before_delete = sorted(set(request.dependencies)), list(request.hooks.before_delete)
         with self._lock:
-            known = state is before and dependencies == state.dependencies
-            state.dependencies = dependencies
+            known = state is before and dependencies == state.dependencies and before_delete == state.before_delete
+            state.dependencies, state.before_delete = dependencies, before_delete
             self.state.resources[urn] = state
             if not known:
                 self.state.write(self._state_file)
@@ -143,6 +154,17 @@ class ProvisioningMonitor(mocks.MockMonitor):
         if request.urn.split("::")[2] == STACK_TYPE:
             outputs = rpc.deserialize_properties(request.outputs)
             self.state.outputs = json.loads(json.dumps(outputs, default=str))
+        return empty_pb2.Empty()
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Keep a hook's callback; it is called here, without the way over gRPC that Pulumi's engine must take."""
+        (callback,) = (
+            servicer._callbacks[request.callback.token]
+            for servicer in _CallbackServicer._servicers
+            if request.callback.token in servicer._callbacks
+        )
+        with self._lock:
+            self._hooks[request.name] = callback
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
@@ -163,32 +185,36 @@ class ProvisioningMonitor(mocks.MockMonitor):
             self._loops[threading.get_ident()] = loop
 
     def delete_missing(self) -> None:
-        """Delete what the program no longer declares; last of all, dependents first."""
-        self._delete([urn for urn in self.state.resources if urn not in self._seen])
+        """Delete what the program no longer declares; last of all, dependents first, each after its hooks."""
+        self._delete([urn for urn in self.state.resources if urn not in self._seen], hooks=True)
 
     def delete_type(self, kind: str) -> None:
         """Delete every resource of one type; the next evaluation creates it again."""
         self._delete([urn for urn, resource in self.state.resources.items() if resource.type == kind])
 
     def delete_all(self) -> None:
-        """Destroy everything."""
+        """Destroy everything; without hooks, which only a program that runs can register."""
         self._delete(list(self.state.resources))
         self.state.outputs = {}
         self.state.write(self._state_file)
 
-    def _apply(self, urn: str, kind: str, name: str, inputs: dict[str, Any]) -> ResourceState:
+    def _apply(self, urn: str, kind: str, name: str, inputs: dict[str, Any], hooks: Any) -> ResourceState:
         provisioner = self._registry.provisioner(kind)
         old = self.state.resources.get(urn)
         # What is declared to be derived on this machine (the image's digest) counts as an input.
         desired = {**inputs, **provisioner.derived(inputs)}
         if old is None:
-            return self._create(urn, kind, name, provisioner, desired)
+            self._run_hooks(hooks.before_create, urn, kind, name)
+            state = self._create(urn, kind, name, provisioner, desired)
+            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
+            return state
         changed = sorted(key for key in {*desired, *old.inputs} if desired.get(key) != old.inputs.get(key))
         if not changed:
             self._record(Step(operation="same", type=kind, name=name, urn=urn))
             return old
         summary = "; ".join(_change(key, old.inputs.get(key), desired.get(key)) for key in changed)
         if provisioner.must_replace(changed):
+            self._run_hooks([*hooks.before_delete, *hooks.before_create], urn, kind, name, old.identifier)
             provisioner.delete(old.identifier, old.inputs)
             with self._lock:
                 # At once: when the creation fails, the state must not claim what is gone.
@@ -196,9 +222,12 @@ class ProvisioningMonitor(mocks.MockMonitor):
                 self.state.write(self._state_file)
             state = self._create(urn, kind, name, provisioner, desired, quiet=True)
             self._record(Step(operation="replace", type=kind, name=name, urn=urn, summary=summary))
+            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
             return state
+        self._run_hooks(hooks.before_update, urn, kind, name, old.identifier)
         outputs = provisioner.update(old.identifier, old.inputs, desired)
         self._record(Step(operation="update", type=kind, name=name, urn=urn, summary=summary))
+        self._run_hooks(hooks.after_update, urn, kind, name, old.identifier)
         return ResourceState(
             type=kind,
             name=name,
@@ -230,9 +259,25 @@ class ProvisioningMonitor(mocks.MockMonitor):
             self._record(Step(operation="create", type=kind, name=name, urn=urn))
         return state
 
-    def _delete(self, urns: list[str]) -> None:
+    def _run_hooks(self, names: Iterable[str], urn: str, kind: str, name: str, identifier: str = "") -> None:
+        """Call hooks one after the other; one that fails stops what it stands before."""
+        for hook in names:
+            started = time.monotonic()
+            request = resource_pb2.ResourceHookRequest(urn=urn, type=kind, name=name, id=identifier)
+            callback = self._hooks.get(hook)
+            if callback is None:
+                raise EngineError(f"{kind} {name}: hook {hook} is not registered by the program any more")
+            answer = _run_alone(callback, request.SerializeToString())
+            if answer.error:
+                raise EngineError(f"{kind} {name}: hook {hook}: {answer.error}")
+            waited = f"after {time.monotonic() - started:.1f} s"
+            self._record(Step(operation="hook", type=kind, name=name, urn=urn, summary=f"{hook} {waited}"))
+
+    def _delete(self, urns: list[str], *, hooks: bool = False) -> None:
         for urn in self._dependents_first(urns):
             resource = self.state.resources[urn]
+            if hooks:
+                self._run_hooks(resource.before_delete, urn, resource.type, resource.name, resource.identifier)
             try:
                 self._registry.provisioner(resource.type).delete(resource.identifier, resource.inputs)
             except Exception as error:
@@ -326,6 +371,20 @@ def evaluate(
     contextvars.copy_context().run(run)
     monitor.delete_missing()
     monitor.state.write(monitor._state_file)
+
+
+def _run_alone(callback: _Callback, request: bytes) -> Any:
+    """Call it in a loop of its own: the program's is busy with the program, or closed when the deletions come."""
+
+    async def call() -> Any:
+        return await callback(request)
+
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(call())
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
 
 def _run_fresh(program: Path) -> None:

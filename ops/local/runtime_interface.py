@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ops.local.children import start_process
+from ops.local.timeline import Timeline
 
 API_VERSION = "/2018-06-01/runtime"
 """AWS Lambda developer guide, using the Lambda runtime API for custom runtimes."""
@@ -70,10 +71,12 @@ class FunctionProcess:
         definition: what to run.
         directory: the working directory of the process: where the image's folders lie.
         log_file: its standard output and error.
+        timeline: told of every invocation.
     """
 
-    def __init__(self, definition: FunctionDefinition, *, directory: Path, log_file: Path) -> None:
+    def __init__(self, definition: FunctionDefinition, *, directory: Path, log_file: Path, timeline: Timeline) -> None:
         self.definition = definition
+        self._timeline = timeline
         self._directory = directory
         self._log_file = log_file
         self._one_at_a_time = threading.Lock()
@@ -90,6 +93,7 @@ class FunctionProcess:
             process = self._started()
             invocation = _Invocation(event=event, deadline=time.time() + self.definition.timeout_seconds)
             self._running[invocation.identifier] = invocation
+            self._timeline.record("invocation started", self.definition.name, invocation.identifier)
             self._waiting.put(invocation)
             while not invocation.answered.wait(0.05):
                 if process.poll() is not None:
@@ -98,6 +102,7 @@ class FunctionProcess:
                     self._kill()
                     timeout = f"Task timed out after {self.definition.timeout_seconds:.2f} seconds"
                     invocation.answer(_failure("Sandbox.Timedout", timeout))
+            self._timeline.record("invocation ended", self.definition.name, invocation.identifier)
             del self._running[invocation.identifier]
             self._drop_unclaimed(invocation)
             return invocation.result or _failure("Runtime.Unknown", "no answer")

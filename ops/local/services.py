@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.local.children import start_process
+from ops.local.timeline import Timeline
 
 RESTART_SECONDS = 2.0
 """Pause before a worker that ended by itself is started again; ECS waits longer with each failure."""
@@ -41,10 +42,12 @@ class ServiceProcesses:
         definition: what to run.
         directory: the working directory: where the image's folders lie.
         log_file: the workers' standard output and error.
+        timeline: told of every worker's start and end.
     """
 
-    def __init__(self, definition: ServiceDefinition, *, directory: Path, log_file: Path) -> None:
+    def __init__(self, definition: ServiceDefinition, *, directory: Path, log_file: Path, timeline: Timeline) -> None:
         self.definition = definition
+        self._timeline = timeline
         self._directory = directory
         self._log_file = log_file
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -57,7 +60,7 @@ class ServiceProcesses:
     @property
     def process_ids(self) -> list[int]:
         """The workers that run."""
-        return [worker.pid for worker in self._workers if worker.poll() is None]
+        return [worker.pid for worker in list(self._workers) if worker.poll() is None]
 
     def stop(self) -> None:
         """SIGTERM, the stop timeout, SIGKILL; returns when no worker is left."""
@@ -74,11 +77,11 @@ class ServiceProcesses:
                 except subprocess.TimeoutExpired:
                     worker.kill()
                     worker.wait()
-            self._workers.clear()
+            self._forget_ended()
 
     def _scale(self, count: int) -> None:
         with self._lock:
-            self._workers = [worker for worker in self._workers if worker.poll() is None]
+            self._forget_ended()
             while len(self._workers) < count:
                 self._workers.append(
                     start_process(
@@ -88,8 +91,16 @@ class ServiceProcesses:
                         log_file=self._log_file,
                     )
                 )
+                self._timeline.record("worker started", self.definition.name, str(self._workers[-1].pid))
+
+    def _forget_ended(self) -> None:
+        for worker in [worker for worker in self._workers if worker.poll() is not None]:
+            self._workers.remove(worker)
+            self._timeline.record("worker ended", self.definition.name, str(worker.pid))
 
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH_SECONDS):
+            with self._lock:
+                self._forget_ended()
             if len(self.process_ids) < self.definition.desired_count and not self._stopping.wait(RESTART_SECONDS):
                 self._scale(self.definition.desired_count)

@@ -20,14 +20,16 @@ import yaml
 
 from ops.local.control import SupervisorClient
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
-from ops.local.engine import ProvisioningMonitor, StackState, Step, evaluate
+from ops.local.engine import EngineError, ProvisioningMonitor, StackState, Step, evaluate
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.provisioners.registry import build_registry
 from ops.local.runtime_interface import LOOPBACK
-from ops.local.supervisor import PORTS_FILE, SOURCE
+from ops.local.supervisor import PORTS_FILE, SOURCE, TIMELINE_FILE
+from ops.local.timeline import TimelineEntry, read_timeline
 
 DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
+SETTINGS_FILE = "settings.json"
 START_SECONDS = 40.0
 KEY_VARIABLE = "OPENAI_API_KEY"
 SECRET_TYPE = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type token
@@ -45,6 +47,16 @@ class UpResult:
 
     steps: tuple[Step, ...]
     outputs: Mapping[str, Any]
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The resources that were changed."""
+        return tuple(step for step in self.steps if step.operation not in ("same", "hook"))
+
+    @property
+    def unchanged(self) -> int:
+        """How many resources were left alone."""
+        return sum(step.operation == "same" for step in self.steps)
 
 
 class LocalStack:
@@ -70,7 +82,8 @@ class LocalStack:
         """Start what does not run and make what the program declares; an update when it exists already.
 
         Args:
-            overrides: settings over those of ``Pulumi.local.yaml``, without namespace: ``{"embedConsumer": "ecs"}``.
+            overrides: settings over those of ``Pulumi.local.yaml``, without namespace: ``{"embedConsumer": "ecs"}``;
+                they are kept for the next update.
             on_step: told of every step as it ends.
 
         Raises:
@@ -83,14 +96,21 @@ class LocalStack:
         if started_here:
             self._refuse_unsaved()
             self._start()
+        settings = {**self.settings(), **(overrides or {})}
         try:
             if started_here:
                 # The supervisor removed the secret when it ended, also where `down` was not what ended it.
                 self._take_key_back()
             monitor = self._monitor(on_step)
-            evaluate(
-                SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(overrides), monitor=monitor
-            )
+            try:
+                evaluate(
+                    SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(settings), monitor=monitor
+                )
+            except EngineError:
+                # The flag stays flipped, as in a stack's configuration: the next update goes on from here.
+                self._keep_settings(settings)
+                raise
+            self._keep_settings(settings)
             self._hand_over_key(monitor.state)
         except BaseException:
             if started_here:
@@ -120,6 +140,15 @@ class LocalStack:
         running = self.is_running()
         processes = self._supervisor.status() if running else {}
         return {"running": running, "state": str(self.state_directory), **processes}
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that were given over those of ``Pulumi.local.yaml``, by this update or an earlier one."""
+        path = self.state_directory / SETTINGS_FILE
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def timeline(self) -> list[TimelineEntry]:
+        """Who worked when, oldest first."""
+        return list(read_timeline(self.state_directory / TIMELINE_FILE))
 
     def outputs(self) -> dict[str, Any]:
         """What the program exported last."""
@@ -180,10 +209,26 @@ class LocalStack:
                 "lost, so the kept state is not true. Way out: receipts local down --destroy, or remove that directory"
             )
 
-    def _config(self, overrides: Mapping[str, Any] | None) -> dict[str, str]:
+    def _keep_settings(self, settings: Mapping[str, Any]) -> None:
+        (self.state_directory / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
+
+    def _config(self, settings: Mapping[str, Any]) -> dict[str, str]:
         declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]
-        merged = {**declared, **{f"{PROJECT}:{key}": value for key, value in (overrides or {}).items()}}
+        merged = {
+            **declared,
+            **self._provider(),
+            **{f"{PROJECT}:{key}": value for key, value in settings.items()},
+        }
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()}
+
+    def _provider(self) -> dict[str, Any]:
+        """How Pulumi's AWS provider would be told of the emulator; the hooks reach it by that."""
+        options = self.client_options()
+        return {
+            "aws:endpoints": [{"sqs": options["endpoint_url"]}],
+            "aws:accessKey": options["aws_access_key_id"],
+            "aws:secretKey": options["aws_secret_access_key"],
+        }
 
     def _start(self) -> None:
         self.state_directory.mkdir(parents=True, exist_ok=True)

@@ -20,10 +20,12 @@ from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options, make_client
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
 from ops.local.services import ServiceDefinition, ServiceProcesses
+from ops.local.timeline import Timeline
 
 SOURCE = Path(__file__).resolve().parents[2]
 PORTS_FILE = "ports.json"
 DEFINITIONS_FILE = "processes.json"
+TIMELINE_FILE = "timeline.jsonl"
 
 
 class Supervisor:
@@ -40,6 +42,7 @@ class Supervisor:
         self.emulator = Emulator(directory / "emulator", ports["emulator"])
         self._functions: dict[str, FunctionProcess] = {}
         self._services: dict[str, ServiceProcesses] = {}
+        self._timeline = Timeline(directory / TIMELINE_FILE)
         self._lock = threading.RLock()
         self.ended = threading.Event()
 
@@ -76,7 +79,7 @@ class Supervisor:
                     return
                 running.stop()
             self._functions[wanted.name] = FunctionProcess(
-                wanted, directory=SOURCE, log_file=self._log_file(wanted.name)
+                wanted, directory=SOURCE, log_file=self._log_file(wanted.name), timeline=self._timeline
             )
             self._keep()
 
@@ -98,7 +101,7 @@ class Supervisor:
                     return
                 running.stop()
             self._services[wanted.name] = ServiceProcesses(
-                wanted, directory=SOURCE, log_file=self._log_file(wanted.name)
+                wanted, directory=SOURCE, log_file=self._log_file(wanted.name), timeline=self._timeline
             )
             self._keep()
 

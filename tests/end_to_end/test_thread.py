@@ -80,7 +80,7 @@ def test_receipts_embedded_by_lambda_are_searchable(stack):
 def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
     target = switch(stack, "none")
     waiting = [upload(target, name, content) for name, content in samples("greenleaf-2", "boulangerie-2")]
-    eventually(lambda: stack_status(target)["queues"][2]["visible"] == 2)
+    eventually(lambda: stack_status(target)["queues"][1]["visible"] == 2)
     target = switch(stack, "ecs")
     result = wait_until_searchable(target, waiting, timeout_seconds=WAIT_SECONDS)
     assert result.is_complete, result

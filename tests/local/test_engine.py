@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ops.local.engine import ProvisioningMonitor, evaluate
+from ops.local.engine import EngineError, ProvisioningMonitor, evaluate
 from ops.local.provisioners import InPlace, Registry
 
 HEAD = """
@@ -175,3 +175,93 @@ def test_one_process_can_evaluate_many_times_even_after_a_program_fails(world):
         with pytest.raises(ZeroDivisionError):
             world.run('Thing("a")\n1 / 0')
     assert operations(world.run('Thing("b")')) == {"b": "create", "a": "delete"}
+
+
+HOOKED = """
+import asyncio, pathlib
+
+LOG = pathlib.Path({log!r})
+FAIL = {fail!r}
+
+def hook(name):
+    async def call(args):
+        await asyncio.sleep(0.01)
+        with LOG.open("a") as log:
+            log.write(f"{{name}} {{args.name}} {{args.type}}\\n")
+        if name == FAIL:
+            raise RuntimeError("not yet")
+    return pulumi.ResourceHook(name, call)
+
+hooks = {{moment: [hook(moment)] for moment in (
+    "before_create", "after_create", "before_update", "after_update", "before_delete")}}
+binding = pulumi.ResourceHookBinding(**hooks)
+"""
+
+
+class Hooked:
+    """A world whose programs have one hook for every moment; ``log`` is what was called."""
+
+    def __init__(self, world: World, directory: Path) -> None:
+        self.world, self.log = world, directory / "hooks.log"
+
+    def run(self, body: str, fail: str = "") -> list[str]:
+        self.log.write_text("")
+        self.world.run(HOOKED.format(log=str(self.log), fail=fail) + body)
+        return self.called()
+
+    def called(self) -> list[str]:
+        return [line.split()[0] for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def hooked(world: World, tmp_path: Path) -> Hooked:
+    return Hooked(world, tmp_path)
+
+
+BOUND = 'Thing("a", size={size}, opts=pulumi.ResourceOptions(hooks=binding))'
+
+
+def test_hooks_run_around_what_is_done_and_only_then(hooked):
+    assert hooked.run(BOUND.format(size=1)) == ["before_create", "after_create"]
+    assert hooked.run(BOUND.format(size=1)) == []
+    assert hooked.run(BOUND.format(size=2)) == ["before_update", "after_update"]
+    assert hooked.run("") == ["before_delete"]
+    assert hooked.world.things.calls == ["delete a"]
+    assert "before_delete a test:index:Thing" in hooked.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("moment", "body"),
+    [("before_create", BOUND.format(size=1)), ("before_update", BOUND.format(size=2)), ("before_delete", "")],
+)
+def test_a_hook_that_fails_stops_what_it_stands_before(hooked, moment, body):
+    hooked.run("" if moment == "before_create" else BOUND.format(size=1))
+    before = hooked.world.kept()
+    with pytest.raises(EngineError, match=f"{moment}: not yet"):
+        hooked.run(body, fail=moment)
+    assert hooked.called() == [moment]
+    assert hooked.world.things.calls == []
+    assert hooked.world.kept() == before
+    assert len(hooked.run(body)) > 0
+
+
+def test_what_depends_on_a_resource_whose_hook_fails_is_left_alone(hooked):
+    body = 'a = Thing("a", opts=pulumi.ResourceOptions(hooks=binding))\nThing("b", of=a.label)'
+    with pytest.raises(EngineError, match="not yet"):
+        hooked.run(body, fail="before_create")
+    assert hooked.world.things.calls == []
+
+
+def test_a_deletion_whose_hook_the_program_does_not_register_any_more_is_refused(hooked):
+    hooked.run(BOUND.format(size=1))
+    with pytest.raises(EngineError, match="before_delete is not registered"):
+        hooked.world.run("")
+    assert hooked.world.kept() == {"a"}
+
+
+def test_destroying_runs_no_hook(hooked):
+    hooked.run(BOUND.format(size=1))
+    hooked.log.write_text("")
+    hooked.world.monitor().delete_all()
+    assert hooked.called() == []
+    assert hooked.world.things.calls[-1] == "delete a"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ops.local.runtime_interface import FunctionDefinition, FunctionProcess, InvocationResult
+from ops.local.timeline import Timeline
 
 PROJECT = Path(__file__).resolve().parents[2]
 HANDLER = """
@@ -45,7 +46,12 @@ def start(directory: Path) -> FunctionProcess:
         timeout_seconds=3.0,
         revision="1",
     )
-    return FunctionProcess(definition, directory=directory, log_file=directory / "small.log")
+    return FunctionProcess(
+        definition,
+        directory=directory,
+        log_file=directory / "small.log",
+        timeline=Timeline(directory / "timeline.jsonl"),
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from ops.local import services
 from ops.local.services import ServiceDefinition, ServiceProcesses
+from ops.local.timeline import Timeline
 
 POLITE = """
 import os, pathlib, signal, sys, time
@@ -49,7 +50,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stop_timeout_seconds=stop_timeout,
             revision="1",
         )
-        started.append(ServiceProcesses(definition, directory=tmp_path, log_file=tmp_path / "worker.log"))
+        started.append(
+            ServiceProcesses(
+                definition,
+                directory=tmp_path,
+                log_file=tmp_path / "worker.log",
+                timeline=Timeline(tmp_path / "timeline.jsonl"),
+            )
+        )
         eventually(lambda: len(list(tmp_path.glob("ready-*"))) == count)
         return started[-1]
 

@@ -24,7 +24,7 @@ def stack(tmp_path: Path) -> Iterator[LocalStack]:
 
 
 def operations(result: UpResult) -> Counter[str]:
-    return Counter(step.operation for step in result.steps)
+    return Counter(step.operation for step in result.steps if step.operation != "hook")
 
 
 def end(stack: LocalStack, number: signal.Signals) -> None:

@@ -1,26 +1,33 @@
-"""A recording engine: runs ``__main__.py`` fresh, in-process, and records what it asks for. It checks no AWS rule."""
+"""A recording engine: runs a program fresh, in-process, and records what it asks for. It checks no AWS rule."""
 
 import asyncio
 import contextvars
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pulumi
+from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop
 
 PROJECT = Path(__file__).resolve().parents[2]
+COMPUTED = {"*": ("arn", "url", "id"), "aws:sqs/queue:Queue": ("policy", "redrivePolicy")}
+"""What the provider fills in by itself, so that it is unknown before a resource is made."""
 DIGEST_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/receipts@sha256:" + "a" * 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """One resource as it was asked for."""
+    """One resource as it was asked for.
+
+    Attributes:
+        properties: as a policy is shown them: outputs, or at preview inputs and unknown outputs.
+    """
 
     urn: str
     type: str
@@ -28,6 +35,11 @@ class Made:
     inputs: dict[str, Any]
     parent: str
     depends_on: frozenset[str]
+    properties: struct_pb2.Struct
+    property_dependencies: dict[str, frozenset[str]]
+    ignored: frozenset[str]
+    hooks: dict[str, tuple[str, ...]]
+    timeouts: dict[str, str]
 
 
 @dataclass
@@ -36,6 +48,7 @@ class Recording:
 
     made: dict[str, Made] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    hooks: set[str] = field(default_factory=set)
 
     def of(self, kind: str) -> list[Made]:
         return [made for made in self.made.values() if made.type == kind]
@@ -57,8 +70,13 @@ class Recording:
 
 
 class _Mocks(mocks.Mocks):
+    def __init__(self, *, preview: bool) -> None:
+        self.preview = preview
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict]:
         outputs = dict(args.inputs)
+        if self.preview:
+            return None, outputs
         physical = args.inputs.get("name") or args.inputs.get("bucketPrefix") or args.name
         outputs.setdefault("name", physical)
         outputs.setdefault("bucket", physical)
@@ -78,9 +96,9 @@ class _Mocks(mocks.Mocks):
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, recording: Recording) -> None:
-        super().__init__(_Mocks())
-        self.recording = recording
+    def __init__(self, recording: Recording, *, preview: bool) -> None:
+        super().__init__(_Mocks(preview=preview))
+        self.recording, self.preview = recording, preview
         self.loops: set[asyncio.AbstractEventLoop] = set()
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the interface's name
@@ -100,8 +118,6 @@ class _Monitor(mocks.MockMonitor):
             return answer
         if answer.urn in self.recording.made:
             raise AssertionError(f"URN asked for twice: {answer.urn}")
-        from pulumi.runtime import rpc
-
         self.recording.made[answer.urn] = Made(
             urn=answer.urn,
             type=request.type,
@@ -109,20 +125,53 @@ class _Monitor(mocks.MockMonitor):
             inputs=rpc.deserialize_properties(request.object),
             parent=request.parent,
             depends_on=frozenset(request.dependencies),
+            properties=self._shown(request, answer),
+            property_dependencies={
+                key: frozenset(value.urns) for key, value in request.propertyDependencies.items() if value.urns
+            },
+            ignored=frozenset(request.ignoreChanges),
+            timeouts={moment.name: value for moment, value in request.customTimeouts.ListFields()},
+            hooks={
+                moment.name: tuple(names) for moment, names in request.hooks.ListFields() if isinstance(names[0], str)
+            },
         )
         return answer
 
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the interface's name
+        self.recording.hooks.add(request.name)
+        return super().RegisterResourceHook(request)
 
-def run_program(settings: Mapping[str, str], *, stack: str = "test") -> Recording:
-    """Evaluate ``__main__.py`` once."""
+    def _shown(self, request: Any, answer: Any) -> struct_pb2.Struct:
+        shown = struct_pb2.Struct()
+        shown.CopyFrom(request.object if self.preview else answer.object)
+        if self.preview and request.custom:
+            for key in COMPUTED["*"] + COMPUTED.get(request.type, ()):
+                if key not in shown:
+                    shown[key] = rpc.UNKNOWN
+        elif request.custom:
+            shown["id"] = answer.id
+        return shown
+
+
+Program = Path | Callable[[], object]
+
+
+def run_program(
+    settings: Mapping[str, str],
+    *,
+    stack: str = "test",
+    program: Program = PROJECT / "__main__.py",
+    preview: bool = False,
+) -> Recording:
+    """Evaluate a program, by its path or as a function, once; as a preview, nothing that AWS makes up is known."""
     recording = Recording()
-    contextvars.copy_context().run(_run, recording, settings, stack)
+    contextvars.copy_context().run(_run, recording, settings, stack, program, preview)
     return recording
 
 
-def _run(recording: Recording, settings: Mapping[str, str], stack: str) -> None:
+def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: Program, preview: bool) -> None:
     pulumi.runtime.set_all_config({f"receipts:{key}": value for key, value in settings.items()})
-    monitor = _Monitor(recording)
+    monitor = _Monitor(recording, preview=preview)
     configure(
         mocks.MockSettings(
             monitor=monitor,
@@ -130,14 +179,17 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str) -> None:
             engine=mocks.MockEngine(None),
             project="receipts",
             stack=stack,
-            dry_run=False,
+            dry_run=preview,
             organization=None,
             callbacks=None,
         )
     )
 
     def program() -> None:
-        runpy.run_path(str(PROJECT / "__main__.py"))
+        if isinstance(source, Path):
+            runpy.run_path(str(source))
+        else:
+            source()
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from compaction_worker.component import HEALTH_AGE_SECONDS
 from compaction_worker.environment import WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from stack.naming import FUNCTION_NAME_LIMIT, QUEUE_NAME_LIMIT
@@ -29,8 +30,10 @@ MODELS = {
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
     "compaction_handler.merge.merge": MergeEnvironment,
 }
-WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry"}
-COMBINATIONS = list(itertools.product(("lambda", "ecs", "none"), ("openai", "minilm", "hashing"), (True, False)))
+WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings"}
+LOCK = "aws:sqs/queuePolicy:QueuePolicy"
+CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "minilm", "hashing")
+COMBINATIONS = list(itertools.product(CONSUMERS, EMBEDDERS, (True, False)))
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda item: "-".join(map(str, item)))
@@ -46,35 +49,89 @@ def _queue_of(recording: Recording, mapping_source: str):
     return next((queue for queue in recording.of(QUEUE) if mapping_source.endswith(":" + queue.inputs["name"])), None)
 
 
-def test_the_embed_queue_has_the_chosen_consumer_and_no_other(evaluated: tuple[str, Recording]) -> None:
+def receivers(recording: Recording) -> dict[str, str | None]:
+    """Queue to the one role that its lock lets receive; None where the lock lets nobody."""
+    found: dict[str, str | None] = {}
+    for lock in recording.of(LOCK):
+        statements = {item["Sid"]: item for item in json.loads(lock.inputs["policy"])["Statement"]}
+        closed = statements["OnlyTheConsumerReceives"]
+        assert (closed["Effect"], closed["Principal"], closed["Action"]) == ("Deny", "*", "sqs:ReceiveMessage")
+        assert closed["Resource"].rsplit(":", 1)[-1] == lock.inputs["queueUrl"].rsplit("/", 1)[-1]
+        roles = closed.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", [])
+        queue = lock.inputs["queueUrl"].rsplit("/", 1)[-1].removeprefix("receipts-test-").removesuffix(".fifo")
+        found[queue] = roles[0].rsplit("receipts-test-", 1)[-1] if roles else None
+        assert len({role.removesuffix("/*").rsplit("receipts-test-", 1)[-1] for role in roles}) <= 1
+    return found
+
+
+def test_each_embed_queue_has_its_one_consumer_and_no_other(evaluated: tuple[str, Recording]) -> None:
     consumer, recording = evaluated
-    mapping = recording.one(MAPPING, "embed-lambda-maps-embed").inputs
     service, target = recording.of(SERVICE)[0].inputs, recording.of(TARGET)[0].inputs
-    assert mapping["enabled"] is (consumer == "lambda")
-    assert (service["desiredCount"] > 0) is (consumer == "ecs")
-    assert (target["maxCapacity"] > 0) is (consumer == "ecs")
-    assert target["minCapacity"] == 0
-    receiving = {
-        policy.name
-        for policy in recording.of(POLICY)
-        if "sqs:ReceiveMessage" in policy.inputs["policy"] and policy.name.endswith("-consumes-embed")
+    enabled = {
+        mapping.name.rsplit("-maps-", 1)[-1]
+        for mapping in recording.of(MAPPING)
+        if mapping.name.startswith("embed-lambda-maps-") and mapping.inputs["enabled"] is not False
     }
-    expected = {"lambda": {"embed-lambda-consumes-embed"}, "ecs": {"worker-consumes-embed"}, "none": set()}
-    assert receiving == expected[consumer]
+    assert enabled == {"lambda": {"embed"}, "hybrid": {"embed", "embed-lambda"}}.get(consumer, set())
+    worker = consumer in ("ecs", "hybrid")
+    assert (service["desiredCount"] > 0) is worker
+    assert (target["minCapacity"], target["maxCapacity"] > 0) == (0, worker)
+    assert recording.of(SERVICE)[0].ignored == frozenset()
+    container = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])[0]
+    polled = next(item["value"] for item in container["environment"] if item["name"] == "EMBED_QUEUE_URL")
+    assert polled.endswith("embed-ecs.fifo" if consumer == "hybrid" else "embed.fifo")
 
 
-def test_the_winner_starts_after_everything_that_turns_the_loser_off(evaluated: tuple[str, Recording]) -> None:
+def test_a_queue_lets_exactly_its_consumer_receive(evaluated: tuple[str, Recording]) -> None:
+    consumer, recording = evaluated
+    expected = {
+        "lambda": {"embed": "embed-lambda"},
+        "ecs": {"embed": "worker-task"},
+        "hybrid": {"embed": "embed-lambda", "embed-lambda": "embed-lambda", "embed-ecs": "worker-task"},
+        "none": {"embed": None},
+    }[consumer]
+    rest = {
+        "upload-ocr-results": "upload-process-ocr-results",
+        "compaction-lines": "compaction-merge",
+        "compaction-words": "compaction-merge",
+    }
+    assert receivers(recording) == {**expected, **rest}
+
+
+def test_the_winner_starts_after_the_lock_and_the_lock_after_all_that_turns_the_loser_off(
+    evaluated: tuple[str, Recording],
+) -> None:
     consumer, recording = evaluated
     mapping = recording.one(MAPPING, "embed-lambda-maps-embed").urn
     service, target = recording.of(SERVICE)[0].urn, recording.of(TARGET)[0].urn
-    if consumer == "lambda":
-        assert recording.reaches(mapping, service)
-        assert recording.reaches(mapping, target)
-        assert not recording.reaches(service, mapping)
-    else:
-        assert recording.reaches(service, mapping)
-        assert recording.reaches(target, mapping)
-        assert not recording.reaches(mapping, service)
+    lock = recording.one(LOCK, "embed-lock").urn
+    winners = {"lambda": {mapping}, "hybrid": {mapping}, "ecs": {service, target}, "none": set()}[consumer]
+    for switch in (mapping, service, target):
+        assert recording.reaches(switch, lock) is (switch in winners)
+        assert recording.reaches(lock, switch) is (switch not in winners)
+
+
+def test_the_lock_of_the_embed_queue_waits_until_the_loser_is_drained(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    for lock in recording.of(LOCK):
+        hook = ("receipts-test-embed.fifo-is-drained",)
+        expected = {"before_create": hook, "before_update": hook} if lock.name == "embed-lock" else {}
+        assert lock.hooks == expected
+    assert "receipts-test-embed.fifo-is-drained" in recording.hooks
+
+
+def test_the_queues_of_hybrid_are_emptied_before_they_are_deleted(evaluated: tuple[str, Recording]) -> None:
+    consumer, recording = evaluated
+    hooked = {queue.inputs["name"]: queue.hooks for queue in recording.of(QUEUE) if queue.hooks}
+    names = ("receipts-test-embed-lambda.fifo", "receipts-test-embed-ecs.fifo") if consumer == "hybrid" else ()
+    assert hooked == {name: {"before_delete": (f"{name}-is-emptied",)} for name in names}
+
+
+def test_steady_state_is_waited_for_longer_than_a_task_may_take(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    assert recording.of(SERVICE)[0].inputs["waitForSteadyState"] is True
+    seconds = int(recording.of(SERVICE)[0].timeouts["update"].removesuffix("s"))
+    assert seconds > HEALTH_AGE_SECONDS + 120
 
 
 def test_every_mapping_is_one_that_aws_takes_and_that_loses_no_message(evaluated: tuple[str, Recording]) -> None:

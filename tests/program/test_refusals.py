@@ -1,13 +1,11 @@
 """What may not be deployed is refused with its code, value, rule and way out, before anything is made."""
 
-from typing import Any, cast
+from typing import Any
 
-import pulumi_aws as aws
 import pytest
 import yaml
 
-from stack.errors import RefusalCode, SettingsRefused, StackRefusal
-from stack.queues import FunctionConsumer, Queue, QueueArgs, ServiceConsumer
+from stack.errors import RefusalCode, SettingsRefused
 from stack.settings import load
 from tests.program import engine
 from tests.program.engine import PROJECT
@@ -23,6 +21,12 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     ({"ecs": {"cpu": 256, "memoryMb": 4096}}, RefusalCode.FARGATE_SIZE_IMPOSSIBLE, "4096"),
     ({"ecs": {"stopTimeoutSeconds": 121}}, RefusalCode.OUT_OF_RANGE, "121"),
     ({"embedConsumer": "lambda", "ecs": {"desiredCount": 2}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 2"),
+    ({"embedConsumer": "none", "ecs": {"desiredCount": 1}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 1"),
+    ({"embedConsumer": "ecs", "ecs": {"desiredCount": 0}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 0"),
+    ({"embedConsumer": "hybrid", "ecs": {"desiredCount": 0}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 0"),
+    ({"embedConsumer": "ecs", "ecs": {"desiredCount": 5}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 5"),
+    ({"handover": {"timeoutSeconds": 300}}, RefusalCode.HANDOVER_TOO_SHORT, "300"),
+    ({"hybrid": {"largeReceiptRows": -1}}, RefusalCode.OUT_OF_RANGE, "-1"),
     ({"imageUri": "repository:latest"}, RefusalCode.IMAGE_NOT_BY_DIGEST, "repository:latest"),
     ({"embedder": "minilm", "embeddingDimensions": 512}, RefusalCode.EMBEDDING_MISMATCH, "512"),
     ({"network": {"zones": ["us-east-1a", "eu-west-1a"]}}, RefusalCode.ZONE_OUTSIDE_REGION, "eu-west-1a"),
@@ -58,29 +62,3 @@ def test_nothing_is_made_when_the_settings_are_refused(monkeypatch: pytest.Monke
 def test_the_shipped_stacks_are_accepted(stack: str) -> None:
     config = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]
     load({key.removeprefix("receipts:"): value for key, value in config.items() if key.startswith("receipts:")})
-
-
-def test_a_second_consumer_that_is_on_is_refused_by_name() -> None:
-    queue = cast(Any, Queue.__new__(Queue))
-    queue._name, queue._holder = "embed", "worker"
-    queue._args = QueueArgs(fifo=True, visibility_timeout_seconds=60)
-    nothing = cast(Any, None)
-    claims = [
-        ServiceConsumer(claimant="second", role=nothing, desired_count=0, maximum_capacity=1),
-        FunctionConsumer(
-            claimant="second",
-            function=cast(aws.lambda_.Function, None),
-            role=nothing,
-            function_timeout_seconds=60,
-            batch_size=10,
-            maximum_concurrency=2,
-            enabled=None,
-        ),
-    ]
-    for claim in claims:
-        with pytest.raises(StackRefusal) as refused:
-            queue.consume_with(claim, parent=nothing)
-        assert refused.value.code == RefusalCode.ONE_CONSUMER
-        assert "worker" in refused.value.refusal.value
-        assert "second" in refused.value.refusal.value
-        assert "embedConsumer" in refused.value.refusal.way_out

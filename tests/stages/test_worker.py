@@ -1,5 +1,7 @@
 """The ECS worker's loop. A failure here loses a message, holds one for hours, or leaves a task that polls uninvited."""
 
+import io
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +12,14 @@ from botocore.exceptions import ClientError
 
 from compaction_worker import worker as worker_module
 from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.fence import LOOK_SECONDS, Fence
 from compaction_worker.heartbeat import VisibilityHeartbeat
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
 from compaction_worker.worker import ChromaCompactionWorker
 from pipeline.embedding.core import Disposition, IncomingMessage, Outcome
 
-QUEUE = "https://sqs/embed.fifo"
+QUEUE, QUEUE_ARN = "https://sqs/embed.fifo", "arn:aws:sqs:us-east-1:000000000000:embed.fifo"
 
 
 @dataclass
@@ -82,6 +85,7 @@ def environment(tmp_path: Path) -> WorkerEnvironment:
         embedding_dimensions=4,
         delta_precision="float32",
         embed_queue_url=QUEUE,
+        embed_queue_arn=QUEUE_ARN,
         collections_directory=str(tmp_path),
         private_directory=str(tmp_path),
         visibility_timeout_seconds=60,
@@ -90,12 +94,58 @@ def environment(tmp_path: Path) -> WorkerEnvironment:
     )
 
 
-def run(environment: WorkerEnvironment, queue: PolledQueue, core: PreparedCore) -> int:
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "RECEIVE_PAUSE_SECONDS", 0.0)
+
+
+@dataclass
+class Mappings:
+    """Lambda's answers about the queue's mappings, one after the other; the last one stays."""
+
+    answers: list[Any]
+
+    def get_paginator(self, operation: str) -> "Mappings":
+        assert operation == "list_event_source_mappings"
+        return self
+
+    def paginate(self, EventSourceArn: str) -> list[dict[str, Any]]:
+        assert EventSourceArn == QUEUE_ARN
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, ClientError):
+            raise answer
+        function = "arn:aws:lambda:us-east-1:0:function:embed"
+        mappings = [{"UUID": f"u{n}", "State": state, "FunctionArn": function} for n, state in enumerate(answer)]
+        return [{"EventSourceMappings": mappings}]
+
+
+class Clock:
+    """Seconds that jump at every look."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def run(
+    environment: WorkerEnvironment,
+    queue: PolledQueue,
+    core: PreparedCore,
+    *,
+    mappings: Mappings | None = None,
+    step: float = 0.0,
+) -> int:
+    clock = Clock(step)
     worker = ChromaCompactionWorker(
         environment=environment,
         core=core,  # pyrefly: ignore[bad-argument-type]
         sqs_client=queue,  # pyrefly: ignore[bad-argument-type]
         protection=TaskProtection(None),
+        fence=Fence(mappings or Mappings([["Disabled"]]), QUEUE_ARN, clock=clock),
+        clock=clock,
     )
     return worker.run(queue.stop)
 
@@ -123,13 +173,71 @@ def test_a_batch_that_is_held_when_the_stop_comes_is_finished(environment):
     assert queue.deleted == ["r1"]
 
 
-def test_a_worker_without_the_right_to_receive_says_so_and_goes(environment):
-    queue = PolledQueue([refusal("AccessDenied"), []], StopRequest())
-    assert run(environment, queue, PreparedCore()) == worker_module.EXIT_REFUSED
+def test_a_worker_without_the_right_to_receive_says_so_and_goes(environment, no_pause):
+    queue = PolledQueue([refusal("AccessDenied")] * 4, StopRequest())
+    assert run(environment, queue, PreparedCore(), step=50.0) == worker_module.EXIT_REFUSED
+    assert queue.receives
 
 
-def test_a_fault_of_the_queue_is_survived(environment, monkeypatch):
-    monkeypatch.setattr(worker_module, "RECEIVE_PAUSE_SECONDS", 0.0)
+def test_a_right_that_is_still_on_its_way_is_waited_for(environment, no_pause):
+    queue = PolledQueue([refusal("AccessDenied"), refusal("AccessDenied"), [message(1)], []], StopRequest())
+    assert run(environment, queue, PreparedCore(), step=10.0) == 0
+    assert queue.deleted == ["r1"]
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Enabling", "Disabling", "Creating", "Updating"])
+def test_beside_a_mapping_that_is_not_disabled_the_worker_does_not_poll(environment, state, caplog):
+    queue = PolledQueue([[message(1)], []], StopRequest())
+    mappings = Mappings([["Disabled", state]])
+    assert run(environment, queue, PreparedCore(), mappings=mappings) == worker_module.EXIT_FENCED == 5
+    assert len(queue.receives) == 2
+    assert "FENCED" in caplog.text
+    assert f"mapping u1 of embed is {state}" in caplog.text
+
+
+def test_a_mapping_that_is_enabled_later_stops_the_worker_which_gives_back_what_it_holds(environment):
+    core, queue = PreparedCore(), PolledQueue([[message(1)], [message(2), message(3)], []], StopRequest())
+    mappings = Mappings([["Disabled"], ["Disabled"], ["Disabled"], ["Enabled"]])
+    assert run(environment, queue, core, mappings=mappings, step=LOOK_SECONDS) == worker_module.EXIT_FENCED
+    assert [item.message_id for item in core.seen] == ["m1"]
+    assert queue.visibilities == [("r2", 0), ("r3", 0)]
+
+
+def test_what_lambda_does_not_say_is_not_taken_for_clear(environment, no_pause):
+    queue = PolledQueue([[message(1)], []], StopRequest())
+    mappings = Mappings([refusal("TooManyRequestsException"), refusal("TooManyRequestsException"), []])
+    assert run(environment, queue, PreparedCore(), mappings=mappings) == 0
+    assert queue.deleted == ["r1"]
+    assert mappings.answers == [[]]
+
+
+def test_the_fence_looks_again_only_after_a_while(environment):
+    mappings = Mappings([[], ["Enabled"]])
+    queue = PolledQueue([[message(number)] for number in range(5)] + [[]], StopRequest())
+    assert run(environment, queue, PreparedCore(), mappings=mappings) == 0
+    assert len(queue.deleted) == 5
+
+
+class Agent:
+    """ECS's agent: answers as prepared, and remembers what it was asked."""
+
+    def __init__(self, answers: list[dict[str, Any]]) -> None:
+        self.answers, self.asked = answers, []
+
+    def open(self, request: Any, timeout: float) -> io.BytesIO:
+        self.asked.append(json.loads(request.data)["ProtectionEnabled"])
+        return io.BytesIO(json.dumps(self.answers.pop(0) if self.answers else {}).encode())
+
+
+def test_a_task_that_is_busy_without_a_pause_learns_that_it_is_unwanted(monkeypatch):
+    agent = Agent([{}, {}, {"failure": {"Reason": "DEPLOYMENT_BLOCKED"}}])
+    monkeypatch.setattr("urllib.request.urlopen", agent.open)
+    protection = TaskProtection("http://agent", clock=Clock(25.0))
+    assert [protection.set(True) for _ in range(4)] == [True, True, True, False]
+    assert agent.asked == [True, False, True]
+
+
+def test_a_fault_of_the_queue_is_survived(environment, no_pause):
     queue = PolledQueue([refusal("InternalError"), [message(1)], []], StopRequest())
     assert run(environment, queue, PreparedCore()) == 0
     assert queue.deleted == ["r1"]

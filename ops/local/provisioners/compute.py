@@ -188,6 +188,7 @@ class TaskDefinition(_Emulated):
             networkMode=inputs["networkMode"],
             cpu=str(inputs["cpu"]),
             memory=str(inputs["memory"]),
+            taskRoleArn=inputs["taskRoleArn"],
         )["taskDefinition"]
         # The volumes and the code are looked up by this ARN when the service runs.
         definition = self._context.state_directory / "tasks" / f"{answer['revision']}.json"

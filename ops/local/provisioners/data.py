@@ -138,6 +138,30 @@ class Queue(_Emulated):
         }
 
 
+class QueuePolicy(_Emulated):
+    """aws:sqs:QueuePolicy; the emulator obeys it where it enforces IAM at all."""
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """It belongs to its queue."""
+        return "queueUrl" in changed
+
+    def create(self, name: str, inputs: Inputs) -> Created:
+        """Set the policy."""
+        self._set(inputs["queueUrl"], _document(inputs["policy"]))
+        return inputs["queueUrl"], {}
+
+    def delete(self, identifier: str, inputs: Inputs) -> None:
+        """Remove it; with its queue it is gone already."""
+        try:
+            self._set(identifier, "")
+        except ClientError as error:
+            if not _gone(error):
+                raise
+
+    def _set(self, queue_url: str, policy: str) -> None:
+        self._context.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+
+
 class Table(_Emulated):
     """aws:dynamodb:Table."""
 

@@ -15,6 +15,7 @@ def build_registry(context: Context) -> Registry:
             "aws:s3/bucketVersioning:BucketVersioning": data.BucketVersioning(context),
             "aws:s3/bucketNotification:BucketNotification": data.BucketNotification(context),
             "aws:sqs/queue:Queue": data.Queue(context),
+            "aws:sqs/queuePolicy:QueuePolicy": data.QueuePolicy(context),
             "aws:dynamodb/table:Table": data.Table(context),
             "aws:secretsmanager/secret:Secret": data.Secret(context),
             "aws:iam/role:Role": data.Role(context),

@@ -1,0 +1,75 @@
+"""``make docs``: fills the blocks of the documents that are made of the code; a test fails when one is out of date.
+
+A block stands between ``<!-- generated: name arguments -->`` and ``<!-- end -->``. Everything else is written by hand.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from compaction_worker import worker
+from ops.auditing import MEANINGS as FINDINGS
+from ops.switching.checks import CHECK_TITLES
+from ops.switching.plan import plan
+from stack.errors import MEANINGS as REFUSALS
+
+PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w-]+)(?P<arguments>(?: [\w-]+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _table(head: str, rows: Iterable[tuple[str, str]]) -> str:
+    return f"{head}\n| --- | --- |\n" + "".join(f"| {first} | {second} |\n" for first, second in rows)
+
+
+def _refusals() -> str:
+    return _table("| code | refused |", ((f"`{code}`", meaning) for code, meaning in sorted(REFUSALS.items())))
+
+
+def _findings() -> str:
+    return _table("| finding | what it means |", ((f"`{code}`", meaning) for code, meaning in FINDINGS.items()))
+
+
+def _exit_codes() -> str:
+    return _table(
+        "| exit code | why the worker ended |", ((str(code), why) for code, why in worker.EXIT_MEANINGS.items())
+    )
+
+
+def _plan(current: str, wanted: str) -> str:
+    steps = plan(current, wanted)  # type: ignore[arg-type]
+    return "".join(f"{number}. `{step.resource}`: {step.action}.\n" for number, step in enumerate(steps, 1))
+
+
+def _checks() -> str:
+    return "".join(f"{number}. {title}\n" for number, title in enumerate(CHECK_TITLES, 1))
+
+
+GENERATORS: dict[str, Callable[..., str]] = {
+    "refusals": _refusals,
+    "findings": _findings,
+    "exit-codes": _exit_codes,
+    "plan": _plan,
+    "checks": _checks,
+}
+
+
+def filled(text: str) -> str:
+    """A document with its blocks made anew."""
+    return BLOCK.sub(lambda block: block[1] + GENERATORS[block["name"]](*block["arguments"].split()) + block[4], text)
+
+
+def documents() -> list[Path]:
+    """Every document of the project."""
+    return [PROJECT_DIRECTORY / "README.md", *sorted((PROJECT_DIRECTORY / "docs").rglob("*.md"))]
+
+
+def main() -> None:
+    """Fill them all."""
+    for path in documents():
+        before = path.read_text()
+        if (after := filled(before)) != before:
+            path.write_text(after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The hooks that make a switch break before make: they run inside the update, and only when something changes hands.
+
+What they wait for is decided and looked up in ``pipeline/consumers``; this module tells them which queue and how long.
+"""
+
+import pulumi
+
+from pipeline.consumers.access import AwsAccess
+from pipeline.consumers.drain import Patience, move_and_wait_until_empty, wait_until_drained
+from pipeline.consumers.observer import ConsumerObserver
+from stack.settings import HandoverSettings
+
+
+def drained_hook(
+    queue_name: str, access: AwsAccess, settings: HandoverSettings, *, winner: str | None
+) -> pulumi.ResourceHook:
+    """Before a queue's lock changes: wait until everybody else is off. For ``before_create`` and ``before_update``.
+
+    Args:
+        queue_name: the queue's physical name.
+        access: how AWS is reached.
+        settings: how long to wait.
+        winner: the physical name of the function or service that may receive next; None when nobody may.
+    """
+
+    async def wait(args: pulumi.ResourceHookArgs) -> None:
+        del args
+        await wait_until_drained(
+            ConsumerObserver(access.client, scaling=access.endpoint is None),
+            access.queue_url(queue_name),
+            winner=winner,
+            patience=_patience(settings),
+        )
+
+    return pulumi.ResourceHook(f"{queue_name}-is-drained", wait)
+
+
+def emptied_hook(
+    queue_name: str, destination_name: str, access: AwsAccess, settings: HandoverSettings
+) -> pulumi.ResourceHook:
+    """Before a queue is deleted: move what it holds to ``destination_name``. For ``before_delete``."""
+
+    async def move(args: pulumi.ResourceHookArgs) -> None:
+        del args
+        moved = await move_and_wait_until_empty(
+            access.client("sqs"),
+            access.queue_url(queue_name),
+            access.queue_url(destination_name),
+            patience=_patience(settings),
+        )
+        if moved:
+            pulumi.log.info(f"{moved} messages of {queue_name} were moved to {destination_name}")
+
+    return pulumi.ResourceHook(f"{queue_name}-is-emptied", move)
+
+
+def _patience(settings: HandoverSettings) -> Patience:
+    return Patience(
+        timeout_seconds=settings.timeout_seconds,
+        poll_seconds=settings.poll_seconds,
+        quiet_seconds=settings.quiet_seconds,
+    )

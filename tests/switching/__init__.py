@@ -1,0 +1,1 @@
+"""Switching the consumer: who is on, when, and with which rights."""

@@ -1,0 +1,234 @@
+"""Switching on the local stack: the order of events, a loser at work, somebody else's consumer, and the way back."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import cli
+from ops.auditing import Finding, audit
+from ops.console import Output
+from ops.local.engine import EngineError, Step
+from ops.local.stack import LocalStack, UpResult
+from ops.switching.plan import plan
+from ops.switching.procedure import SwitchOptions, run_switch
+from ops.switching.stacks import LocalSwitchable
+from ops.target import OperatorError, Target, local_target
+from ops.uploading import upload, wait_until_searchable
+from tests.switching.conftest import eventually, samples
+
+
+def changed(result: UpResult) -> list[Step]:
+    """Resources that changed and hooks that ran, in the order in which they ended."""
+    return sorted((step for step in result.steps if step.operation != "same"), key=lambda step: step.at)
+
+
+def findings(target: Target) -> dict[str, Finding]:
+    return {item.expected.label: item.finding for item in audit(target) if item.finding}
+
+
+@pytest.fixture
+def intruder(stack: LocalStack) -> Iterator[Any]:
+    """A second mapping of the embed queue, made by hand and enabled."""
+    target = local_target(stack)
+    client = target.client("lambda")
+    arn = target.sqs.get_queue_attributes(QueueUrl=target.outputs["embedQueueUrl"], AttributeNames=["QueueArn"])
+    identifier = client.create_event_source_mapping(
+        EventSourceArn=arn["Attributes"]["QueueArn"],
+        FunctionName=target.outputs["mergeFunctionName"],
+        Enabled=False,
+        BatchSize=1,
+    )["UUID"]
+
+    class Intruder:
+        def enable(self, enabled: bool) -> None:
+            client.update_event_source_mapping(UUID=identifier, Enabled=enabled)
+            wanted = "Enabled" if enabled else "Disabled"
+            eventually(lambda: client.get_event_source_mapping(UUID=identifier)["State"] == wanted)
+
+    yield Intruder()
+    client.delete_event_source_mapping(UUID=identifier)
+    client.close()
+
+
+def test_every_switch_changes_what_its_plan_says_and_in_that_order(stack):
+    current = "lambda"
+    stack.up({"embedConsumer": current})
+    for wanted in ("ecs", "none", "lambda", "none", "ecs", "lambda"):
+        steps = changed(stack.up({"embedConsumer": wanted}))
+        planned = [step.resource for step in plan(current, wanted)]
+        done = [step.name for step in steps if step.operation == "update"]
+        assert sorted(done) == sorted(planned)
+        lock = done.index("embed-lock")
+        assert set(done[:lock]) == set(planned[: planned.index("embed-lock")])
+        (hook,) = [step for step in steps if step.operation == "hook"]
+        assert steps.index(hook) == lock
+        assert "embed.fifo-is-drained" in hook.summary
+        assert findings(local_target(stack)) == {}
+        current = wanted
+
+
+def test_a_function_at_work_is_waited_for_and_the_worker_starts_after_it(stack):
+    stack.up({"embedConsumer": "lambda"})
+    target = local_target(stack)
+    ((name, content),) = samples("greenleaf-1")
+    wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=60)
+    process = stack.status()["functions"][target.outputs["embedFunctionName"]]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        ((name, content),) = samples("boulangerie-1")
+        waiting = upload(target, name, content)
+        queue = target.outputs["embedQueueUrl"]
+        eventually(lambda: target.consumer_observer().observe(queue).in_flight == 1)
+        results: list[UpResult] = []
+        switch = threading.Thread(target=lambda: results.append(stack.up({"embedConsumer": "ecs"})))
+        switch.start()
+        eventually(lambda: findings(target).get("embed") is Finding.NO_CONSUMER)
+        switch.join(2)
+        assert switch.is_alive()
+        assert stack.status()["services"][target.outputs["serviceName"]] == []
+    finally:
+        os.kill(process, signal.SIGCONT)
+    switch.join(60)
+    (result,) = results
+    at = {step.name: step.at for step in changed(result) if step.operation == "update"}
+    started = max(item["at"] for item in stack.timeline() if item["event"] == "worker started")
+    runs = [
+        item
+        for item in stack.timeline()
+        if item["name"] == target.outputs["embedFunctionName"] and item["event"] == "invocation ended"
+    ]
+    assert at["embed-lambda-maps-embed"] < runs[-1]["at"] < at["embed-lock"] < started
+    done = wait_until_searchable(target, [waiting], timeout_seconds=60)
+    assert [run.consumer for run in done.completed] == ["lambda"]
+
+
+def test_somebody_elses_consumer_stops_the_update_with_no_consumer_on(stack, intruder):
+    stack.up({"embedConsumer": "lambda"})
+    intruder.enable(True)
+    target = local_target(stack)
+    assert findings(target) == {"embed": Finding.TWO_CONSUMERS}
+    with pytest.raises(EngineError, match=r"HANDOVER_NOT_DRAINED.*compaction-merge is on"):
+        stack.up({"embedConsumer": "ecs"})
+    stopped = stack.status()
+    assert stopped["services"][target.outputs["serviceName"]] == []
+    embed = next(item for item in audit(target) if item.expected.label == "embed")
+    assert [item.name for item in embed.on] == [target.outputs["mergeFunctionName"]]
+    intruder.enable(False)
+    result = stack.up()
+    assert {step.name for step in result.changes} == {"embed-lock", "worker-service", "worker-scaling"}
+    assert findings(local_target(stack)) == {}
+
+
+def test_beside_a_mapping_that_was_enabled_by_hand_the_worker_does_not_poll(stack, intruder):
+    stack.up({"embedConsumer": "ecs"})
+    target = local_target(stack)
+    service = target.outputs["serviceName"]
+    eventually(lambda: stack.status()["services"][service])
+    intruder.enable(True)
+    (worker,) = stack.status()["services"][service]
+    since = datetime.now(UTC)
+    os.kill(worker, signal.SIGTERM)
+    log = LocalSwitchable(stack)
+    eventually(lambda: any("FENCED" in line for line in log.logs("ecs", since)))
+    assert findings(target) == {"embed": Finding.TWO_CONSUMERS}
+    intruder.enable(False)
+    ((name, content),) = samples("mueller-1")
+    done = wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=60)
+    assert [run.consumer for run in done.completed] == ["ecs"], log.logs("ecs", since)
+
+
+@pytest.mark.parametrize(("action", "found"), [("sqs:ReceiveMessage", True), ("sqs:SendMessage", False)])
+def test_a_service_that_somebody_runs_elsewhere_is_seen_if_it_may_receive(stack, action, found):
+    target = local_target(stack)
+    ecs, iam = target.client("ecs"), target.client("iam")
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}
+    name = f"elsewhere-{action[4:].lower()}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+    rights = policy({"Effect": "Allow", "Action": action, "Resource": "*"})
+    iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=rights)
+    ecs.create_cluster(clusterName=name)
+    variables = [{"name": "ANY", "value": target.outputs["embedQueueUrl"]}]
+    definition = ecs.register_task_definition(
+        family=name, taskRoleArn=role, containerDefinitions=[{"name": "c", "image": "i", "environment": variables}]
+    )["taskDefinition"]["taskDefinitionArn"]
+    ecs.create_service(cluster=name, serviceName=name, taskDefinition=definition, desiredCount=1)
+    try:
+        assert (Finding.TWO_CONSUMERS in findings(target).values()) is found
+    finally:
+        ecs.delete_service(cluster=name, service=name, force=True)
+        ecs.delete_cluster(cluster=name)
+        ecs.close()
+        iam.close()
+
+
+def policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def quiet() -> Output:
+    return Output(as_json=True)
+
+
+def test_the_procedure_finds_all_six_signs(stack, quiet):
+    stack.up({"embedConsumer": "none"})
+    result = run_switch(quiet, LocalSwitchable(stack), "ecs", SwitchOptions(timeout_seconds=60))
+    assert result.succeeded, result.document
+    assert len(result.document["checks"]) == 6
+    assert {check["state"] for check in result.document["checks"]} == {"passed"}
+    assert local_target(stack).outputs["embedConsumer"] == "ecs"
+
+
+def test_a_dry_run_changes_nothing(stack, quiet):
+    before = local_target(stack).outputs["embedConsumer"]
+    result = run_switch(quiet, LocalSwitchable(stack), "none", SwitchOptions(dry_run=True))
+    assert result.document["plan"]
+    assert local_target(stack).outputs["embedConsumer"] == before
+    assert stack.up().changes == ()
+
+
+def test_a_switch_does_not_begin_beside_somebody_unknown(stack, quiet, intruder):
+    before = stack.settings()
+    intruder.enable(True)
+    with pytest.raises(OperatorError, match="SWITCH_BLOCKED: TWO_CONSUMERS on queue embed"):
+        run_switch(quiet, LocalSwitchable(stack), "lambda", SwitchOptions())
+    assert stack.settings() == before
+
+
+def test_a_winner_that_does_not_work_is_found_out_and_rolled_back(stack, quiet):
+    outputs = stack.up({"embedConsumer": "ecs"}).outputs
+    client = local_target(stack).client("lambda")
+    client.invoke(FunctionName=outputs["embedFunctionName"], Payload=b'{"Records": []}')
+    client.close()
+    # The mapping will work and the function will not: its process hangs on every event.
+    process = stack.status()["functions"][outputs["embedFunctionName"]]
+    os.kill(process, signal.SIGSTOP)
+    asked: list[str] = []
+    options = SwitchOptions(timeout_seconds=4, roll_back=lambda failure: not asked.append(failure))
+    # Going back waits for the hanging run: until the function's timeout, which ends the process.
+    result = run_switch(quiet, LocalSwitchable(stack), "lambda", options)
+    assert not result.succeeded
+    assert "a CompactionRun appears" in asked[0]
+    assert result.rolled_back, result.document["roll_back_failure"]
+    assert local_target(stack).outputs["embedConsumer"] == "ecs"
+    assert findings(local_target(stack)) == {}
+
+
+def test_the_audit_command_says_what_is_wrong_and_exits_with_1(stack, intruder, monkeypatch):
+    monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
+    good = CliRunner().invoke(cli.application, ["audit", "--json"])
+    assert good.exit_code == 0, good.output
+    intruder.enable(True)
+    bad = CliRunner().invoke(cli.application, ["audit", "--json"])
+    assert bad.exit_code == 1
+    (embed,) = (item for item in json.loads(bad.stdout) if item["queue"] == "embed")
+    assert embed["finding"] == "TWO_CONSUMERS"
+    assert sum(item["standing"] == "on" for item in embed["consumers"]) == 2
+    assert "TWO_CONSUMERS" in bad.stderr
