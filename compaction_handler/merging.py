@@ -241,7 +241,9 @@ class CollectionMerger:
         """Bring a version from S3 that is missing on the directory, or damaged there; a damaged one is put aside."""
         logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(reason)})
         if directory.exists():
-            directory.rename(directory.with_name(f"{directory.name}.damaged"))
+            damaged = directory.with_name(f"{directory.name}.damaged")
+            shutil.rmtree(damaged, ignore_errors=True)
+            directory.rename(damaged)
         bucket = self.environment.vectors_bucket
         return download_version(self.objects, bucket, self.collection, pointer, self._publisher.root)
 

@@ -160,12 +160,11 @@ class WorkingCopy:
         )
         if create:
             # Cosine explicitly, the default is l2; no embedding function, or Chroma reaches for a model to download.
+            # Every call is persisted: calls are as large as chunks anyway, and a copy that is closed is at rest.
             self._collection = self._client.create_collection(
                 self._name,
                 embedding_function=None,
-                configuration={
-                    "hnsw": {"space": "cosine", "sync_threshold": CHUNK_ROWS, "batch_size": CHUNK_ROWS // 5}
-                },
+                configuration={"hnsw": {"space": "cosine", "sync_threshold": 1, "batch_size": 1}},
             )
         else:
             self._collection = self._client.get_collection(self._name, embedding_function=None)

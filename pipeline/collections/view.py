@@ -1,10 +1,12 @@
 """A private view of a Chroma directory: its own ``chroma.sqlite3``, the segments linked, the ledger left out.
 
 Opening a Chroma directory writes to it, so neither a published version nor a copy that will become one is ever opened
-itself.
+itself. Segments are linked only when opening leaves them alone; a link would carry the write into the version.
 """
 
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +37,11 @@ def open_view(name: CollectionName, directory: Path, private_directory: Path) ->
 
     private = PrivateDirectory.create(private_directory, name)
     try:
+        shutil.copyfile(directory / DATABASE_NAME, private.path / DATABASE_NAME)
+        bring = _link if is_at_rest(private.path / DATABASE_NAME) else shutil.copytree
         for entry in directory.iterdir():
             if entry.is_dir():
-                _link(entry, private.path / entry.name)
-        shutil.copyfile(directory / DATABASE_NAME, private.path / DATABASE_NAME)
+                bring(entry, private.path / entry.name)
         client: Any = chromadb.PersistentClient(path=str(private.path), settings=Settings(anonymized_telemetry=False))
         try:
             collection = client.get_collection(name, embedding_function=None)
@@ -49,6 +52,24 @@ def open_view(name: CollectionName, directory: Path, private_directory: Path) ->
         private.remove()
         raise
     return View(directory=private, client=client, collection=collection)
+
+
+def is_at_rest(database: Path) -> bool:
+    """Whether opening the directory of this database leaves its segments as they are.
+
+    It does not while Chroma's log holds operations that no segment has persisted: they are replayed, and may make the
+    index anew or grow it on disk, whatever the sync threshold; nor when the collection was emptied, because an index
+    without rows is made anew. Measured with chromadb 1.5.9, and held by ``tests/compaction/test_view.py``.
+
+    Args:
+        database: a copy of a closed directory's ``chroma.sqlite3``.
+    """
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        persisted = connection.execute(
+            "SELECT COALESCE(max_seq_id.seq_id, 0) FROM segments LEFT JOIN max_seq_id ON segment_id = segments.id"
+        ).fetchall()
+        (filled,) = connection.execute("SELECT EXISTS (SELECT 1 FROM embeddings)").fetchone()
+    return bool(filled) and len(set(persisted)) == 1
 
 
 def _link(segment: Path, target: Path) -> None:

@@ -13,6 +13,8 @@ import boto3
 import numpy as np
 
 from ops.local.provisioners.context import client_options
+from pipeline.collections.layout import MANIFEST_NAME
+from pipeline.collections.store import read_current, require_version
 from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
 from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
@@ -209,6 +211,7 @@ class TorturedWorld:
         self.unfinished()
         answer = self.victims.perform({"do": "read", "world": self.environment, "log": str(self.directory / "log")})
         assert answer["status"] == 0, (self.directory / "log").read_text()[-4000:]
+        self.require_unchanged()
         for place, found in answer["answer"].items():
             if found is None:
                 assert not self.completed, place
@@ -222,6 +225,14 @@ class TorturedWorld:
                 assert rows[identifier][1:3] == [document, metadata], place
                 # A cosine index keeps vectors normalized, and so not to the last bit.
                 assert np.allclose(rows[identifier][3], vector, atol=1e-4), place
+
+    def require_unchanged(self) -> None:
+        """The version that the directory's pointer names is byte by byte what was published, also after it was read."""
+        root = Path(self.environment["collections_directory"])
+        if (pointer := read_current(root, "lines")) is not None:
+            version = require_version(root, "lines", pointer)
+            for name, digest in json.loads((version / MANIFEST_NAME).read_bytes())["files"].items():
+                assert sha256_hex((version / name).read_bytes()) == digest, name
 
     def recover(self) -> None:
         """Deliver everything again; afterwards all is done and the collection is the dictionary."""
