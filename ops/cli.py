@@ -4,6 +4,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -15,12 +16,16 @@ from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engine import EngineError
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack, MissingKeyError
+from ops.operations import correct, remove
+from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, OperatorError, connect
-from ops.uploading import UploadedDocument, require_complete, upload, wait_until_searchable
+from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
+from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
 from stack.errors import SettingsRefused, StackRefusal
 
@@ -46,6 +51,10 @@ EXIT_INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
+Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+ImageId = Annotated[UUID, typer.Argument(help="The image's id.")]
+ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1)]
 
 
 class Collection(StrEnum):
@@ -118,8 +127,8 @@ def demo(as_json: AsJson = False) -> None:
 @application.command("upload")
 def upload_files(
     files: Annotated[list[Path], typer.Argument(help="OCR results (.json) or SROIE receipts (.jsonl).", exists=True)],
-    wait: Annotated[bool, typer.Option(help="Wait until every receipt is searchable.")] = True,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 600.0,
+    wait: Wait = True,
+    timeout: Timeout = 600.0,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
@@ -160,7 +169,7 @@ def upload_files(
 
 
 @application.command("search")
-def search_text(  # noqa: PLR0917 - Typer reads the options from the parameters
+def search_text(
     text: str,
     collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
     merchant: Annotated[str | None, typer.Option(help="Only this merchant's receipts.")] = None,
@@ -173,6 +182,65 @@ def search_text(  # noqa: PLR0917 - Typer reads the options from the parameters
     result = search(connect(stack), text, collection=collection.value, limit=limit, merchant=merchant)
     output.search_result(text, result)
     output.document({"version": result.version, "count": result.count, "matches": result.matches})
+
+
+@application.command("remove")
+def remove_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    timeout: Timeout = 600.0,
+    wait: Wait = True,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a receipt's lines and words from both collections."""
+    target = connect(stack)
+    reference = remove(target, ReceiptKey(str(image), receipt))
+    _follow(Output(as_json=as_json), target, reference, "removing", timeout if wait else None)
+
+
+@application.command("correct")
+def correct_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    merchant: Annotated[str, typer.Option(help="Who the merchant is.")],
+    timeout: Timeout = 600.0,
+    wait: Wait = True,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Correct a receipt's merchant, on every line and word of it."""
+    target = connect(stack)
+    reference = correct(target, ReceiptKey(str(image), receipt), merchant)
+    _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
+
+
+def _follow(output: Output, target: Target, reference: RunReference, description: str, timeout: float | None) -> None:
+    """Wait until an operation is visible, unless ``timeout`` is None."""
+    result = None
+    if timeout is not None:
+        with output.progress(description, 1) as bar:
+            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.set)
+    completed = None if result is None else as_documents(result.completed)
+    output.document({"run": reference.model_dump(mode="json"), "completed": completed})
+    output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
+    if result is not None:
+        require_complete(result)
+
+
+@application.command("reconcile")
+def reconcile_collections(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, then look again.")] = False,
+    timeout: Timeout = 600.0,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Hold runs, deltas and vectors against each other; exit code 1 while anything is missing, surplus or stale."""
+    output = Output(as_json=as_json)
+    document = run_reconcile(output, connect(stack), mend=repair, timeout_seconds=timeout)
+    output.document(document)
+    if document["findings"]:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @application.command("audit")
@@ -192,7 +260,7 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
 
 
 @application.command("switch")
-def switch(  # noqa: PLR0917 - Typer reads the options from the parameters
+def switch(
     consumer: Consumer,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the plan and change nothing.")] = False,
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,

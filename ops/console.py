@@ -8,11 +8,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ops.auditing import AuditedQueue
 from ops.local.engine import Step
+from ops.reconciling.looking import Reconciliation
 from ops.reporting import StackStatus
 from ops.searching import SearchResult
 from ops.switching.checks import Check, CheckState
@@ -98,6 +100,24 @@ class Output:
                         self.say(f"  {check.state}: {check.title} ({check.detail})")
 
             yield show
+
+    def reconciliations(self, found: Sequence[Reconciliation]) -> None:
+        """A line a collection and a line a finding."""
+        for item in found:
+            version = item.version or "no version yet"
+            self.say(
+                f"{item.collection}: {item.rows} vectors in {version}, {len(item.runs)} runs, {item.deltas} deltas"
+            )
+            for finding in item.findings:
+                receipt = finding.receipt
+                where = f" receipt {receipt.receipt_id} of image {receipt.image_id}" if receipt else ""
+                run = f" run {finding.run_id}" if finding.run_id else ""
+                mended = f"; repair: {finding.repair}" if finding.repair else ""
+                way_out = f"; {finding.way_out}" if finding.way_out else ""
+                detail = escape(f"{where}{run}: {finding.detail}{mended}{way_out}")
+                self.say(f"  [red]{finding.difference}[/red]{detail}")
+            if not item.findings:
+                self.say("  [green]nothing differs[/green]")
 
     def status(self, status: StackStatus) -> None:
         """The tables of ``receipts status``."""

@@ -1,15 +1,15 @@
 """What a stack is doing, read from the stack itself: queues, runs, consumer, published versions."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from botocore.exceptions import ClientError
 
 from ops.auditing import expected_queues
+from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
-from pipeline.contracts.run import RUN_TYPE
+from pipeline.runs import RunRepository
 
 
 class QueueStatus(TypedDict):
@@ -41,15 +41,16 @@ class StackStatus(TypedDict):
 
 
 def stack_status(target: Target) -> StackStatus:
-    """Read the stack. The runs are counted by a scan: fine for an operator's look, not for a dashboard."""
+    """Read the stack."""
     states: Counter[str] = Counter()
     consumers: Counter[str] = Counter()
     merchants: Counter[str] = Counter()
-    for item in _runs(target):
-        consumers[item["consumer"]["S"]] += 1
-        merchants[item["merchant_source"]["S"]] += 1
+    for run in RunRepository(target.outputs["tableName"], target.dynamodb).all_runs():
+        if run.consumer != OPERATOR:
+            consumers[run.consumer] += 1
+            merchants[run.merchant_source] += 1
         for collection in COLLECTIONS:
-            states[f"{collection} {item[f'{collection}_state']['S']}"] += 1
+            states[f"{collection} {run.progress(collection).state}"] += 1
     return {
         "queues": [_queue(target, item.label, item.url) for item in expected_queues(target.outputs)],
         "consumer": _consumer(target),
@@ -58,17 +59,6 @@ def stack_status(target: Target) -> StackStatus:
         "merchants": dict(sorted(merchants.items())),
         "snapshots": {collection: _current_version(target, collection) for collection in COLLECTIONS},
     }
-
-
-def _runs(target: Target) -> Iterator[dict[str, Any]]:
-    pages = target.dynamodb.get_paginator("scan").paginate(
-        TableName=target.outputs["tableName"],
-        FilterExpression="#type = :run",
-        ExpressionAttributeNames={"#type": "TYPE"},
-        ExpressionAttributeValues={":run": {"S": RUN_TYPE}},
-    )
-    for page in pages:
-        yield from page["Items"]
 
 
 def _queue(target: Target, name: str, url: str) -> QueueStatus:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ops.operations import current_run
 from ops.target import OperatorError, Target
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
@@ -59,8 +60,11 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
     )
     runs = tuple(
-        RunReference(
-            image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
+        current_run(
+            target,
+            RunReference(
+                image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
+            ),
         )
         for export in exports
     )
@@ -82,8 +86,20 @@ def wait_until_searchable(
         timeout_seconds: how long to wait in all.
         on_progress: called with searchable receipts and receipts in all.
     """
+    runs = [run for document in documents for run in document.runs]
+    return wait_for_runs(target, runs, timeout_seconds=timeout_seconds, on_progress=on_progress)
+
+
+def wait_for_runs(
+    target: Target,
+    runs: Iterable[RunReference],
+    *,
+    timeout_seconds: float,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> WaitResult:
+    """The same for runs, whatever they do."""
     repository = RunRepository(target.outputs["tableName"], target.dynamodb)
-    waiting = [run for document in documents for run in document.runs]
+    waiting = list(runs)
     total = len(waiting)
     completed: list[CompactionRun] = []
     failed: list[CompactionRun] = []

@@ -10,10 +10,11 @@ states as they were read; when the other moved in between, it is read and tried 
 import json
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -69,17 +70,52 @@ class RunRepository:
         with ThreadPoolExecutor(READERS) as readers:
             return [run for run in readers.map(self.find, references) if run is not None]
 
-    def record(self, run: CompactionRun) -> bool:
+    def of_receipt(self, image_id: UUID, receipt_id: int) -> list[CompactionRun]:
+        """Every operation on a receipt, consistently, oldest first."""
+        arguments: dict[str, Any] = {
+            "KeyConditionExpression": "PK = :image AND begins_with(SK, :runs)",
+            "ExpressionAttributeValues": {
+                ":image": {"S": run_partition_key(image_id)},
+                ":runs": {"S": run_sort_key(receipt_id, "")},
+            },
+            "ConsistentRead": True,
+        }
+        runs = map(run_from_item, self._pages(self._dynamodb.query, arguments))
+        return sorted(runs, key=lambda run: (run.receipt_version, run.created_at, run.run_id))
+
+    def all_runs(self) -> Iterator[CompactionRun]:
+        """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard."""
+        arguments: dict[str, Any] = {
+            "FilterExpression": "#type = :run",
+            "ExpressionAttributeNames": {"#type": "TYPE"},
+            "ExpressionAttributeValues": {":run": {"S": RUN_TYPE}},
+            "ConsistentRead": True,
+        }
+        return map(run_from_item, self._pages(self._dynamodb.scan, arguments))
+
+    def record(self, run: CompactionRun, *, only_after: int | None = None) -> bool:
         """Create a run as its receipt's next operation; ``receipt_version`` is given here.
+
+        Args:
+            run: the run.
+            only_after: the version of the receipt's last operation as the caller knows it; None for whatever it is.
 
         Returns:
             False when it exists already; the item is then left as it is and no version is used up.
 
         Raises:
-            RetryableError: RUN_CONFLICT when others kept recording operations of the receipt, SERVICE_UNAVAILABLE.
+            RetryableError: RUN_CONFLICT when others kept recording operations of the receipt, or one after
+                ``only_after``; SERVICE_UNAVAILABLE.
         """
         for attempt in range(RECORD_TRIES):
             latest = self._latest_version(run)
+            if only_after is not None and latest != only_after:
+                raise RetryableError(
+                    ErrorCode.RUN_CONFLICT,
+                    value=f"receipt {run.receipt_id} of image {run.image_id} is at operation {latest}",
+                    rule=f"run {run.run_id} follows operation {only_after} and nothing newer",
+                    way_out="look at the receipt again, then decide again",
+                )
             versioned = run.model_copy(update={"receipt_version": latest + 1})
             try:
                 self._dynamodb.transact_write_items(TransactItems=self._recording(versioned, latest))
@@ -218,20 +254,23 @@ class RunRepository:
     def unfinished(self, state: RunState) -> Iterator[CompactionRun]:
         """Runs that stand under ``state`` in the index, oldest first. The index lags a little behind the table."""
         arguments: dict[str, Any] = {
-            "TableName": self._table,
             "IndexName": UNFINISHED_INDEX,
             "KeyConditionExpression": "unfinished_state = :state",
             "ExpressionAttributeValues": {":state": {"S": state.value}},
         }
+        return map(run_from_item, self._pages(self._dynamodb.query, arguments))
+
+    def _pages(self, read: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[Item]:
+        following: dict[str, Any] = {}
         while True:
             try:
-                page = self._dynamodb.query(**arguments)
+                page = read(TableName=self._table, **arguments, **following)
             except (ClientError, BotoCoreError) as error:
                 raise _unavailable(error) from error
-            yield from (run_from_item(item) for item in page["Items"])
+            yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            following = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _update(
         self, reference: RunReference, run: CompactionRun, changes: dict[str, dict[str, Any]], removals: list[str]

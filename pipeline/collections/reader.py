@@ -4,7 +4,7 @@ Opening a Chroma directory writes to it, so the view has its own ``chroma.sqlite
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,12 +13,15 @@ import numpy as np
 
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import PARTIAL_SUFFIX, Pointer, version_path
+from pipeline.collections.ledger import Ledger
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.collections.view import View, open_view
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.contracts.metadata import MERCHANT_NAME
+from pipeline.contracts.metadata import MERCHANT_NAME, Metadata
 from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
+
+PAGE_ROWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Neighbour:
 
     id: str
     document: str
-    metadata: Mapping[str, str | int | float | bool]
+    metadata: Metadata
     distance: float
 
 
@@ -72,6 +75,16 @@ class PublishedCollection:
             ]
             for columns in rows
         ]
+
+    def rows(self) -> Iterator[tuple[str, Metadata]]:
+        """Id and metadata of every row, in no order; a page is in memory at a time."""
+        for offset in range(0, self._view.collection.count(), PAGE_ROWS):
+            page = self._view.collection.get(limit=PAGE_ROWS, offset=offset, include=["metadatas"])
+            yield from zip(page["ids"], (metadata or {} for metadata in page["metadatas"]), strict=True)
+
+    def ledger(self) -> Ledger:
+        """The version's ledger, open for reading; close it before the collection."""
+        return self._view.ledger()
 
     def close(self) -> None:
         """Release the memory and the private view."""

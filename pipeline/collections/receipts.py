@@ -32,6 +32,7 @@ class Operation:
     """One recorded operation on one receipt.
 
     Attributes:
+        changes: fields that a metadata operation sets, or that an upsert sets on top of its delta.
         delta_run_id: the run whose delta an upsert brings.
     """
 
@@ -60,8 +61,8 @@ class ReceiptState:
 
     @property
     def changes(self) -> Metadata:
-        """What the patches come to; of two changes of a field the newer counts."""
-        return {name: value for patch in self.patches for name, value in patch.changes.items()}
+        """The fields on top of the rows; of two changes of a field the newer counts."""
+        return {name: value for operation in self.operations for name, value in operation.changes.items()}
 
     @property
     def operations(self) -> tuple[Operation, ...]:

@@ -1,4 +1,4 @@
-"""A private view of a Chroma directory: its own ``chroma.sqlite3``, the segments linked, the ledger left out.
+"""A private view of a Chroma directory: its own ``chroma.sqlite3``, the segments and the ledger linked.
 
 Opening a Chroma directory writes to it, so neither a published version nor a copy that will become one is ever opened
 itself. Segments are linked only when opening leaves them alone; a link would carry the write into the version.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.collections.layout import DATABASE_NAME
+from pipeline.collections.layout import DATABASE_NAME, LEDGER_NAME
+from pipeline.collections.ledger import Ledger
 from pipeline.collections.private import PrivateDirectory
 from pipeline.contracts.identifiers import CollectionName
 
@@ -23,6 +24,10 @@ class View:
     directory: PrivateDirectory
     client: Any
     collection: Any
+
+    def ledger(self) -> Ledger:
+        """The version's ledger, open for reading; close it before the view."""
+        return Ledger(self.directory.path / LEDGER_NAME, read_only=True)
 
     def close(self) -> None:
         """Close the client, then remove the directory."""
@@ -42,6 +47,8 @@ def open_view(name: CollectionName, directory: Path, private_directory: Path) ->
         for entry in directory.iterdir():
             if entry.is_dir():
                 bring(entry, private.path / entry.name)
+            elif entry.name == LEDGER_NAME:
+                _link_file(entry, private.path / entry.name)
         client: Any = chromadb.PersistentClient(path=str(private.path), settings=Settings(anonymized_telemetry=False))
         try:
             collection = client.get_collection(name, embedding_function=None)
@@ -76,7 +83,11 @@ def _link(segment: Path, target: Path) -> None:
     # Hard links where the file system is the same: a cached version may then go while the view is open.
     target.mkdir()
     for file in segment.iterdir():
-        try:
-            (target / file.name).hardlink_to(file)
-        except OSError:
-            (target / file.name).symlink_to(file.resolve())
+        _link_file(file, target / file.name)
+
+
+def _link_file(file: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        target.symlink_to(file.resolve())

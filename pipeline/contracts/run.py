@@ -76,7 +76,7 @@ class CompactionRun(BaseModel):
         kind: what the operation is.
         receipt_version: grows by one with every recorded operation of the receipt; 0 only on runs recorded before
             operations had versions.
-        changes: the metadata fields that a ``metadata`` run sets.
+        changes: the metadata fields that a ``metadata`` run sets, or that an ``upsert`` sets on top of its delta.
         delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
         merchant_name: as given or resolved; None when none could be told.
         merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not

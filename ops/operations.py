@@ -1,0 +1,144 @@
+"""What a person does to receipts: remove one, correct its merchant, apply one again. Each is one recorded operation.
+
+Nothing is changed here: an operation travels like any other, through the table's stream, and is ordered by its version.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from ops.target import OperatorError, Target
+from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
+from pipeline.contracts.messages import RunReference
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
+from pipeline.contracts.run import CollectionProgress, CompactionRun
+from pipeline.runs import RunRepository
+
+OPERATOR = "operator"
+"""The consumer of a run that a person recorded."""
+
+
+def repository(target: Target) -> RunRepository:
+    """The runs of a stack."""
+    return RunRepository(target.outputs["tableName"], target.dynamodb)
+
+
+def remove(target: Target, receipt: ReceiptKey) -> RunReference:
+    """Record that a receipt is removed from both collections.
+
+    Raises:
+        OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED.
+    """
+    runs = _known(target, receipt)
+    return _record(target, _operation(target, receipt, kind="delete"), runs)
+
+
+def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
+    """Record who the merchant of a receipt is, on every line and word of it.
+
+    Raises:
+        OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED, MERCHANT_EMPTY.
+    """
+    name = merchant.strip()
+    if not name:
+        raise OperatorError("MERCHANT_EMPTY", "the merchant's name is empty", "give the name as the receipt prints it")
+    runs = _known(target, receipt)
+    fields = {"changes": {MERCHANT_NAME: name, MERCHANT_SOURCE: "given"}, "merchant_name": name}
+    return _record(target, _operation(target, receipt, kind="metadata", merchant_source="given", **fields), runs)
+
+
+def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRun]) -> RunReference:
+    """Record what a receipt is by its runs once more: its rows with their corrections, or its removal.
+
+    Args:
+        target: the stack.
+        receipt: which.
+        runs: all of the receipt's; a receipt without any is removed.
+
+    Raises:
+        RetryableError: RUN_CONFLICT when something newer was recorded meanwhile.
+    """
+    known = list(runs)
+    state = fold(ReceiptState(), map(operation_of, known))
+    deciding = next((run for run in known if state.decided_by and run.run_id == state.decided_by.run_id), None)
+    if deciding is None or deciding.kind == "delete":
+        return _record(target, _operation(target, receipt, kind="delete"), known)
+    return _record(target, again(deciding, state), known)
+
+
+def current_run(target: Target, uploaded: RunReference) -> RunReference:
+    """The run that makes an uploaded receipt what was uploaded.
+
+    It is the content's own run, whose id is computed. When that was done before and something else has been recorded
+    since, the pipeline takes the upload for a repetition; so its rows are applied again, which pays for nothing.
+    """
+    runs = repository(target).of_receipt(uploaded.image_id, uploaded.receipt_id)
+    earlier = next((run for run in runs if run.run_id == uploaded.run_id), None)
+    if earlier is None:
+        return uploaded
+    deciding, operation = fold(ReceiptState(), map(operation_of, runs)).decided_by, operation_of(earlier)
+    if deciding is None or operation.delta_run_id == deciding.delta_run_id:
+        return uploaded
+    return _record(target, again(earlier, ReceiptState(decided_by=operation)), runs)
+
+
+def again(upsert: CompactionRun, state: ReceiptState) -> CompactionRun:
+    """A new run that brings the rows of ``upsert``, with the corrections that ``state`` has on top of them."""
+    moment = datetime.now(UTC)
+    return CompactionRun.model_validate(
+        upsert.model_dump(exclude={"lines", "words"})
+        | {
+            "run_id": uuid4().hex,
+            "delta_run_id": upsert.delta_run_id or upsert.run_id,
+            "changes": state.changes,
+            "lines": _afresh(upsert.lines),
+            "words": _afresh(upsert.words),
+            "consumer": OPERATOR,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+    )
+
+
+def _known(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:
+    """The runs of a receipt that is there, or will be."""
+    runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
+    deciding = fold(ReceiptState(), map(operation_of, runs)).decided_by
+    name = f"receipt {receipt.receipt_id} of image {receipt.image_id}"
+    if deciding is None:
+        raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check both ids; `receipts search` shows")
+    if deciding.kind == "delete":
+        raise OperatorError("RECEIPT_REMOVED", f"{name} was removed", "upload its OCR result to have it again")
+    return runs
+
+
+def _operation(target: Target, receipt: ReceiptKey, **fields: Any) -> CompactionRun:
+    moment = datetime.now(UTC)
+    return CompactionRun.model_validate(
+        {
+            "image_id": receipt.image_id,
+            "receipt_id": receipt.receipt_id,
+            # Drawn and not computed: a person who says the same again means it again.
+            "run_id": uuid4().hex,
+            "embedding_model": target.outputs["embeddingModel"],
+            "dimensions": int(target.outputs["embeddingDimensions"]),
+            "delta_bucket": target.outputs["vectorsBucket"],
+            "lines": CollectionProgress(expected_count=0),
+            "words": CollectionProgress(expected_count=0),
+            "merchant_source": "none",
+            "consumer": OPERATOR,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        | fields
+    )
+
+
+def _record(target: Target, run: CompactionRun, known: list[CompactionRun]) -> RunReference:
+    repository(target).record(run, only_after=max((item.receipt_version for item in known), default=0))
+    return run.reference
+
+
+def _afresh(progress: CollectionProgress) -> CollectionProgress:
+    return CollectionProgress(expected_count=progress.expected_count, delta_sha256=progress.delta_sha256)

@@ -1,0 +1,260 @@
+"""What a collection should hold by its runs, and what differs from that. Pure.
+
+The runs decide: what is completed must be in the published version, what is waiting may be. The ledger and the rows of
+the version are only held against them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pipeline.collections.ledger import UNKNOWN_RECEIPT, Holding, receipt_of_vector
+from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of, receipt_of
+from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
+from pipeline.contracts.metadata import Metadata
+from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.errors import ErrorCode
+
+STUCK_AGE = timedelta(minutes=15)
+"""Older than anything that still comes by itself: the tick drives a lost message again after five minutes."""
+SURPLUS_DELTA_AGE = timedelta(days=1)
+"""A delta is uploaded moments before its run is recorded; nothing that is being embedded is this old."""
+BAD_DELTA = (ErrorCode.DELTA_INVALID, ErrorCode.OBJECT_CHANGED)
+"""Failures that come again unless the object of the delta was put back."""
+
+
+class Difference(StrEnum):
+    """What can differ."""
+
+    ROWS_MISSING = "ROWS_MISSING"
+    ROWS_SURPLUS = "ROWS_SURPLUS"
+    ROWS_STALE = "ROWS_STALE"
+    RUN_NOT_HELD = "RUN_NOT_HELD"
+    RUN_FAILED = "RUN_FAILED"
+    RUN_STUCK = "RUN_STUCK"
+    DELTA_MISSING = "DELTA_MISSING"
+    DELTA_SURPLUS = "DELTA_SURPLUS"
+
+
+MEANINGS: Mapping[Difference, str] = {
+    Difference.ROWS_MISSING: "A completed run's rows are not all in the published version.",
+    Difference.ROWS_SURPLUS: "Rows are published that no run accounts for, or that were removed.",
+    Difference.ROWS_STALE: "Rows are published as an older operation left them.",
+    Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
+    Difference.RUN_FAILED: "A run was given up, with the reason it says.",
+    Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
+    Difference.DELTA_MISSING: "A run waits for a delta that is not in the bucket; its merge will fail.",
+    Difference.DELTA_SURPLUS: "A delta is of no run: its embedding was interrupted and done again under another id.",
+}
+Repair = Literal["apply the receipt again", "drive the run again", "delete the delta"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One difference.
+
+    Attributes:
+        receipt: which; None for a delta of no run, and for rows whose ids name no receipt.
+        run_id: the run in question, or the one whose delta it is.
+        detail: figures and examples.
+        repair: what mends it; None when nothing here can.
+        way_out: for a person, when there is no repair or it may be in vain.
+    """
+
+    difference: Difference
+    collection: CollectionName
+    receipt: ReceiptKey | None
+    run_id: str | None
+    detail: str
+    repair: Repair | None
+    way_out: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRows:
+    """What a published version holds.
+
+    Attributes:
+        run_ids: the runs in its ledger.
+        holdings: what its ledger says of each receipt.
+        rows: id and metadata of every row; read once.
+    """
+
+    run_ids: frozenset[str]
+    holdings: Mapping[ReceiptKey, Holding]
+    rows: Iterable[tuple[str, Metadata]]
+
+
+@dataclass
+class _Receipt:
+    """A receipt as its runs make it, and what was found of it."""
+
+    key: ReceiptKey
+    runs: list[CompactionRun]
+    state: ReceiptState = field(default_factory=ReceiptState)
+    found: set[str] = field(default_factory=set)
+    stale: list[str] = field(default_factory=list)
+
+
+def compare(
+    *,
+    collection: CollectionName,
+    runs: Iterable[CompactionRun],
+    completed_before: frozenset[str],
+    published: PublishedRows | None,
+    deltas: Mapping[str, datetime],
+    now: datetime,
+) -> list[Finding]:
+    """Everything that differs, receipt by receipt.
+
+    Args:
+        collection: which.
+        runs: all of the table, read after the version was opened.
+        completed_before: those that were completed here before it was opened; the version must hold them.
+        published: the current version; None when nothing was ever published.
+        deltas: run to when its delta was written, as the bucket lists them.
+        now: the time.
+    """
+    held = frozenset() if published is None else published.run_ids
+    receipts: dict[ReceiptKey, _Receipt] = {}
+    for run in runs:
+        receipts.setdefault(receipt_of(run), _Receipt(receipt_of(run), [])).runs.append(run)
+    for receipt in receipts.values():
+        counting = [run for run in receipt.runs if run.run_id in completed_before or run.run_id in held]
+        receipt.state = fold(ReceiptState(), map(operation_of, counting))
+    for identifier, metadata in () if published is None else published.rows:
+        key = receipt_of_vector(identifier)
+        receipt = receipts.setdefault(key, _Receipt(key, []))
+        receipt.found.add(identifier)
+        if _is_stale(receipt.state, metadata):
+            receipt.stale.append(identifier)
+    findings: list[Finding] = []
+    for receipt in receipts.values():
+        holding = Holding() if published is None else published.holdings.get(receipt.key, Holding())
+        findings += _of_rows(collection, receipt, holding, held, deltas)
+        for run in receipt.runs:
+            findings += _of_run(collection, run, receipt.state, deltas, now)
+    return findings + _of_deltas(collection, receipts.values(), deltas, now)
+
+
+def _is_stale(state: ReceiptState, metadata: Metadata) -> bool:
+    if state.decided_by is None or state.decided_by.kind == "delete":
+        return False
+    return metadata.get("run_id") != state.decided_by.delta_run_id or any(
+        metadata.get(name) != value for name, value in state.changes.items()
+    )
+
+
+def _of_rows(
+    collection: CollectionName,
+    receipt: _Receipt,
+    holding: Holding,
+    held: frozenset[str],
+    deltas: Mapping[str, datetime],
+) -> Iterator[Finding]:
+    state, known = receipt.state, set(holding.identifiers)
+    deciding = next((run for run in receipt.runs if state.decided_by and run.run_id == state.decided_by.run_id), None)
+    repair, way_out = _repair(receipt, deltas)
+
+    def finding(difference: Difference, run_id: str | None, detail: str) -> Finding:
+        return Finding(
+            difference=difference,
+            collection=collection,
+            receipt=None if receipt.key == UNKNOWN_RECEIPT else receipt.key,
+            run_id=run_id,
+            detail=detail,
+            repair=repair,
+            way_out=way_out,
+        )
+
+    for operation in state.operations:
+        if operation.run_id not in held:
+            yield finding(Difference.RUN_NOT_HELD, operation.run_id, f"a completed {operation.kind}")
+    if deciding is not None and deciding.kind == "upsert" and deciding.run_id in held:
+        expected = deciding.progress(collection).expected_count
+        missing = known - receipt.found
+        if missing or len(known) != expected:
+            present = len(known & receipt.found)
+            example = f", for example not {min(missing)}" if missing else ""
+            yield finding(Difference.ROWS_MISSING, deciding.run_id, f"{present} of {expected} rows{example}")
+        if receipt.stale:
+            count, example = len(receipt.stale), min(receipt.stale)
+            yield finding(Difference.ROWS_STALE, deciding.run_id, f"{count} rows, for example {example}")
+    if surplus := receipt.found - known:
+        detail = f"{len(surplus)} rows, for example {min(surplus)}"
+        yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, detail)
+
+
+def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair | None, str]:
+    """Apply what was recorded last again, unless something is on its way or cannot be applied any more."""
+    if receipt.key == UNKNOWN_RECEIPT:
+        return None, "find out who wrote rows whose ids are of no receipt; they are not of this pipeline"
+    if any(is_on_its_way(run) for run in receipt.runs):
+        return None, "operations of this receipt are on their way; look again when they are done"
+    newest = fold(ReceiptState(), map(operation_of, receipt.runs)).decided_by
+    if newest is not None and newest.kind == "upsert" and newest.delta_run_id not in deltas:
+        return None, _embed_anew(receipt.key, newest.delta_run_id)
+    return "apply the receipt again", ""
+
+
+def is_on_its_way(run: CompactionRun) -> bool:
+    """Whether a collection has still to take the run in."""
+    return bool({run.lines.state, run.words.state} & {RunState.PENDING, RunState.MERGED})
+
+
+def _embed_anew(receipt: ReceiptKey, run_id: str) -> str:
+    # As long as the run is recorded, the same content is taken for embedded.
+    item = f"{run_partition_key(UUID(receipt.image_id))}, {run_sort_key(receipt.receipt_id, run_id)}"
+    return f"to embed it anew: delete the item {item} from the table, then upload the receipt's OCR result again"
+
+
+def _of_run(
+    collection: CollectionName,
+    run: CompactionRun,
+    state: ReceiptState,
+    deltas: Mapping[str, datetime],
+    now: datetime,
+) -> Iterator[Finding]:
+    progress, age, operation = run.progress(collection), now - run.created_at, operation_of(run)
+    if progress.state is RunState.COMPLETED:
+        return
+    # The delta of what is superseded is never read.
+    is_gone = run.kind == "upsert" and operation.delta_run_id not in deltas and not state.supersedes(operation)
+    if progress.state is RunState.FAILED:
+        difference, detail = Difference.RUN_FAILED, progress.error or "without a reason"
+    elif is_gone:
+        difference, detail = Difference.DELTA_MISSING, f"{progress.state} and no delta of run {operation.delta_run_id}"
+    elif age > STUCK_AGE:
+        difference, detail = Difference.RUN_STUCK, f"{progress.state} for {age.total_seconds() / 60:.0f} minutes"
+    else:
+        return
+    yield Finding(
+        difference=difference,
+        collection=collection,
+        receipt=receipt_of(run),
+        run_id=run.run_id,
+        detail=detail,
+        repair=None if is_gone else "drive the run again",
+        way_out=_embed_anew(receipt_of(run), operation.delta_run_id) if is_gone or detail.startswith(BAD_DELTA) else "",
+    )
+
+
+def _of_deltas(
+    collection: CollectionName, receipts: Iterable[_Receipt], deltas: Mapping[str, datetime], now: datetime
+) -> list[Finding]:
+    used = {operation_of(run).delta_run_id for receipt in receipts for run in receipt.runs}
+    return [
+        Finding(
+            difference=Difference.DELTA_SURPLUS,
+            collection=collection,
+            receipt=None,
+            run_id=run_id,
+            detail=f"written {written:%Y-%m-%d %H:%M}",
+            repair="delete the delta",
+        )
+        for run_id, written in sorted(deltas.items())
+        if run_id not in used and now - written > SURPLUS_DELTA_AGE
+    ]

@@ -1,0 +1,87 @@
+"""Reads what a reconciliation compares: runs, deltas and the published version of a collection. Judges nothing."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ops.operations import repository
+from ops.reconciling.comparison import Finding, PublishedRows, compare
+from ops.target import Target
+from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.contracts.identifiers import CollectionName
+from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.objects import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """One collection, compared.
+
+    Attributes:
+        version: the published version; None when nothing was ever published.
+        rows: vectors in it.
+        runs: all of the table.
+        deltas: deltas of the collection in the bucket.
+    """
+
+    collection: CollectionName
+    version: str | None
+    rows: int
+    runs: tuple[CompactionRun, ...]
+    deltas: int
+    findings: tuple[Finding, ...]
+
+
+def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
+    """Compare one collection as readers see it in S3. It takes as long as reading every row's metadata.
+
+    Raises:
+        PermanentError: SNAPSHOT_MISSING, SNAPSHOT_CORRUPT when the pointer does not name a sound version.
+    """
+    # Completed before the version is opened: it must hold them. All runs after it: its ledger knows no others.
+    before = completed(repository(target).all_runs(), collection)
+    source = SnapshotSource.from_bucket(
+        collection,
+        s3_client=target.s3,
+        bucket=target.outputs["vectorsBucket"],
+        private_directory=target.cache_directory,
+    )
+    with closing(source):
+        published = source.refresh()
+        runs = tuple(repository(target).all_runs())
+        deltas = _deltas(target, collection)
+        findings = compare(
+            collection=collection,
+            runs=runs,
+            completed_before=before,
+            published=None if published is None else _rows(published),
+            deltas=deltas,
+            now=datetime.now(UTC),
+        )
+        return Reconciliation(
+            collection=collection,
+            version=None if published is None else published.version,
+            rows=0 if published is None else published.count,
+            runs=runs,
+            deltas=len(deltas),
+            findings=tuple(findings),
+        )
+
+
+def completed(runs: Iterable[CompactionRun], collection: CollectionName) -> frozenset[str]:
+    """The runs that a published version of the collection holds, by what they say themselves."""
+    return frozenset(run.run_id for run in runs if run.progress(collection).state is RunState.COMPLETED)
+
+
+def _rows(published: PublishedCollection) -> PublishedRows:
+    with published.ledger() as ledger:
+        return PublishedRows(
+            run_ids=frozenset(ledger.run_ids()), holdings=dict(ledger.all_holdings()), rows=published.rows()
+        )
+
+
+def _deltas(target: Target, collection: CollectionName) -> dict[str, datetime]:
+    prefix = f"{collection}/delta/"
+    objects = ObjectStore(target.s3).modification_times(target.outputs["vectorsBucket"], prefix)
+    return {key.removeprefix(prefix).split("/", 1)[0]: written for key, written in objects}
