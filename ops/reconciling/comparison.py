@@ -96,7 +96,7 @@ class _Receipt:
     runs: list[CompactionRun]
     state: ReceiptState = field(default_factory=ReceiptState)
     found: set[str] = field(default_factory=set)
-    stale: list[str] = field(default_factory=list)
+    stale: set[str] = field(default_factory=set)
 
 
 def compare(
@@ -130,7 +130,7 @@ def compare(
         receipt = receipts.setdefault(key, _Receipt(key, []))
         receipt.found.add(identifier)
         if _is_stale(receipt.state, metadata):
-            receipt.stale.append(identifier)
+            receipt.stale.add(identifier)
     findings: list[Finding] = []
     for receipt in receipts.values():
         holding = Holding() if published is None else published.holdings.get(receipt.key, Holding())
@@ -180,9 +180,8 @@ def _of_rows(
             present = len(known & receipt.found)
             example = f", for example not {min(missing)}" if missing else ""
             yield finding(Difference.ROWS_MISSING, deciding.run_id, f"{present} of {expected} rows{example}")
-        if receipt.stale:
-            count, example = len(receipt.stale), min(receipt.stale)
-            yield finding(Difference.ROWS_STALE, deciding.run_id, f"{count} rows, for example {example}")
+        if stale := known & receipt.stale:
+            yield finding(Difference.ROWS_STALE, deciding.run_id, f"{len(stale)} rows, for example {min(stale)}")
     if surplus := receipt.found - known:
         detail = f"{len(surplus)} rows, for example {min(surplus)}"
         yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, detail)

@@ -57,6 +57,15 @@ def test_the_newest_upsert_decides_and_later_corrections_go_on_top():
     assert state.changes == {"merchant_name": "late"}
 
 
+def test_an_upsert_brings_its_corrections_with_it_and_newer_ones_go_on_top():
+    upsert = operation(3, "upsert", merchant_name="A", page="1")
+    assert fold(ReceiptState(), [upsert]).changes == {"merchant_name": "A", "page": "1"}
+    state = fold(ReceiptState(), [operation(2, "metadata", page="0"), operation(4, "metadata", page="2"), upsert])
+    assert state.changes == {"merchant_name": "A", "page": "2"}
+    made = plan(Holding(), upsert, **{"run-3": ("a",)})
+    assert made.changes == {KEY: upsert.changes}
+
+
 def plan(held: Holding, *arrived: Operation, **deltas: tuple[str, ...]):
     return make_plan({KEY: held}, {KEY: list(arrived)}, {name.replace("_", "-"): ids for name, ids in deltas.items()})
 

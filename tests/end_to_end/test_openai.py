@@ -22,7 +22,7 @@ def test_receipts_are_embedded_by_openai_through_throttling_and_the_key_is_never
         stack.up({"embedder": "openai", "embeddingDimensions": 64, "openaiBaseUrl": api.base_url})
         target = local_target(stack)
         uploaded = [upload(target, *item) for item in read_documents(SAMPLE)]
-        result = wait_until_searchable(target, uploaded, timeout_seconds=60)
+        result = wait_until_searchable(target, uploaded, timeout_seconds=240)
         assert result.is_complete, result
         assert result.completed[0].embedding_model == "text-embedding-3-small"
         assert (len(api.requests), set(api.keys)) == (3, {KEY})

@@ -12,15 +12,20 @@ from uuid import uuid4
 
 import pytest
 
+from ops.console import Output
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
+from ops.operations import correct, remove
+from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, upload, wait_until_searchable
+from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.contracts.messages import RunReference
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,10 @@ def parked(target: Target, output: str) -> list[dict[str, Any]]:
         QueueUrl=target.outputs[output], MessageAttributeNames=["All"], MaxNumberOfMessages=10
     )
     return answer.get("Messages", [])
+
+
+def follow(target: Target, reference: RunReference) -> None:
+    require_complete(wait_for_runs(target, [reference], timeout_seconds=WAIT_SECONDS))
 
 
 def consumers_of(target: Target, uploaded: list[UploadedDocument]) -> set[str]:
@@ -128,6 +137,31 @@ def test_bad_input_is_parked_with_its_reason_and_its_neighbour_goes_through(stac
     (message,) = eventually(lambda: parked(target, "embedDeadLetterQueueUrl"))
     assert message["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
     assert message["Body"] == future
+
+
+def test_a_receipt_is_corrected_removed_and_uploaded_again(stack):
+    target = local_target(stack)
+    (document,) = process(target, samples("hardware-1"))
+    run = document.runs[0]
+    receipt = ReceiptKey(str(run.image_id), run.receipt_id)
+
+    def merchants() -> set[str]:
+        matches = search(target, "hardware", collection="lines", limit=100).matches
+        return {match["merchant_name"] for match in matches if match["image_id"] == receipt.image_id}
+
+    follow(target, correct(target, receipt, "CORRECTED"))
+    assert merchants() == {"CORRECTED"}
+    follow(target, remove(target, receipt))
+    assert merchants() == set()
+    process(target, samples("hardware-1"))
+    assert len(merchants()) == 1
+    assert merchants() != {"CORRECTED"}
+
+
+def test_runs_deltas_and_vectors_agree_after_all_that(stack):
+    document = run_reconcile(Output(as_json=True), local_target(stack), mend=False, timeout_seconds=0)
+    assert document["findings"] == []
+    assert all(item["rows"] for item in document["collections"])
 
 
 def test_state_survives_a_stop_and_a_start(stack):

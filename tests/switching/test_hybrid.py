@@ -13,7 +13,7 @@ def send(target: Target, *names: str) -> list[UploadedDocument]:
 
 
 def consumers(target: Target, documents: list[UploadedDocument]) -> set[str]:
-    done = wait_until_searchable(target, documents, timeout_seconds=90)
+    done = wait_until_searchable(target, documents, timeout_seconds=240)
     assert done.is_complete, done
     return {run.consumer for run in done.completed}
 

@@ -114,7 +114,7 @@ def test_twenty_switches_under_load_lose_nothing_repeat_nothing_and_never_have_t
                 enabled.append(Interval("mapping", locked.at, float("inf")))
                 assert locked.at < flipped.at
     seconds = time.time() - began
-    done = wait_until_searchable(target, uploads.documents, timeout_seconds=120)
+    done = wait_until_searchable(target, uploads.documents, timeout_seconds=400)
     assert done.is_complete, (done.failed, done.missing)
     timeline = [entry for entry in stack.timeline() if entry["at"] >= began]
     invocations = intervals(timeline, "function", outputs["embedFunctionName"], "invocation")

@@ -78,7 +78,7 @@ def test_a_function_at_work_is_waited_for_and_the_worker_starts_after_it(stack):
     stack.up({"embedConsumer": "lambda"})
     target = local_target(stack)
     ((name, content),) = samples("greenleaf-1")
-    wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=60)
+    wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=240)
     process = stack.status()["functions"][target.outputs["embedFunctionName"]]
     os.kill(process, signal.SIGSTOP)
     try:
@@ -105,7 +105,7 @@ def test_a_function_at_work_is_waited_for_and_the_worker_starts_after_it(stack):
         if item["name"] == target.outputs["embedFunctionName"] and item["event"] == "invocation ended"
     ]
     assert at["embed-lambda-maps-embed"] < runs[-1]["at"] < at["embed-lock"] < started
-    done = wait_until_searchable(target, [waiting], timeout_seconds=60)
+    done = wait_until_searchable(target, [waiting], timeout_seconds=240)
     assert [run.consumer for run in done.completed] == ["lambda"]
 
 
@@ -140,7 +140,7 @@ def test_beside_a_mapping_that_was_enabled_by_hand_the_worker_does_not_poll(stac
     assert findings(target) == {"embed": Finding.TWO_CONSUMERS}
     intruder.enable(False)
     ((name, content),) = samples("mueller-1")
-    done = wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=60)
+    done = wait_until_searchable(target, [upload(target, name, content)], timeout_seconds=240)
     assert [run.consumer for run in done.completed] == ["ecs"], log.logs("ecs", since)
 
 

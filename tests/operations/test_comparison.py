@@ -1,0 +1,183 @@
+"""What counts as missing, surplus or stale, from values alone; a failure is a false alarm or a silent loss."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from ops.reconciling.comparison import SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
+from pipeline.collections.ledger import Holding
+from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
+from pipeline.contracts.identifiers import line_vector_id
+from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START
+
+IMAGE = UUID(int=1)
+KEY = ReceiptKey(str(IMAGE), 1)
+ROWS = [line_vector_id(IMAGE, 1, number) for number in (1, 2)]
+
+
+def run(number: int, kind: str = "upsert", state: RunState = RunState.COMPLETED, **fields: object) -> CompactionRun:
+    progress = CollectionProgress(state=state, expected_count=2 if kind == "upsert" else 0, delta_sha256="0" * 64)
+    return CompactionRun.model_validate(
+        {
+            "image_id": IMAGE,
+            "receipt_id": 1,
+            "run_id": f"run {number}",
+            "receipt_version": number,
+            "kind": kind,
+            "embedding_model": MODEL,
+            "dimensions": DIMENSIONS,
+            "delta_bucket": BUCKET,
+            "lines": progress,
+            "words": progress,
+            "merchant_source": "none",
+            "consumer": "lambda",
+            "created_at": START,
+            "updated_at": START,
+        }
+        | fields
+    )
+
+
+def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed=None):
+    """The findings, as difference and repair; what is not told is as it should be."""
+    done = {item.run_id for item in runs if item.lines.state is RunState.COMPLETED} if completed is None else completed
+    held = done if held is None else held
+    state = fold(ReceiptState(), [operation_of(item) for item in runs if item.run_id in held])
+    findings = compare(
+        collection="lines",
+        runs=runs,
+        completed_before=frozenset(done),
+        published=PublishedRows(
+            run_ids=frozenset(held), holdings={KEY: Holding(state=state, identifiers=tuple(known))}, rows=rows
+        ),
+        deltas={item.run_id: START for item in runs if item.kind == "upsert"} if deltas is None else deltas,
+        now=START + timedelta(minutes=minutes),
+    )
+    return [(finding.difference, finding.repair) for finding in findings]
+
+
+def rows(of: str, *identifiers: str, **metadata: object):
+    return [(identifier, {"run_id": of, **metadata}) for identifier in identifiers or ROWS]
+
+
+AGAIN, DRIVE = "apply the receipt again", "drive the run again"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(([run(1)], rows("run 1")), [], id="nothing"),
+        pytest.param(([run(1)], rows("run 1", ROWS[0])), [(Difference.ROWS_MISSING, AGAIN)], id="a row lost"),
+        pytest.param(
+            ([run(1)], rows("run 1", *ROWS, line_vector_id(IMAGE, 1, 9))),
+            [(Difference.ROWS_SURPLUS, AGAIN)],
+            id="a row nobody wrote",
+        ),
+        pytest.param(
+            ([run(1), run(2)], [*rows("run 2", ROWS[0]), *rows("run 1", ROWS[1])]),
+            [(Difference.ROWS_STALE, AGAIN)],
+            id="a row of the version before",
+        ),
+        pytest.param(
+            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows("run 1", merchant_name="A")),
+            [(Difference.ROWS_STALE, AGAIN)],
+            id="a correction that is not there",
+        ),
+        pytest.param(
+            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows("run 1", merchant_name="B")),
+            [],
+            id="a correction that is there",
+        ),
+        pytest.param(
+            ([run(1), run(2, delta_run_id="run 1", changes={"page": 2})], rows("run 1", page=2)),
+            [],
+            id="applied again with its corrections",
+        ),
+    ],
+)
+def test_rows_are_held_against_what_the_runs_make_of_the_receipt(arguments, expected):
+    assert look(*arguments) == expected
+
+
+def test_rows_of_a_removed_receipt_are_surplus():
+    assert look([run(1), run(2, "delete")], rows("run 1"), known=[]) == [(Difference.ROWS_SURPLUS, AGAIN)]
+    assert look([run(1), run(2, "delete")], [], known=[]) == []
+
+
+def test_a_row_whose_id_is_of_no_receipt_is_told_and_left_to_a_person():
+    assert look([run(1)], [*rows("run 1"), ("somebody's", {})]) == [(Difference.ROWS_SURPLUS, None)]
+
+
+def test_a_completed_run_that_the_version_does_not_know_is_told():
+    assert look([run(1), run(2)], rows("run 1"), held={"run 1"}) == [(Difference.RUN_NOT_HELD, AGAIN)]
+
+
+def test_a_run_completed_while_the_version_was_opened_is_not_expected_in_it():
+    assert look([run(1), run(2)], rows("run 1"), completed={"run 1"}, held={"run 1"}) == []
+
+
+def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
+    findings = compare(
+        collection="lines",
+        runs=[run(1)],
+        completed_before=frozenset({"run 1"}),
+        published=None,
+        deltas={"run 1": START},
+        now=START,
+    )
+    assert [finding.difference for finding in findings] == [Difference.RUN_NOT_HELD]
+
+
+@pytest.mark.parametrize(
+    ("state", "minutes", "deltas", "expected"),
+    [
+        (RunState.PENDING, 14, None, []),
+        (RunState.PENDING, 16, None, [(Difference.RUN_STUCK, DRIVE)]),
+        (RunState.MERGED, 16, None, [(Difference.RUN_STUCK, DRIVE)]),
+        (RunState.FAILED, 0, None, [(Difference.RUN_FAILED, DRIVE)]),
+        (RunState.FAILED, 0, {}, [(Difference.RUN_FAILED, None)]),
+        (RunState.PENDING, 0, {}, [(Difference.DELTA_MISSING, None)]),
+    ],
+)
+def test_a_run_that_is_not_completed_is_judged_by_its_age_and_its_delta(state, minutes, deltas, expected):
+    assert look([run(1, state=state)], [], known=[], minutes=minutes, deltas=deltas) == expected
+
+
+def test_a_failed_run_that_something_newer_outdates_can_be_driven_again_without_its_delta():
+    runs = [run(1, state=RunState.FAILED), run(2)]
+    assert look(runs, rows("run 2"), deltas={"run 2": START}) == [(Difference.RUN_FAILED, DRIVE)]
+
+
+@pytest.mark.parametrize("code", ["DELTA_INVALID", "OBJECT_CHANGED"])
+def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
+    broken = run(1, state=RunState.FAILED)
+    broken = broken.model_copy(update={"lines": broken.lines.model_copy(update={"error": f"{code}: why"})})
+    (finding,) = compare(
+        collection="lines",
+        runs=[broken],
+        completed_before=frozenset(),
+        published=None,
+        deltas={"run 1": START},
+        now=START,
+    )
+    assert (finding.repair, finding.detail) == (DRIVE, f"{code}: why")
+    assert f"IMAGE#{IMAGE}, RECEIPT#00001#COMPACTION_RUN#run 1" in finding.way_out
+
+
+def test_rows_are_not_repaired_while_something_of_the_receipt_is_on_its_way():
+    assert look([run(1), run(2, state=RunState.PENDING)], rows("run 1", ROWS[0])) == [(Difference.ROWS_MISSING, None)]
+
+
+def test_rows_whose_delta_has_expired_are_not_promised_a_repair():
+    assert look([run(1)], rows("run 1", ROWS[0]), deltas={}) == [(Difference.ROWS_MISSING, None)]
+
+
+def test_a_delta_of_no_run_is_surplus_when_it_is_old_enough():
+    day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
+    deltas = {"run 1": START, "interrupted": START}
+    assert look([run(1)], rows("run 1"), deltas=deltas, minutes=day) == []
+    assert look([run(1)], rows("run 1"), deltas=deltas, minutes=day + 1) == [
+        (Difference.DELTA_SURPLUS, "delete the delta")
+    ]

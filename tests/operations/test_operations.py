@@ -1,0 +1,289 @@
+"""Removing, correcting, applying again, and repairs from loss to nothing that differs: real Chroma, AWS is moto.
+
+A failure here is an operator's command that says it worked and did not.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import boto3
+import pytest
+
+from compaction_handler.working_copy import WorkingCopy
+from ops import operations
+from ops.console import Output
+from ops.reconciling import repair as repairing
+from ops.reconciling.comparison import Difference
+from ops.reconciling.looking import Reconciliation, reconcile
+from ops.reconciling.procedure import run_reconcile
+from ops.reconciling.repair import repair
+from ops.target import OperatorError, Target
+from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.contracts.identifiers import delta_key
+from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
+from pipeline.contracts.run import RunState
+from pipeline.errors import RetryableError
+from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, TABLE, World, ids, row_id, world
+
+__all__ = ["world"]
+
+
+@pytest.fixture
+def target(world: World) -> Target:
+    sqs = boto3.client("sqs", region_name="us-east-1")
+    queues = {
+        f"{name}QueueUrl": sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        for name in ("lines", "words")
+    }
+    outputs = {
+        "tableName": TABLE,
+        "vectorsBucket": BUCKET,
+        "embeddingModel": MODEL,
+        "embeddingDimensions": DIMENSIONS,
+    }
+    return Target(
+        outputs=outputs | queues,
+        client_options={"region_name": "us-east-1"},
+        cache_directory=world.path / "search",
+    )
+
+
+class Merges:
+    """Both collections' merges, as the queues and ticks would drive them."""
+
+    def __init__(self, world: World) -> None:
+        self.handler = world.process()
+
+    def __call__(self, *references: RunReference) -> None:
+        for merger in self.handler.mergers.values():
+            merger.merge(references)
+
+    def close(self) -> None:
+        for merger in self.handler.mergers.values():
+            merger.close()
+
+
+@pytest.fixture
+def merge(world: World) -> Iterator[Merges]:
+    world.moment = datetime.now(UTC)
+    merges = Merges(world)
+    yield merges
+    merges.close()
+
+
+def key(number: int) -> ReceiptKey:
+    return ReceiptKey(str(UUID(int=number)), 1)
+
+
+def published(world: World) -> dict[str, dict]:
+    world.processes += 1
+    source = SnapshotSource.from_directory(
+        "lines", collections_directory=world.root, private_directory=world.path / f"reader-{world.processes}"
+    )
+    opened = source.refresh()
+    rows = {} if opened is None else dict(opened.rows())
+    source.close()
+    return rows
+
+
+def differences(*found: Reconciliation) -> list[Difference]:
+    return [finding.difference for item in found for finding in item.findings]
+
+
+def both(target: Target) -> list[Reconciliation]:
+    return [reconcile(target, "lines"), reconcile(target, "words")]
+
+
+def test_a_removed_receipt_is_gone_and_a_corrected_one_has_its_merchant(world, target, merge):
+    merge(world.run(1), world.run(2))
+    removal = operations.remove(target, key(1))
+    correction = operations.correct(target, key(2), "  Å & Sons ")
+    merge(removal, correction)
+    rows = published(world)
+    assert sorted(rows) == ids(2)
+    assert {(row["merchant_name"], row["merchant_source"]) for row in rows.values()} == {("Å & Sons", "given")}
+    assert differences(*both(target)) == []
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda target: operations.remove(target, key(9)), "RECEIPT_UNKNOWN"),
+        (lambda target: operations.correct(target, key(9), "A"), "RECEIPT_UNKNOWN"),
+        (lambda target: operations.correct(target, key(1), " "), "MERCHANT_EMPTY"),
+        (lambda target: operations.correct(target, key(2), "A"), "RECEIPT_REMOVED"),
+        (lambda target: operations.remove(target, key(2)), "RECEIPT_REMOVED"),
+    ],
+)
+def test_an_operation_that_would_do_nothing_is_refused(world, target, act, code):
+    world.run(1)
+    world.run(2)
+    operations.remove(target, key(2))
+    with pytest.raises(OperatorError) as caught:
+        act(target)
+    assert caught.value.code == code
+
+
+def test_content_that_was_replaced_or_removed_is_applied_again_when_it_is_uploaded_again(world, target, merge):
+    first = world.run(1)
+    merge(first, world.operation("upsert", 1, rows=3))
+    again = operations.current_run(target, first)
+    assert again != first
+    merge(again)
+    assert sorted(published(world)) == ids(1)
+    merge(operations.remove(target, key(1)))
+    assert published(world) == {}
+    merge(operations.current_run(target, first))
+    assert {row["run_id"] for row in published(world).values()} == {first.run_id}
+    assert sorted(published(world)) == ids(1)
+
+
+def test_content_that_is_what_the_receipt_is_already_is_left_alone(world, target, merge):
+    first = world.run(1)
+    assert operations.current_run(target, first) == first
+    operations.correct(target, key(1), "A")
+    assert operations.current_run(target, first) == first
+    unknown = RunReference(image_id=UUID(int=5), receipt_id=1, run_id="5" * 32)
+    assert operations.current_run(target, unknown) == unknown
+
+
+def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction(world, target, merge, monkeypatch):
+    """Incident 7: 13,223 of 62,455 vectors were present, and the run reported success."""
+    merge(world.run(1), world.run(2))
+    merge(operations.correct(target, key(1), "A"))
+    apply = WorkingCopy.apply
+
+    def losing(copy: WorkingCopy, *arguments: object) -> None:
+        apply(copy, *arguments)
+        copy._collection.delete(ids=[row_id(1, 0)])
+
+    monkeypatch.setattr(WorkingCopy, "apply", losing)
+    monkeypatch.setattr("compaction_handler.checking.Ledger.identifiers", lambda _: iter(()))
+    merge(world.run(3))
+    monkeypatch.undo()
+    found = both(target)
+    assert differences(*found) == [Difference.ROWS_MISSING] * 2
+    assert {finding.detail for item in found for finding in item.findings} == {
+        f"1 of 2 rows, for example not {row_id(1, 0)}"
+    }
+    repaired = repair(target, found)
+    assert len(repaired.runs) == 1
+    merge(*repaired.runs)
+    assert differences(*both(target)) == []
+    rows = published(world)
+    assert sorted(rows) == ids(1, 2, 3)
+    assert {rows[identifier]["merchant_name"] for identifier in ids(1)} == {"A"}
+
+
+def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    apply = WorkingCopy.apply
+
+    def adding(copy: WorkingCopy, *arguments: object) -> None:
+        apply(copy, *arguments)
+        for number in (1, 7):
+            copy._collection.upsert(
+                ids=[row_id(number, 5)],
+                embeddings=[[1.0, 2.0, 3.0, 4.0]],
+                metadatas=[{"image_id": str(UUID(int=number))}],
+            )
+
+    monkeypatch.setattr(WorkingCopy, "apply", adding)
+    merge(world.run(2))
+    monkeypatch.undo()
+    found = both(target)
+    assert differences(*found) == [Difference.ROWS_SURPLUS] * 4
+    repaired = repair(target, found)
+    assert len(repaired.runs) == 2
+    merge(*repaired.runs)
+    assert differences(*both(target)) == []
+    assert sorted(published(world)) == ids(1, 2)
+
+
+def test_a_version_that_went_back_is_found_and_what_it_lost_applied_again(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    lost = world.run(2)
+    merge(lost)
+    first = world.run(1).run_id
+    monkeypatch.setattr("pipeline.collections.ledger.Ledger.run_ids", lambda _: {first})
+    found = both(target)
+    assert differences(*found) == [Difference.RUN_NOT_HELD] * 2
+    monkeypatch.undo()
+    repaired = repair(target, found)
+    merge(*repaired.runs)
+    assert differences(*both(target)) == []
+
+
+def test_a_failed_run_is_driven_again_with_its_attempts_forgotten(world, target, merge):
+    reference = world.run(1)
+    key_of_delta = delta_key("lines", reference.run_id)
+    content = world.s3.get_object(Bucket=BUCKET, Key=key_of_delta)["Body"].read()
+    world.s3.put_object(Bucket=BUCKET, Key=key_of_delta, Body=b"truncated")
+    merge(reference)
+    world.s3.put_object(Bucket=BUCKET, Key=key_of_delta, Body=content)
+    found = both(target)
+    assert differences(*found) == [Difference.RUN_FAILED]
+    repaired = repair(target, found)
+    assert repaired.runs == (reference,)
+    assert world.lines(reference).attempts == 0
+    assert world.states(reference) == [RunState.PENDING]
+    (message,) = target.sqs.receive_message(QueueUrl=target.outputs["linesQueueUrl"])["Messages"]
+    assert parse_message(message["Body"], CompactionMessage).runs == (reference,)
+    merge(reference)
+    assert differences(*both(target)) == []
+
+
+def test_a_delta_of_no_run_is_deleted_and_those_of_runs_are_kept(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    world.s3.put_object(Bucket=BUCKET, Key=delta_key("words", "f" * 32), Body=b"interrupted")
+    monkeypatch.setattr("ops.reconciling.comparison.SURPLUS_DELTA_AGE", timedelta(seconds=-1))
+    found = both(target)
+    assert differences(*found) == [Difference.DELTA_SURPLUS]
+    assert repair(target, found).deltas == 1
+    assert differences(*both(target)) == []
+    assert reconcile(target, "words").deltas == 1
+
+
+def test_a_receipt_that_changed_after_the_look_is_not_set_back(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    monkeypatch.setattr("pipeline.collections.ledger.Ledger.run_ids", lambda _: set())
+    found = both(target)
+    monkeypatch.undo()
+    apply_again = repairing.apply_again
+
+    def overtaken(target: Target, receipt: ReceiptKey, runs: list) -> RunReference:
+        operations.remove(target, receipt)
+        return apply_again(target, receipt, runs)
+
+    monkeypatch.setattr(repairing, "apply_again", overtaken)
+    repaired = repair(target, found)
+    assert (repaired.runs, repaired.postponed) == ((), (key(1),))
+
+
+def test_an_error_of_the_table_is_no_reason_to_postpone(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    monkeypatch.setattr("pipeline.collections.ledger.Ledger.run_ids", lambda _: set())
+    found = both(target)
+    target.dynamodb.delete_table(TableName=TABLE)
+    with pytest.raises(RetryableError):
+        repair(target, found)
+
+
+def test_the_command_says_what_was_found_what_was_done_and_what_is_left(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    monkeypatch.setattr("pipeline.collections.ledger.Ledger.run_ids", lambda _: set())
+    document = run_reconcile(Output(as_json=True), target, mend=False, timeout_seconds=0)
+    assert [item["difference"] for item in document["findings"]] == ["RUN_NOT_HELD"] * 2
+    assert document["findings"] == document["found"]
+    assert "repaired" not in document
+    document = run_reconcile(Output(as_json=True), target, mend=True, timeout_seconds=0)
+    assert len(document["repaired"]["still_waiting"]) == 1
+    assert document["findings"]
+    assert document["collections"][0] | {"version": ""} == {
+        "collection": "lines",
+        "version": "",
+        "rows": 2,
+        "deltas": 1,
+    }
