@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compaction_worker import worker
 from ops.auditing import MEANINGS as FINDINGS
+from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.switching.checks import CHECK_TITLES
 from ops.switching.plan import plan
 from stack.errors import MEANINGS as REFUSALS
@@ -29,6 +30,10 @@ def _findings() -> str:
     return _table("| finding | what it means |", ((f"`{code}`", meaning) for code, meaning in FINDINGS.items()))
 
 
+def _differences() -> str:
+    return _table("| difference | what it means |", ((f"`{code}`", meaning) for code, meaning in DIFFERENCES.items()))
+
+
 def _exit_codes() -> str:
     return _table(
         "| exit code | why the worker ended |", ((str(code), why) for code, why in worker.EXIT_MEANINGS.items())
@@ -47,6 +52,7 @@ def _checks() -> str:
 GENERATORS: dict[str, Callable[..., str]] = {
     "refusals": _refusals,
     "findings": _findings,
+    "differences": _differences,
     "exit-codes": _exit_codes,
     "plan": _plan,
     "checks": _checks,
