@@ -12,6 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from pipeline.collections.ledger import UNKNOWN_RECEIPT, Holding, receipt_of_vector
+from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of, receipt_of
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
 from pipeline.contracts.metadata import Metadata
@@ -32,6 +33,7 @@ class Difference(StrEnum):
     ROWS_MISSING = "ROWS_MISSING"
     ROWS_SURPLUS = "ROWS_SURPLUS"
     ROWS_STALE = "ROWS_STALE"
+    VECTORS_MISSING = "VECTORS_MISSING"
     RUN_NOT_HELD = "RUN_NOT_HELD"
     RUN_FAILED = "RUN_FAILED"
     RUN_STUCK = "RUN_STUCK"
@@ -43,6 +45,7 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.ROWS_MISSING: "A completed run's rows are not all in the published version.",
     Difference.ROWS_SURPLUS: "Rows are published that no run accounts for, or that were removed.",
     Difference.ROWS_STALE: "Rows are published as an older operation left them.",
+    Difference.VECTORS_MISSING: "Rows are published whose vectors the index has lost: no search finds them.",
     Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
     Difference.RUN_FAILED: "A run was given up, with the reason it says.",
     Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
@@ -80,12 +83,12 @@ class PublishedRows:
     Attributes:
         run_ids: the runs in its ledger.
         holdings: what its ledger says of each receipt.
-        rows: id and metadata of every row; read once.
+        rows: every row; read once.
     """
 
     run_ids: frozenset[str]
     holdings: Mapping[ReceiptKey, Holding]
-    rows: Iterable[tuple[str, Metadata]]
+    rows: Iterable[PublishedRow]
 
 
 @dataclass
@@ -97,6 +100,7 @@ class _Receipt:
     state: ReceiptState = field(default_factory=ReceiptState)
     found: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
+    without_vector: set[str] = field(default_factory=set)
 
 
 def compare(
@@ -125,12 +129,14 @@ def compare(
     for receipt in receipts.values():
         counting = [run for run in receipt.runs if run.run_id in completed_before or run.run_id in held]
         receipt.state = fold(ReceiptState(), map(operation_of, counting))
-    for identifier, metadata in () if published is None else published.rows:
-        key = receipt_of_vector(identifier)
+    for row in () if published is None else published.rows:
+        key = receipt_of_vector(row.id)
         receipt = receipts.setdefault(key, _Receipt(key, []))
-        receipt.found.add(identifier)
-        if _is_stale(receipt.state, metadata):
-            receipt.stale.add(identifier)
+        receipt.found.add(row.id)
+        if not row.has_vector:
+            receipt.without_vector.add(row.id)
+        elif _is_stale(receipt.state, row.metadata):
+            receipt.stale.add(row.id)
     findings: list[Finding] = []
     for receipt in receipts.values():
         holding = Holding() if published is None else published.holdings.get(receipt.key, Holding())
@@ -181,10 +187,15 @@ def _of_rows(
             example = f", for example not {min(missing)}" if missing else ""
             yield finding(Difference.ROWS_MISSING, deciding.run_id, f"{present} of {expected} rows{example}")
         if stale := known & receipt.stale:
-            yield finding(Difference.ROWS_STALE, deciding.run_id, f"{len(stale)} rows, for example {min(stale)}")
+            yield finding(Difference.ROWS_STALE, deciding.run_id, _some(stale))
+        if lost := known & receipt.without_vector:
+            yield finding(Difference.VECTORS_MISSING, deciding.run_id, _some(lost))
     if surplus := receipt.found - known:
-        detail = f"{len(surplus)} rows, for example {min(surplus)}"
-        yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, detail)
+        yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, _some(surplus))
+
+
+def _some(identifiers: set[str]) -> str:
+    return f"{len(identifiers)} rows, for example {min(identifiers)}"
 
 
 def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair | None, str]:

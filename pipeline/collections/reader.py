@@ -21,7 +21,8 @@ from pipeline.contracts.metadata import MERCHANT_NAME, Metadata
 from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
-PAGE_ROWS = 10_000
+PAGE_ROWS = 1_000
+"""Rows that are read at once: 6 MB of vectors at 1,536 dimensions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,15 @@ class Neighbour:
     document: str
     metadata: Metadata
     distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRow:
+    """A row as it is published; ``has_vector`` is False when the metadata database has it and the index does not."""
+
+    id: str
+    metadata: Metadata
+    has_vector: bool = True
 
 
 class PublishedCollection:
@@ -76,11 +86,27 @@ class PublishedCollection:
             for columns in rows
         ]
 
-    def rows(self) -> Iterator[tuple[str, Metadata]]:
-        """Id and metadata of every row, in no order; a page is in memory at a time."""
-        for offset in range(0, self._view.collection.count(), PAGE_ROWS):
-            page = self._view.collection.get(limit=PAGE_ROWS, offset=offset, include=["metadatas"])
-            yield from zip(page["ids"], (metadata or {} for metadata in page["metadatas"]), strict=True)
+    def rows(self) -> Iterator[PublishedRow]:
+        """Every row, in no order; a page is in memory at a time."""
+        collection = self._view.collection
+        for offset in range(0, collection.count(), PAGE_ROWS):
+            page = collection.get(limit=PAGE_ROWS, offset=offset, include=["metadatas"])
+            without = self._without_vector(page["ids"])
+            for identifier, metadata in zip(page["ids"], page["metadatas"], strict=True):
+                yield PublishedRow(id=identifier, metadata=metadata or {}, has_vector=identifier not in without)
+
+    def _without_vector(self, identifiers: list[str]) -> set[str]:
+        """Those that the index has lost. Chroma refuses to read them and any that are read with them: hence halves."""
+        from chromadb.errors import InternalError  # noqa: PLC0415 - who has a collection open has imported Chroma
+
+        try:
+            self._view.collection.get(ids=identifiers, include=["embeddings"])
+        except InternalError:
+            if len(identifiers) == 1:
+                return set(identifiers)
+            middle = len(identifiers) // 2
+            return self._without_vector(identifiers[:middle]) | self._without_vector(identifiers[middle:])
+        return set()
 
     def ledger(self) -> Ledger:
         """The version's ledger, open for reading; close it before the collection."""

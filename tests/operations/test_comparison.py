@@ -7,6 +7,7 @@ import pytest
 
 from ops.reconciling.comparison import SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
 from pipeline.collections.ledger import Holding
+from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
@@ -59,7 +60,7 @@ def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed
 
 
 def rows(of: str, *identifiers: str, **metadata: object):
-    return [(identifier, {"run_id": of, **metadata}) for identifier in identifiers or ROWS]
+    return [PublishedRow(id=identifier, metadata={"run_id": of, **metadata}) for identifier in identifiers or ROWS]
 
 
 AGAIN, DRIVE = "apply the receipt again", "drive the run again"
@@ -101,13 +102,20 @@ def test_rows_are_held_against_what_the_runs_make_of_the_receipt(arguments, expe
     assert look(*arguments) == expected
 
 
+def test_rows_that_the_index_has_lost_are_told():
+    lost = PublishedRow(id=ROWS[1], metadata={"run_id": "run 1"}, has_vector=False)
+    assert look([run(1)], [*rows("run 1", ROWS[0]), lost]) == [(Difference.VECTORS_MISSING, AGAIN)]
+
+
 def test_rows_of_a_removed_receipt_are_surplus():
     assert look([run(1), run(2, "delete")], rows("run 1"), known=[]) == [(Difference.ROWS_SURPLUS, AGAIN)]
     assert look([run(1), run(2, "delete")], [], known=[]) == []
 
 
 def test_a_row_whose_id_is_of_no_receipt_is_told_and_left_to_a_person():
-    assert look([run(1)], [*rows("run 1"), ("somebody's", {})]) == [(Difference.ROWS_SURPLUS, None)]
+    assert look([run(1)], [*rows("run 1"), PublishedRow(id="somebody's", metadata={})]) == [
+        (Difference.ROWS_SURPLUS, None)
+    ]
 
 
 def test_a_completed_run_that_the_version_does_not_know_is_told():

@@ -3,6 +3,7 @@
 A failure here is an operator's command that says it worked and did not.
 """
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -83,7 +84,7 @@ def published(world: World) -> dict[str, dict]:
         "lines", collections_directory=world.root, private_directory=world.path / f"reader-{world.processes}"
     )
     opened = source.refresh()
-    rows = {} if opened is None else dict(opened.rows())
+    rows = {} if opened is None else {row.id: row.metadata for row in opened.rows()}
     source.close()
     return rows
 
@@ -175,6 +176,30 @@ def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction
     rows = published(world)
     assert sorted(rows) == ids(1, 2, 3)
     assert {rows[identifier]["merchant_name"] for identifier in ids(1)} == {"A"}
+
+
+def test_vectors_that_an_index_lost_are_found_and_brought_back(world, target, merge, monkeypatch):
+    """An index of an older moment than its database: what two writers on one directory leave behind."""
+    merge(*[world.run(number) for number in range(1, 6)])
+    closed = WorkingCopy.close
+
+    def older_index(copy: WorkingCopy) -> None:
+        closed(copy)
+        (segment,) = [path for path in copy.directory.iterdir() if path.is_dir()]
+        (published,) = (world.root / copy._name / "versions").glob(f"*/{segment.name}")
+        for file in published.iterdir():
+            shutil.copyfile(file, segment / file.name)
+
+    monkeypatch.setattr(WorkingCopy, "close", older_index)
+    monkeypatch.setattr("tests.compaction.world.CheckInProcess.run", lambda *_: None)
+    merge(world.run(6))
+    monkeypatch.undo()
+    found = both(target)
+    assert differences(*found) == [Difference.VECTORS_MISSING] * 2
+    repaired = repair(target, found)
+    merge(*repaired.runs)
+    assert differences(*both(target)) == []
+    assert world.readers() == [ids(*range(1, 7))] * 2
 
 
 def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merge, monkeypatch):
