@@ -9,9 +9,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ops.target import OperatorError, Target
-from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
+from pipeline.collections.receipts import (
+    ReceiptKey,
+    ReceiptState,
+    applied_again,
+    deciding_run,
+    fold,
+    operation_of,
+)
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE, Metadata
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.runs import RunRepository
 
@@ -60,11 +67,11 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
         RetryableError: RUN_CONFLICT when something newer was recorded meanwhile.
     """
     known = list(runs)
-    state = fold(ReceiptState(), map(operation_of, known))
-    deciding = next((run for run in known if state.decided_by and run.run_id == state.decided_by.run_id), None)
+    deciding = deciding_run(known)
     if deciding is None or deciding.kind == "delete":
         return _record(target, _operation(target, receipt, kind="delete"), known)
-    return _record(target, again(deciding, state), known)
+    changes = fold(ReceiptState(), map(operation_of, known)).changes
+    return _record(target, _applied_again(deciding, changes), known)
 
 
 def current_run(target: Target, uploaded: RunReference) -> RunReference:
@@ -77,34 +84,20 @@ def current_run(target: Target, uploaded: RunReference) -> RunReference:
     earlier = next((run for run in runs if run.run_id == uploaded.run_id), None)
     if earlier is None:
         return uploaded
-    deciding, operation = fold(ReceiptState(), map(operation_of, runs)).decided_by, operation_of(earlier)
-    if deciding is None or operation.delta_run_id == deciding.delta_run_id:
+    deciding = deciding_run(runs)
+    if deciding is None or operation_of(deciding).delta_run_id == earlier.run_id:
         return uploaded
-    return _record(target, again(earlier, ReceiptState(decided_by=operation)), runs)
+    return _record(target, _applied_again(earlier, earlier.changes), runs)
 
 
-def again(upsert: CompactionRun, state: ReceiptState) -> CompactionRun:
-    """A new run that brings the rows of ``upsert``, with the corrections that ``state`` has on top of them."""
-    moment = datetime.now(UTC)
-    return CompactionRun.model_validate(
-        upsert.model_dump(exclude={"lines", "words"})
-        | {
-            "run_id": uuid4().hex,
-            "delta_run_id": upsert.delta_run_id or upsert.run_id,
-            "changes": state.changes,
-            "lines": _afresh(upsert.lines),
-            "words": _afresh(upsert.words),
-            "consumer": OPERATOR,
-            "created_at": moment,
-            "updated_at": moment,
-        }
-    )
+def _applied_again(upsert: CompactionRun, changes: Metadata) -> CompactionRun:
+    return applied_again(upsert, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=datetime.now(UTC))
 
 
 def _known(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:
     """The runs of a receipt that is there, or will be."""
     runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
-    deciding = fold(ReceiptState(), map(operation_of, runs)).decided_by
+    deciding = deciding_run(runs)
     name = f"receipt {receipt.receipt_id} of image {receipt.image_id}"
     if deciding is None:
         raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check both ids; `receipts search` shows")
@@ -138,7 +131,3 @@ def _operation(target: Target, receipt: ReceiptKey, **fields: Any) -> Compaction
 def _record(target: Target, run: CompactionRun, known: list[CompactionRun]) -> RunReference:
     repository(target).record(run, only_after=max((item.receipt_version for item in known), default=0))
     return run.reference
-
-
-def _afresh(progress: CollectionProgress) -> CollectionProgress:
-    return CollectionProgress(expected_count=progress.expected_count, delta_sha256=progress.delta_sha256)

@@ -1,6 +1,7 @@
 """From an OCR result to NDJSON rows, artifacts and embed messages. Pure: what to write and send, not the writing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipeline.contracts.artifacts import (
     LINES_FILE,
@@ -40,7 +41,13 @@ def is_noise(text: str) -> bool:
 
 
 def export_receipt(
-    document: OcrDocument, receipt: OcrReceipt, *, bucket: str, embedding_model: str, dimensions: int
+    document: OcrDocument,
+    receipt: OcrReceipt,
+    *,
+    bucket: str,
+    embedding_model: str,
+    dimensions: int,
+    uploaded_at: datetime | None = None,
 ) -> ReceiptExport:
     """Decide the artifacts and the message of one receipt.
 
@@ -50,6 +57,7 @@ def export_receipt(
         bucket: the artifacts bucket, named in the message.
         embedding_model: the model that will embed it; part of the run id.
         dimensions: the model's vector length; part of the run id.
+        uploaded_at: when the document arrived, as S3 tells it.
     """
     lines = encode_rows(_line_rows(receipt))
     words = encode_rows(_word_rows(receipt))
@@ -74,6 +82,7 @@ def export_receipt(
         lines_sha256=sha256_hex(lines),
         words_sha256=sha256_hex(words),
         merchant_name=receipt.merchant_name,
+        uploaded_at=uploaded_at,
     )
     manifest = Manifest(
         image_id=document.image_id,

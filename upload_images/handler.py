@@ -58,6 +58,7 @@ class OcrResultsProcessor:
                 bucket=self.environment.artifacts_bucket,
                 embedding_model=self.environment.embedding_model,
                 dimensions=self.environment.embedding_dimensions,
+                uploaded_at=arrived.arrived_at,
             )
             for artifact in export.artifacts:
                 self.objects.put_if_absent(

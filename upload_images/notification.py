@@ -1,9 +1,10 @@
 """Reading S3's own notification out of a queue message. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from pipeline.errors import ErrorCode, PermanentError
 
@@ -13,10 +14,11 @@ TEST_EVENT = "s3:TestEvent"
 
 @dataclass(frozen=True, kw_only=True)
 class ArrivedObject:
-    """An object that has arrived; the key is decoded."""
+    """An object that has arrived; the key is decoded. ``arrived_at`` is S3's time, the same in every delivery."""
 
     bucket: str
     key: str
+    arrived_at: datetime | None
 
 
 class _Bucket(BaseModel):
@@ -34,6 +36,7 @@ class _S3(BaseModel):
 
 class _Record(BaseModel):
     s3: _S3
+    event_time: AwareDatetime | None = Field(default=None, alias="eventTime")
 
 
 class _Notification(BaseModel):
@@ -54,7 +57,9 @@ def arrived_objects(body: str) -> list[ArrivedObject]:
     if not notification.Records and notification.Event != TEST_EVENT:
         raise _invalid("it names no object")
     return [
-        ArrivedObject(bucket=record.s3.bucket.name, key=unquote_plus(record.s3.object.key))
+        ArrivedObject(
+            bucket=record.s3.bucket.name, key=unquote_plus(record.s3.object.key), arrived_at=record.event_time
+        )
         for record in notification.Records
     ]
 

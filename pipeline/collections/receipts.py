@@ -6,10 +6,11 @@ older decides nothing, so operations may be folded in any order: the outcome is 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.contracts.metadata import Metadata
-from pipeline.contracts.run import CompactionRun, RunKind
+from pipeline.contracts.run import CollectionProgress, CompactionRun, RunKind
 
 
 class ReceiptKey(NamedTuple):
@@ -87,6 +88,45 @@ def fold(state: ReceiptState, operations: Iterable[Operation]) -> ReceiptState:
             if operation.kind == "metadata" and (deciding is None or operation.order > deciding.order)
         ),
     )
+
+
+def deciding_run(runs: Iterable[CompactionRun]) -> CompactionRun | None:
+    """The newest upsert or delete of one receipt, however far it has come; None when there is none."""
+    known = list(runs)
+    deciding = fold(ReceiptState(), map(operation_of, known)).decided_by
+    return None if deciding is None else next(run for run in known if run.run_id == deciding.run_id)
+
+
+def applied_again(
+    upsert: CompactionRun, *, run_id: str, changes: Metadata, consumer: str, moment: datetime
+) -> CompactionRun:
+    """A new run that brings the rows of an earlier one once more, without embedding anything.
+
+    Args:
+        upsert: the earlier run.
+        run_id: of the new one.
+        changes: fields on top of the rows.
+        consumer: who records it.
+        moment: when.
+    """
+    return CompactionRun.model_validate(
+        upsert.model_dump(exclude={"lines", "words"})
+        | {
+            "run_id": run_id,
+            "delta_run_id": upsert.delta_run_id or upsert.run_id,
+            "changes": changes,
+            "lines": _afresh(upsert.lines),
+            "words": _afresh(upsert.words),
+            "consumer": consumer,
+            "uploaded_at": None,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+    )
+
+
+def _afresh(progress: CollectionProgress) -> CollectionProgress:
+    return CollectionProgress(expected_count=progress.expected_count, delta_sha256=progress.delta_sha256)
 
 
 def operation_of(run: CompactionRun) -> Operation:

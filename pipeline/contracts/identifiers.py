@@ -1,6 +1,7 @@
 """Names that must come out the same wherever they are computed: run ids, vector ids, keys, FIFO groups. Pure."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -33,6 +34,11 @@ def run_id(
     """
     parts = (str(image_id), str(receipt_id), content, embedding_model, str(dimensions), delta_version)
     return sha256_hex("\n".join(parts).encode())[:RUN_ID_LENGTH]
+
+
+def applied_again_id(run: str, uploaded_at: datetime) -> str:
+    """The deterministic id of the run that applies an earlier run again because its content was uploaded again."""
+    return sha256_hex(f"{run}\n{uploaded_at.astimezone(UTC).isoformat()}".encode())[:RUN_ID_LENGTH]
 
 
 def message_group(image_id: UUID, receipt_id: int) -> str:

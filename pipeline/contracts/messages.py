@@ -6,7 +6,7 @@ Pure; sending is in ``pipeline/queues.py``.
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.contracts.identifiers import message_group, sha256_hex
 from pipeline.contracts.versions import CONTRACT_VERSION, require_supported_version
@@ -24,7 +24,10 @@ class _Message(BaseModel):
 
 
 class EmbedMessage(_Message):
-    """One version of one receipt, ready to be embedded: the body of a message on ``EMBED_NDJSON_QUEUE``."""
+    """One version of one receipt, ready to be embedded: the body of a message on ``EMBED_NDJSON_QUEUE``.
+
+    ``uploaded_at`` tells a later upload of earlier content from a redelivery, which both have the same run id.
+    """
 
     image_id: UUID
     receipt_id: ReceiptId
@@ -37,6 +40,7 @@ class EmbedMessage(_Message):
     lines_sha256: Digest
     words_sha256: Digest
     merchant_name: str | None = None
+    uploaded_at: AwareDatetime | None = None
 
     @property
     def group_id(self) -> str:

@@ -78,6 +78,7 @@ class CompactionRun(BaseModel):
             operations had versions.
         changes: the metadata fields that a ``metadata`` run sets, or that an ``upsert`` sets on top of its delta.
         delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
+        uploaded_at: when the OCR result arrived that the operation is of; None when a person recorded it.
         merchant_name: as given or resolved; None when none could be told.
         merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not
             decisive or nothing is known yet, ``failed`` when resolution itself failed (see ``merchant_error``).
@@ -94,6 +95,7 @@ class CompactionRun(BaseModel):
     receipt_version: Annotated[int, Field(ge=0)] = 0
     changes: Metadata = Field(default_factory=dict)
     delta_run_id: str | None = None
+    uploaded_at: datetime | None = None
     embedding_model: str
     dimensions: int
     delta_bucket: str

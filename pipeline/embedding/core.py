@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pipeline.aws import AwsClient
+from pipeline.collections.receipts import applied_again, deciding_run, operation_of
 from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
 from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
 from pipeline.contracts.identifiers import (
     CollectionName,
+    applied_again_id,
     content_digest,
     delta_key,
     line_vector_id,
@@ -47,6 +49,7 @@ class Disposition(StrEnum):
     """What became of a message. All but RETRY leave the queue."""
 
     EMBEDDED = "EMBEDDED"
+    APPLIED_AGAIN = "APPLIED_AGAIN"
     SKIPPED = "SKIPPED"
     PARKED = "PARKED"
     RETRY = "RETRY"
@@ -73,13 +76,18 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Receipt:
-    """A receipt that is to be embedded: its message, its run and the rows that say something."""
+    """A receipt: its message, its run and the rows that say something.
+
+    Attributes:
+        recorded: the run, when the same content was embedded before.
+    """
 
     incoming: IncomingMessage
     message: EmbedMessage
     run_id: str
     lines: list[LineRow]
     words: list[WordRow]
+    recorded: CompactionRun | None
 
     @property
     def texts(self) -> list[str]:
@@ -108,7 +116,7 @@ class EmbeddingCore:
         """
         outcomes: dict[str, Outcome] = {}
         receipts = [receipt for incoming in batch if (receipt := self._prepare(incoming, outcomes)) is not None]
-        vectors = self._embed(receipts, outcomes)
+        vectors = self._embed([receipt for receipt in receipts if receipt.recorded is None], outcomes)
         broken_groups = {
             incoming.group_id
             for incoming in batch
@@ -122,13 +130,17 @@ class EmbeddingCore:
                 outcomes[message_id] = Outcome(message_id=message_id, disposition=Disposition.RETRY)
                 continue
             try:
-                self._write(receipt, vectors[message_id])
+                if receipt.recorded is None:
+                    self._write(receipt, vectors[message_id])
+                    disposition = Disposition.EMBEDDED
+                else:
+                    disposition = self._recorded_before(receipt.message, receipt.recorded)
             except PipelineError as error:
                 outcomes[message_id] = self._settle(receipt.incoming, error)
                 if outcomes[message_id].disposition is Disposition.RETRY:
                     broken_groups.add(receipt.incoming.group_id)
             else:
-                outcomes[message_id] = Outcome(message_id=message_id, disposition=Disposition.EMBEDDED)
+                outcomes[message_id] = Outcome(message_id=message_id, disposition=disposition)
         return [outcomes[incoming.message_id] for incoming in batch]
 
     def _prepare(self, incoming: IncomingMessage, outcomes: dict[str, Outcome]) -> _Receipt | None:
@@ -161,10 +173,7 @@ class EmbeddingCore:
                 delta_version=DELTA_VERSION,
             )
             reference = RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=run)
-            if self.runs.find(reference) is not None:
-                logger.info("run exists already; nothing is paid twice", extra={"run_id": run})
-                outcomes[incoming.message_id] = Outcome(message_id=incoming.message_id, disposition=Disposition.SKIPPED)
-                return None
+            recorded = self.runs.find(reference)
         except PipelineError as error:
             outcomes[incoming.message_id] = self._settle(incoming, error)
             return None
@@ -174,7 +183,32 @@ class EmbeddingCore:
             run_id=run,
             lines=[row for row in lines if not row.is_noise],
             words=[row for row in words if not row.is_noise],
+            recorded=recorded,
         )
+
+    def _recorded_before(self, message: EmbedMessage, run: CompactionRun) -> Disposition:
+        """Nothing is paid twice: a redelivery is skipped, a later upload of earlier content is applied again.
+
+        Later is later than the upload, or the removal, that decides what the receipt is now.
+        """
+        deciding = deciding_run(self.runs.of_receipt(message.image_id, message.receipt_id)) or run
+        if (
+            message.uploaded_at is None
+            or operation_of(deciding).delta_run_id == run.run_id
+            or message.uploaded_at <= (deciding.uploaded_at or deciding.created_at)
+        ):
+            logger.info("run exists already; nothing is paid twice", extra={"run_id": run.run_id})
+            return Disposition.SKIPPED
+        again = applied_again(
+            run,
+            run_id=applied_again_id(run.run_id, message.uploaded_at),
+            changes=run.changes,
+            consumer=self.consumer,
+            moment=self.now(),
+        )
+        self.runs.record(again.model_copy(update={"uploaded_at": message.uploaded_at}))
+        logger.info("uploaded again; applied again", extra={"run_id": again.run_id, "delta_run_id": run.run_id})
+        return Disposition.APPLIED_AGAIN
 
     def _embed(self, receipts: Sequence[_Receipt], outcomes: dict[str, Outcome]) -> dict[str, np.ndarray]:
         """Embed all receipts' texts together, each distinct text once; alone, when the shared request is rejected."""
@@ -220,6 +254,7 @@ class EmbeddingCore:
                 merchant_source=merchant.source,
                 merchant_error=merchant.error,
                 consumer=self.consumer,
+                uploaded_at=receipt.message.uploaded_at,
                 created_at=moment,
                 updated_at=moment,
             )

@@ -80,6 +80,7 @@ def test_receipts_embedded_by_lambda_are_searchable(stack):
     target = local_target(stack)
     uploaded = process(target, samples("greenleaf-1", "boulangerie-1", "hardware-1"))
     assert consumers_of(target, uploaded) == {"lambda"}
+    assert all(run.uploaded_at for run in wait_until_searchable(target, uploaded, timeout_seconds=1).completed)
     nearest = search(target, "GREENLEAF MARKET", collection="lines", limit=1).matches[0]
     assert nearest["text"] == "GREENLEAF MARKET"
     assert nearest["distance"] == pytest.approx(0, abs=1e-5)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from moto import mock_aws
 
 from embed_lambda.handler import answer
+from pipeline.collections.receipts import deciding_run, operation_of
 from pipeline.contracts.delta import decode_delta
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
@@ -148,6 +150,60 @@ def test_a_redelivered_message_finds_its_run_and_pays_nothing(world):
     world.core.process([world.incoming(message)])
     assert dispositions(world, world.incoming(message)) == [Disposition.SKIPPED]
     assert len(world.embedder.requests) == 1
+
+
+HOURS = [datetime(2026, 1, 2, hour, tzinfo=UTC) for hour in range(6)]
+
+
+def uploaded(message: Any, hour: int) -> Any:
+    return message.model_copy(update={"uploaded_at": HOURS[hour]})
+
+
+def receipt_now(world: World, message: Any) -> tuple[str, int]:
+    """The run whose delta the receipt has, and how many operations were recorded."""
+    runs = world.runs.of_receipt(message.image_id, message.receipt_id)
+    return operation_of(deciding_run(runs)).delta_run_id, len(runs)
+
+
+def test_content_that_comes_back_after_other_content_is_applied_again_and_not_paid_for(world):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    for hour, message in enumerate((first, second)):
+        world.core.process([world.incoming(uploaded(message, hour))])
+    again = world.incoming(uploaded(first, 2))
+    assert dispositions(world, again) == [Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, first) == (first.run_id, 3)
+    assert dispositions(world, again) == [Disposition.SKIPPED]
+    assert dispositions(world, world.incoming(uploaded(second, 3))) == [Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, first) == (second.run_id, 4)
+    assert len(world.embedder.requests) == 2
+
+
+def test_a_late_redelivery_of_what_was_replaced_changes_nothing(world):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    for hour, message in enumerate((first, second)):
+        world.core.process([world.incoming(uploaded(message, hour))])
+    for late in (uploaded(first, 0), first):
+        assert dispositions(world, world.incoming(late)) == [Disposition.SKIPPED]
+    assert receipt_now(world, first) == (second.run_id, 2)
+
+
+def test_content_that_comes_back_in_the_batch_of_what_replaces_it_comes_last(world):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    world.core.process([world.incoming(uploaded(first, 0))])
+    batch = [world.incoming(uploaded(second, 1), "m1"), world.incoming(uploaded(first, 2), "m2")]
+    assert dispositions(world, *batch) == [Disposition.EMBEDDED, Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, first) == (first.run_id, 3)
+
+
+def test_a_receipt_that_was_removed_is_there_again_when_it_is_uploaded_after_that(world):
+    message = world.message(1)
+    world.core.process([world.incoming(uploaded(message, 0))])
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    removal = {"run_id": "d" * 32, "kind": "delete", "uploaded_at": None, "created_at": HOURS[2]}
+    world.runs.record(run.model_copy(update=removal))
+    assert dispositions(world, world.incoming(uploaded(message, 1))) == [Disposition.SKIPPED]
+    assert dispositions(world, world.incoming(uploaded(message, 3))) == [Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, message) == (message.run_id, 3)
 
 
 def test_noise_rows_are_not_embedded(world):

@@ -44,8 +44,8 @@ def document(*receipts: dict[str, Any]) -> bytes:
     return json.dumps({"image_id": str(IMAGE), "receipts": list(receipts)}).encode()
 
 
-def notification(key: str, message_id: str = "m1") -> dict[str, Any]:
-    record = {"s3": {"bucket": {"name": BUCKET}, "object": {"key": key}}}
+def notification(key: str, message_id: str = "m1", **fields: str) -> dict[str, Any]:
+    record = {"s3": {"bucket": {"name": BUCKET}, "object": {"key": key}}, **fields}
     return {"messageId": message_id, "body": json.dumps({"Records": [record]}), "attributes": {}}
 
 
@@ -90,6 +90,17 @@ def test_every_receipt_of_an_image_becomes_three_artifacts_and_one_message(proce
     assert {message["MessageGroupId"] for message in queues.sent} == {f"{IMAGE}-00001", f"{IMAGE}-00002"}
     rows = s3.get_object(Bucket=BUCKET, Key=first["lines_key"])["Body"].read().decode().splitlines()
     assert [json.loads(row)["is_noise"] for row in rows] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"eventTime": "2026-01-02T03:04:05.678Z"}, "2026-01-02T03:04:05.678000Z"), ({}, None)],
+)
+def test_a_message_says_when_s3_got_the_document(processor, s3, queues, fields, told):
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=document(receipt()))
+    processor.process([notification("ocr/a.json", **fields)])
+    (message,) = queues.to(EMBED_QUEUE)
+    assert json.loads(message["MessageBody"]).get("uploaded_at") == told
 
 
 def test_a_document_that_arrives_again_sends_the_same_run_and_writes_nothing_new(processor, s3, queues):
