@@ -364,7 +364,7 @@ class CollectionMerger:
                 ErrorCode.DELTA_INVALID,
                 value=f"{key} has {len(delta.rows)} rows" + (f", one of them {strange}" if strange else ""),
                 rule=f"the run expects {progress.expected_count}, all of its own receipt",
-                way_out="the run stays FAILED with this reason; receipts reconcile says how to embed the receipt anew",
+                way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
             )
         return delta
 

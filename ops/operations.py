@@ -18,7 +18,7 @@ from pipeline.collections.receipts import (
     operation_of,
 )
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE, Metadata
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.runs import RunRepository
 
@@ -71,27 +71,9 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
     if deciding is None or deciding.kind == "delete":
         return _record(target, _operation(target, receipt, kind="delete"), known)
     changes = fold(ReceiptState(), map(operation_of, known)).changes
-    return _record(target, _applied_again(deciding, changes), known)
-
-
-def current_run(target: Target, uploaded: RunReference) -> RunReference:
-    """The run that makes an uploaded receipt what was uploaded.
-
-    It is the content's own run, whose id is computed. When that was done before and something else has been recorded
-    since, the pipeline takes the upload for a repetition; so its rows are applied again, which pays for nothing.
-    """
-    runs = repository(target).of_receipt(uploaded.image_id, uploaded.receipt_id)
-    earlier = next((run for run in runs if run.run_id == uploaded.run_id), None)
-    if earlier is None:
-        return uploaded
-    deciding = deciding_run(runs)
-    if deciding is None or operation_of(deciding).delta_run_id == earlier.run_id:
-        return uploaded
-    return _record(target, _applied_again(earlier, earlier.changes), runs)
-
-
-def _applied_again(upsert: CompactionRun, changes: Metadata) -> CompactionRun:
-    return applied_again(upsert, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=datetime.now(UTC))
+    moment = datetime.now(UTC)
+    again = applied_again(deciding, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=moment)
+    return _record(target, again, known)
 
 
 def _known(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:

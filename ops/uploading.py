@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ops.operations import current_run
 from ops.target import OperatorError, Target
+from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
-from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.contracts.run import CompactionRun
 from pipeline.runs import RunRepository
 from upload_images.export import export_receipt
 
@@ -60,11 +60,8 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
     )
     runs = tuple(
-        current_run(
-            target,
-            RunReference(
-                image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
-            ),
+        RunReference(
+            image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
         )
         for export in exports
     )
@@ -78,7 +75,7 @@ def wait_until_searchable(
     timeout_seconds: float,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> WaitResult:
-    """Wait until every run of ``documents`` is in a published version, or has failed, or the time is over.
+    """Wait until every receipt of ``documents`` is published as it was uploaded, or has failed, or the time is over.
 
     Args:
         target: the stack.
@@ -86,8 +83,15 @@ def wait_until_searchable(
         timeout_seconds: how long to wait in all.
         on_progress: called with searchable receipts and receipts in all.
     """
+    repository = RunRepository(target.outputs["tableName"], target.dynamodb)
+
+    def look(uploaded: RunReference) -> CompactionRun | None:
+        """The run that makes the receipt what was uploaded: the content's own, or one that applies it again."""
+        deciding = deciding_run(repository.of_receipt(uploaded.image_id, uploaded.receipt_id))
+        return deciding if deciding is not None and deciding.content_id == uploaded.run_id else None
+
     runs = [run for document in documents for run in document.runs]
-    return wait_for_runs(target, runs, timeout_seconds=timeout_seconds, on_progress=on_progress)
+    return _wait(runs, look, timeout_seconds, on_progress)
 
 
 def wait_for_runs(
@@ -97,9 +101,17 @@ def wait_for_runs(
     timeout_seconds: float,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> WaitResult:
-    """The same for runs, whatever they do."""
+    """Wait until every run is completed or has failed, or the time is over; the arguments are the same."""
     repository = RunRepository(target.outputs["tableName"], target.dynamodb)
-    waiting = list(runs)
+    return _wait(list(runs), repository.find, timeout_seconds, on_progress)
+
+
+def _wait(
+    waiting: list[RunReference],
+    look: Callable[[RunReference], CompactionRun | None],
+    timeout_seconds: float,
+    on_progress: Callable[[int, int], None] | None,
+) -> WaitResult:
     total = len(waiting)
     completed: list[CompactionRun] = []
     failed: list[CompactionRun] = []
@@ -107,11 +119,10 @@ def wait_for_runs(
     while waiting and time.monotonic() < deadline:
         still: list[RunReference] = []
         for reference in waiting:
-            run = repository.find(reference)
-            states = set() if run is None else {run.lines.state, run.words.state}
-            if run is not None and states == {RunState.COMPLETED}:
+            run = look(reference)
+            if run is not None and run.is_completed:
                 completed.append(run)
-            elif run is not None and RunState.FAILED in states:
+            elif run is not None and run.has_failed:
                 failed.append(run)
             else:
                 still.append(reference)

@@ -60,6 +60,21 @@ class ObjectStore:
             raise _changed(bucket, key, actual, sha256)
         return content
 
+    def exists(self, bucket: str, key: str) -> bool:
+        """Whether there is such an object.
+
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE.
+        """
+        try:
+            self._s3.head_object(Bucket=bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            failure = _read_error(error, bucket, key)
+            if failure.code is ErrorCode.OBJECT_MISSING:
+                return False
+            raise failure from error
+        return True
+
     def put_if_absent(self, bucket: str, key: str, content: bytes, content_type: str) -> bool:
         """Write a content-addressed object unless it is there; a replay is harmless.
 

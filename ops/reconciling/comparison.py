@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
-from uuid import UUID
 
 from pipeline.collections.ledger import UNKNOWN_RECEIPT, Holding, receipt_of_vector
 from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of, receipt_of
-from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
+from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode
@@ -25,6 +24,7 @@ SURPLUS_DELTA_AGE = timedelta(days=1)
 """A delta is uploaded moments before its run is recorded; nothing that is being embedded is this old."""
 BAD_DELTA = (ErrorCode.DELTA_INVALID, ErrorCode.OBJECT_CHANGED)
 """Failures that come again unless the object of the delta was put back."""
+EMBED_ANEW = "upload the receipt's OCR result again: without a good delta it is embedded anew"
 
 
 class Difference(StrEnum):
@@ -206,19 +206,13 @@ def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair |
         return None, "operations of this receipt are on their way; look again when they are done"
     newest = fold(ReceiptState(), map(operation_of, receipt.runs)).decided_by
     if newest is not None and newest.kind == "upsert" and newest.delta_run_id not in deltas:
-        return None, _embed_anew(receipt.key, newest.delta_run_id)
+        return None, EMBED_ANEW
     return "apply the receipt again", ""
 
 
 def is_on_its_way(run: CompactionRun) -> bool:
     """Whether a collection has still to take the run in."""
     return bool({run.lines.state, run.words.state} & {RunState.PENDING, RunState.MERGED})
-
-
-def _embed_anew(receipt: ReceiptKey, run_id: str) -> str:
-    # As long as the run is recorded, the same content is taken for embedded.
-    item = f"{run_partition_key(UUID(receipt.image_id))}, {run_sort_key(receipt.receipt_id, run_id)}"
-    return f"to embed it anew: delete the item {item} from the table, then upload the receipt's OCR result again"
 
 
 def _of_run(
@@ -248,7 +242,7 @@ def _of_run(
         run_id=run.run_id,
         detail=detail,
         repair=None if is_gone else "drive the run again",
-        way_out=_embed_anew(receipt_of(run), operation.delta_run_id) if is_gone or detail.startswith(BAD_DELTA) else "",
+        way_out=EMBED_ANEW if is_gone or detail.startswith(BAD_DELTA) else "",
     )
 
 

@@ -114,6 +114,7 @@ def applied_again(
         | {
             "run_id": run_id,
             "delta_run_id": upsert.delta_run_id or upsert.run_id,
+            "content_run_id": upsert.content_id,
             "changes": changes,
             "lines": _afresh(upsert.lines),
             "words": _afresh(upsert.words),

@@ -131,5 +131,5 @@ def _invalid(value: str, rule: str) -> PermanentError:
         ErrorCode.DELTA_INVALID,
         value=value,
         rule=rule,
-        way_out="the run stays FAILED with this reason; receipts reconcile says how to embed the receipt anew",
+        way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
     )

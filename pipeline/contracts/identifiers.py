@@ -36,8 +36,8 @@ def run_id(
     return sha256_hex("\n".join(parts).encode())[:RUN_ID_LENGTH]
 
 
-def applied_again_id(run: str, uploaded_at: datetime) -> str:
-    """The deterministic id of the run that applies an earlier run again because its content was uploaded again."""
+def upload_id(run: str, uploaded_at: datetime) -> str:
+    """The deterministic id of one upload of content whose run is ``run``: the same in every delivery of that upload."""
     return sha256_hex(f"{run}\n{uploaded_at.astimezone(UTC).isoformat()}".encode())[:RUN_ID_LENGTH]
 
 

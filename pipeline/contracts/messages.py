@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.contracts.identifiers import message_group, sha256_hex
+from pipeline.contracts.identifiers import message_group, sha256_hex, upload_id
 from pipeline.contracts.versions import CONTRACT_VERSION, require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
 
@@ -49,8 +49,8 @@ class EmbedMessage(_Message):
 
     @property
     def deduplication_id(self) -> str:
-        """The run: the same content for the same model is the same work."""
-        return self.run_id
+        """The upload: deliveries of one are the same work. Content that comes back after other content is not."""
+        return self.run_id if self.uploaded_at is None else upload_id(self.run_id, self.uploaded_at)
 
 
 class RunReference(BaseModel):

@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
-from pipeline.contracts.messages import RunReference
+from pipeline.contracts.messages import RunId, RunReference
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.versions import CONTRACT_VERSION
 
@@ -78,6 +78,7 @@ class CompactionRun(BaseModel):
             operations had versions.
         changes: the metadata fields that a ``metadata`` run sets, or that an ``upsert`` sets on top of its delta.
         delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
+        content_run_id: the run id that is computed from the content, when it is not its own: a later upload of it.
         uploaded_at: when the OCR result arrived that the operation is of; None when a person recorded it.
         merchant_name: as given or resolved; None when none could be told.
         merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not
@@ -90,11 +91,12 @@ class CompactionRun(BaseModel):
     version: str = CONTRACT_VERSION
     image_id: UUID
     receipt_id: Annotated[int, Field(ge=1)]
-    run_id: str
+    run_id: RunId
     kind: RunKind = "upsert"
     receipt_version: Annotated[int, Field(ge=0)] = 0
     changes: Metadata = Field(default_factory=dict)
     delta_run_id: str | None = None
+    content_run_id: str | None = None
     uploaded_at: datetime | None = None
     embedding_model: str
     dimensions: int
@@ -115,6 +117,26 @@ class CompactionRun(BaseModel):
         if self.kind == "metadata" and not self.changes:
             raise ValueError("a metadata run has changes")
         return self
+
+    @property
+    def content_id(self) -> str:
+        """The run id that is computed from the content of an upsert: the same for every upload of it."""
+        return self.content_run_id or self.delta_run_id or self.run_id
+
+    @property
+    def happened_at(self) -> datetime:
+        """When the OCR result arrived, or a person decided."""
+        return self.uploaded_at or self.created_at
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was given up in a collection."""
+        return RunState.FAILED in {self.lines.state, self.words.state}
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether published versions of both collections hold it."""
+        return {self.lines.state, self.words.state} == {RunState.COMPLETED}
 
     @property
     def partition_key(self) -> str:

@@ -18,15 +18,16 @@ from pipeline.collections.receipts import applied_again, deciding_run, operation
 from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
 from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
 from pipeline.contracts.identifiers import (
+    COLLECTIONS,
     CollectionName,
-    applied_again_id,
     content_digest,
     delta_key,
     line_vector_id,
     run_id,
+    upload_id,
     word_vector_id,
 )
-from pipeline.contracts.messages import EmbedMessage, RunReference, parse_message
+from pipeline.contracts.messages import EmbedMessage, parse_message
 from pipeline.contracts.metadata import row_metadata
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.contracts.versions import DELTA_VERSION
@@ -85,6 +86,7 @@ class _Receipt:
     incoming: IncomingMessage
     message: EmbedMessage
     run_id: str
+    content_run_id: str | None
     lines: list[LineRow]
     words: list[WordRow]
     recorded: CompactionRun | None
@@ -164,7 +166,7 @@ class EmbeddingCore:
                 expected_sha256=message.words_sha256,
             )
             # Computed here rather than believed: the model may have changed since the message was sent.
-            run = run_id(
+            content_id = run_id(
                 message.image_id,
                 message.receipt_id,
                 content_digest(lines_ndjson, words_ndjson, message.merchant_name),
@@ -172,8 +174,7 @@ class EmbeddingCore:
                 dimensions=self.embedder.dimensions,
                 delta_version=DELTA_VERSION,
             )
-            reference = RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=run)
-            recorded = self.runs.find(reference)
+            run, recorded = self._run_of(message, content_id)
         except PipelineError as error:
             outcomes[incoming.message_id] = self._settle(incoming, error)
             return None
@@ -181,9 +182,33 @@ class EmbeddingCore:
             incoming=incoming,
             message=message,
             run_id=run,
+            content_run_id=None if run == content_id else content_id,
             lines=[row for row in lines if not row.is_noise],
             words=[row for row in words if not row.is_noise],
             recorded=recorded,
+        )
+
+    def _run_of(self, message: EmbedMessage, content_id: str) -> tuple[str, CompactionRun | None]:
+        """Which run a message is, and the recorded one that it needs no embedding for.
+
+        The content's own run, whose id is computed, unless that was recorded before and this is a later upload: then
+        the recorded deltas are good enough, or, when they are gone or were refused, it is embedded as a run of its own.
+        """
+        runs = self.runs.of_receipt(message.image_id, message.receipt_id)
+        same = [run for run in runs if run.kind == "upsert" and run.content_id == content_id]
+        if not same:
+            return content_id, None
+        newest = next((run for run in reversed(same) if not run.has_failed), same[-1])
+        if message.uploaded_at is None or message.uploaded_at <= newest.happened_at:
+            return content_id, newest
+        if not newest.has_failed and self._has_deltas(newest):
+            return content_id, newest
+        return upload_id(content_id, message.uploaded_at), None
+
+    def _has_deltas(self, run: CompactionRun) -> bool:
+        return all(
+            self.objects.exists(run.delta_bucket, delta_key(collection, operation_of(run).delta_run_id))
+            for collection in COLLECTIONS
         )
 
     def _recorded_before(self, message: EmbedMessage, run: CompactionRun) -> Disposition:
@@ -194,14 +219,14 @@ class EmbeddingCore:
         deciding = deciding_run(self.runs.of_receipt(message.image_id, message.receipt_id)) or run
         if (
             message.uploaded_at is None
-            or operation_of(deciding).delta_run_id == run.run_id
-            or message.uploaded_at <= (deciding.uploaded_at or deciding.created_at)
+            or (deciding.kind == "upsert" and deciding.content_id == run.content_id)
+            or message.uploaded_at <= deciding.happened_at
         ):
             logger.info("run exists already; nothing is paid twice", extra={"run_id": run.run_id})
             return Disposition.SKIPPED
         again = applied_again(
             run,
-            run_id=applied_again_id(run.run_id, message.uploaded_at),
+            run_id=upload_id(run.content_id, message.uploaded_at),
             changes=run.changes,
             consumer=self.consumer,
             moment=self.now(),
@@ -245,6 +270,7 @@ class EmbeddingCore:
                 image_id=receipt.message.image_id,
                 receipt_id=receipt.message.receipt_id,
                 run_id=receipt.run_id,
+                content_run_id=receipt.content_run_id,
                 embedding_model=self.embedder.model,
                 dimensions=self.embedder.dimensions,
                 delta_bucket=self.environment.vectors_bucket,

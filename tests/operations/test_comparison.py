@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ops.reconciling.comparison import SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
+from ops.reconciling.comparison import EMBED_ANEW, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
 from pipeline.collections.ledger import Holding
 from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
@@ -18,13 +18,20 @@ KEY = ReceiptKey(str(IMAGE), 1)
 ROWS = [line_vector_id(IMAGE, 1, number) for number in (1, 2)]
 
 
+def run_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+RUN_1, RUN_2 = run_id(1), run_id(2)
+
+
 def run(number: int, kind: str = "upsert", state: RunState = RunState.COMPLETED, **fields: object) -> CompactionRun:
     progress = CollectionProgress(state=state, expected_count=2 if kind == "upsert" else 0, delta_sha256="0" * 64)
     return CompactionRun.model_validate(
         {
             "image_id": IMAGE,
             "receipt_id": 1,
-            "run_id": f"run {number}",
+            "run_id": run_id(number),
             "receipt_version": number,
             "kind": kind,
             "embedding_model": MODEL,
@@ -69,30 +76,30 @@ AGAIN, DRIVE = "apply the receipt again", "drive the run again"
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param(([run(1)], rows("run 1")), [], id="nothing"),
-        pytest.param(([run(1)], rows("run 1", ROWS[0])), [(Difference.ROWS_MISSING, AGAIN)], id="a row lost"),
+        pytest.param(([run(1)], rows(RUN_1)), [], id="nothing"),
+        pytest.param(([run(1)], rows(RUN_1, ROWS[0])), [(Difference.ROWS_MISSING, AGAIN)], id="a row lost"),
         pytest.param(
-            ([run(1)], rows("run 1", *ROWS, line_vector_id(IMAGE, 1, 9))),
+            ([run(1)], rows(RUN_1, *ROWS, line_vector_id(IMAGE, 1, 9))),
             [(Difference.ROWS_SURPLUS, AGAIN)],
             id="a row nobody wrote",
         ),
         pytest.param(
-            ([run(1), run(2)], [*rows("run 2", ROWS[0]), *rows("run 1", ROWS[1])]),
+            ([run(1), run(2)], [*rows(RUN_2, ROWS[0]), *rows(RUN_1, ROWS[1])]),
             [(Difference.ROWS_STALE, AGAIN)],
             id="a row of the version before",
         ),
         pytest.param(
-            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows("run 1", merchant_name="A")),
+            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows(RUN_1, merchant_name="A")),
             [(Difference.ROWS_STALE, AGAIN)],
             id="a correction that is not there",
         ),
         pytest.param(
-            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows("run 1", merchant_name="B")),
+            ([run(1), run(2, "metadata", changes={"merchant_name": "B"})], rows(RUN_1, merchant_name="B")),
             [],
             id="a correction that is there",
         ),
         pytest.param(
-            ([run(1), run(2, delta_run_id="run 1", changes={"page": 2})], rows("run 1", page=2)),
+            ([run(1), run(2, delta_run_id=RUN_1, changes={"page": 2})], rows(RUN_1, page=2)),
             [],
             id="applied again with its corrections",
         ),
@@ -103,36 +110,36 @@ def test_rows_are_held_against_what_the_runs_make_of_the_receipt(arguments, expe
 
 
 def test_rows_that_the_index_has_lost_are_told():
-    lost = PublishedRow(id=ROWS[1], metadata={"run_id": "run 1"}, has_vector=False)
-    assert look([run(1)], [*rows("run 1", ROWS[0]), lost]) == [(Difference.VECTORS_MISSING, AGAIN)]
+    lost = PublishedRow(id=ROWS[1], metadata={"run_id": RUN_1}, has_vector=False)
+    assert look([run(1)], [*rows(RUN_1, ROWS[0]), lost]) == [(Difference.VECTORS_MISSING, AGAIN)]
 
 
 def test_rows_of_a_removed_receipt_are_surplus():
-    assert look([run(1), run(2, "delete")], rows("run 1"), known=[]) == [(Difference.ROWS_SURPLUS, AGAIN)]
+    assert look([run(1), run(2, "delete")], rows(RUN_1), known=[]) == [(Difference.ROWS_SURPLUS, AGAIN)]
     assert look([run(1), run(2, "delete")], [], known=[]) == []
 
 
 def test_a_row_whose_id_is_of_no_receipt_is_told_and_left_to_a_person():
-    assert look([run(1)], [*rows("run 1"), PublishedRow(id="somebody's", metadata={})]) == [
+    assert look([run(1)], [*rows(RUN_1), PublishedRow(id="somebody's", metadata={})]) == [
         (Difference.ROWS_SURPLUS, None)
     ]
 
 
 def test_a_completed_run_that_the_version_does_not_know_is_told():
-    assert look([run(1), run(2)], rows("run 1"), held={"run 1"}) == [(Difference.RUN_NOT_HELD, AGAIN)]
+    assert look([run(1), run(2)], rows(RUN_1), held={RUN_1}) == [(Difference.RUN_NOT_HELD, AGAIN)]
 
 
 def test_a_run_completed_while_the_version_was_opened_is_not_expected_in_it():
-    assert look([run(1), run(2)], rows("run 1"), completed={"run 1"}, held={"run 1"}) == []
+    assert look([run(1), run(2)], rows(RUN_1), completed={RUN_1}, held={RUN_1}) == []
 
 
 def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
     findings = compare(
         collection="lines",
         runs=[run(1)],
-        completed_before=frozenset({"run 1"}),
+        completed_before=frozenset({RUN_1}),
         published=None,
-        deltas={"run 1": START},
+        deltas={RUN_1: START},
         now=START,
     )
     assert [finding.difference for finding in findings] == [Difference.RUN_NOT_HELD]
@@ -155,7 +162,7 @@ def test_a_run_that_is_not_completed_is_judged_by_its_age_and_its_delta(state, m
 
 def test_a_failed_run_that_something_newer_outdates_can_be_driven_again_without_its_delta():
     runs = [run(1, state=RunState.FAILED), run(2)]
-    assert look(runs, rows("run 2"), deltas={"run 2": START}) == [(Difference.RUN_FAILED, DRIVE)]
+    assert look(runs, rows(RUN_2), deltas={RUN_2: START}) == [(Difference.RUN_FAILED, DRIVE)]
 
 
 @pytest.mark.parametrize("code", ["DELTA_INVALID", "OBJECT_CHANGED"])
@@ -167,25 +174,25 @@ def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
         runs=[broken],
         completed_before=frozenset(),
         published=None,
-        deltas={"run 1": START},
+        deltas={RUN_1: START},
         now=START,
     )
     assert (finding.repair, finding.detail) == (DRIVE, f"{code}: why")
-    assert f"IMAGE#{IMAGE}, RECEIPT#00001#COMPACTION_RUN#run 1" in finding.way_out
+    assert finding.way_out == EMBED_ANEW
 
 
 def test_rows_are_not_repaired_while_something_of_the_receipt_is_on_its_way():
-    assert look([run(1), run(2, state=RunState.PENDING)], rows("run 1", ROWS[0])) == [(Difference.ROWS_MISSING, None)]
+    assert look([run(1), run(2, state=RunState.PENDING)], rows(RUN_1, ROWS[0])) == [(Difference.ROWS_MISSING, None)]
 
 
 def test_rows_whose_delta_has_expired_are_not_promised_a_repair():
-    assert look([run(1)], rows("run 1", ROWS[0]), deltas={}) == [(Difference.ROWS_MISSING, None)]
+    assert look([run(1)], rows(RUN_1, ROWS[0]), deltas={}) == [(Difference.ROWS_MISSING, None)]
 
 
 def test_a_delta_of_no_run_is_surplus_when_it_is_old_enough():
     day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
-    deltas = {"run 1": START, "interrupted": START}
-    assert look([run(1)], rows("run 1"), deltas=deltas, minutes=day) == []
-    assert look([run(1)], rows("run 1"), deltas=deltas, minutes=day + 1) == [
+    deltas = {RUN_1: START, "interrupted": START}
+    assert look([run(1)], rows(RUN_1), deltas=deltas, minutes=day) == []
+    assert look([run(1)], rows(RUN_1), deltas=deltas, minutes=day + 1) == [
         (Difference.DELTA_SURPLUS, "delete the delta")
     ]

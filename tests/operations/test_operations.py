@@ -20,8 +20,9 @@ from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.procedure import run_reconcile
 from ops.reconciling.repair import repair
 from ops.target import OperatorError, Target
+from ops.uploading import UploadedDocument, wait_until_searchable
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.receipts import ReceiptKey, applied_again
 from pipeline.contracts.identifiers import delta_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
@@ -127,27 +128,28 @@ def test_an_operation_that_would_do_nothing_is_refused(world, target, act, code)
     assert caught.value.code == code
 
 
-def test_content_that_was_replaced_or_removed_is_applied_again_when_it_is_uploaded_again(world, target, merge):
-    first = world.run(1)
-    merge(first, world.operation("upsert", 1, rows=3))
-    again = operations.current_run(target, first)
-    assert again != first
-    merge(again)
-    assert sorted(published(world)) == ids(1)
-    merge(operations.remove(target, key(1)))
-    assert published(world) == {}
-    merge(operations.current_run(target, first))
-    assert {row["run_id"] for row in published(world).values()} == {first.run_id}
-    assert sorted(published(world)) == ids(1)
+def test_an_upload_is_searchable_when_the_receipt_is_what_was_uploaded_and_not_before(world, target, merge):
+    def is_searchable(reference: RunReference) -> bool:
+        document = UploadedDocument(name="", key="", runs=(reference,))
+        return wait_until_searchable(target, [document], timeout_seconds=0.01).is_complete
 
-
-def test_content_that_is_what_the_receipt_is_already_is_left_alone(world, target, merge):
     first = world.run(1)
-    assert operations.current_run(target, first) == first
-    operations.correct(target, key(1), "A")
-    assert operations.current_run(target, first) == first
-    unknown = RunReference(image_id=UUID(int=5), receipt_id=1, run_id="5" * 32)
-    assert operations.current_run(target, unknown) == unknown
+    assert not is_searchable(first)
+    merge(first)
+    assert is_searchable(first)
+    merge(operations.correct(target, key(1), "A"))
+    assert is_searchable(first)
+    merge(world.operation("upsert", 1, rows=3))
+    assert not is_searchable(first)
+    removal = operations.remove(target, key(1))
+    merge(removal)
+    run = world.runs.find(first)
+    again = applied_again(run, run_id="a" * 32, changes={}, consumer="lambda", moment=datetime.now(UTC))
+    world.runs.record(again)
+    assert not is_searchable(first)
+    merge(again.reference)
+    assert is_searchable(first)
+    assert sorted(published(world)) == ids(1)
 
 
 def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction(world, target, merge, monkeypatch):

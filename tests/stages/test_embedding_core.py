@@ -13,10 +13,12 @@ import pytest
 from moto import mock_aws
 
 from embed_lambda.handler import answer
-from pipeline.collections.receipts import deciding_run, operation_of
+from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.delta import decode_delta
+from pipeline.contracts.identifiers import delta_key, upload_id
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
+from pipeline.contracts.run import RunState
 from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.merchant_resolution import MerchantResolver
@@ -162,7 +164,7 @@ def uploaded(message: Any, hour: int) -> Any:
 def receipt_now(world: World, message: Any) -> tuple[str, int]:
     """The run whose delta the receipt has, and how many operations were recorded."""
     runs = world.runs.of_receipt(message.image_id, message.receipt_id)
-    return operation_of(deciding_run(runs)).delta_run_id, len(runs)
+    return deciding_run(runs).content_id, len(runs)
 
 
 def test_content_that_comes_back_after_other_content_is_applied_again_and_not_paid_for(world):
@@ -204,6 +206,34 @@ def test_a_receipt_that_was_removed_is_there_again_when_it_is_uploaded_after_tha
     assert dispositions(world, world.incoming(uploaded(message, 1))) == [Disposition.SKIPPED]
     assert dispositions(world, world.incoming(uploaded(message, 3))) == [Disposition.APPLIED_AGAIN]
     assert receipt_now(world, message) == (message.run_id, 3)
+
+
+@pytest.mark.parametrize("spoil", ["failed", "expired"])
+def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_again(world, spoil):
+    message = world.message(1)
+    world.core.process([world.incoming(uploaded(message, 0))])
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    if spoil == "failed":
+        world.runs.transition(run.reference, "words", {RunState.PENDING}, RunState.FAILED, error="DELTA_INVALID: why")
+    else:
+        world.s3.delete_object(Bucket=VECTORS, Key=delta_key("words", run.run_id))
+    assert dispositions(world, world.incoming(uploaded(message, 0))) == [Disposition.SKIPPED]
+    again = world.incoming(uploaded(message, 1))
+    assert dispositions(world, again) == [Disposition.EMBEDDED]
+    assert dispositions(world, again, world.incoming(uploaded(message, 2))) == [Disposition.SKIPPED] * 2
+    runs = world.runs.of_receipt(message.image_id, 1)
+    assert [run.content_id for run in runs] == [message.run_id] * 2
+    assert runs[1].delta_run_id is None
+    assert runs[1].run_id == upload_id(message.run_id, HOURS[1])
+    assert world.core.objects.exists(VECTORS, delta_key("words", runs[1].run_id))
+    assert len(world.embedder.requests) == 2
+
+
+def test_two_uploads_of_the_same_content_are_two_messages_and_two_deliveries_of_one_are_one(world):
+    message = world.message(1)
+    ids = [uploaded(message, hour).deduplication_id for hour in (0, 0, 1)]
+    assert ids[0] == ids[1] != ids[2]
+    assert message.deduplication_id == message.run_id
 
 
 def test_noise_rows_are_not_embedded(world):
