@@ -26,6 +26,8 @@ STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1
 (docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
 NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
 MERGE_RECEIVES = 10
+TICK_MINUTES = 5
+"""The tick also sweeps what lost its message; it comes at least this often, however rare publications are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +210,7 @@ class CompactionHandler(pulumi.ComponentResource):
 
     def _tick(self) -> None:
         name = f"{self._name}-tick"
-        minutes = max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60))
+        minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
         role, policy = create_role(
             name,
             service="scheduler.amazonaws.com",

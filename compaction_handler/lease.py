@@ -5,11 +5,12 @@ lease lasts at least ten. Another process would beat on while the merge itself h
 kill.
 """
 
+import json
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.collections.layout import Pointer
 from pipeline.contracts.identifiers import CollectionName
+from pipeline.contracts.messages import RunReference
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed
 
@@ -40,6 +42,8 @@ class Lease:
     seconds: int
     copy_before: str
     """Which working copy, at which revision, wrote last; empty when none did or the writer never finished."""
+    suspects_before: tuple[RunReference, ...] = ()
+    """The runs that the holder before was writing when it ended without a word."""
 
     def renew(self) -> None:
         """Prolong the lease; LEASE_LOST when somebody else has it."""
@@ -47,7 +51,15 @@ class Lease:
 
     def release(self, copy: str) -> None:
         """Give the lease back and say which working copy wrote last."""
-        self._update("SET expires = :expires, working_copy = :copy", {":expires": {"N": "0"}, ":copy": {"S": copy}})
+        self._update(
+            "SET expires = :expires, working_copy = :copy REMOVE suspects",
+            {":expires": {"N": "0"}, ":copy": {"S": copy}},
+        )
+
+    def suspect(self, runs: Sequence[RunReference]) -> None:
+        """Name the runs that are about to be written, or none; who takes over from a killed holder learns of them."""
+        named = json.dumps([run.model_dump(mode="json") for run in runs])
+        self._update("SET suspects = :suspects", {":suspects": {"S": named}})
 
     def point(self, pointer: Pointer) -> None:
         """Move the pointer item, in one transaction with a check that the lease is still held."""
@@ -188,7 +200,9 @@ def acquire(
             before = dynamodb.update_item(
                 TableName=table,
                 Key=_key(collection, "LEASE"),
-                UpdateExpression="SET lease_owner = :owner, expires = :expires REMOVE working_copy ADD fence :one",
+                UpdateExpression=(
+                    "SET lease_owner = :owner, expires = :expires REMOVE working_copy, suspects ADD fence :one"
+                ),
                 ConditionExpression="attribute_not_exists(PK) OR expires < :now",
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
@@ -213,6 +227,9 @@ def acquire(
             fence=int(before.get("fence", {"N": "0"})["N"]) + 1,
             seconds=seconds,
             copy_before=before.get("working_copy", {"S": ""})["S"],
+            suspects_before=tuple(
+                map(RunReference.model_validate, json.loads(before.get("suspects", {"S": "[]"})["S"]))
+            ),
         )
     raise RetryableError(
         ErrorCode.LEASE_HELD,

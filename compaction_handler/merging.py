@@ -70,7 +70,6 @@ class CollectionMerger:
     start_check: Callable[[], Check] = ChildCheck
     unpublished: dict[str, CompactionRun] = field(default_factory=dict)
     _newest: list[str] = field(default_factory=list)
-    _unpublished_since: datetime | None = None
     _copy: WorkingCopy | None = None
     _publisher: Publisher = field(init=False)
 
@@ -100,6 +99,7 @@ class CollectionMerger:
         """
         wanted = {reference.run_id: reference for reference in references}
         with self._leased() as (lease, heartbeat):
+            self._blame(lease.suspects_before)
             copy, replayed = self._working_copy(lease)
             wanted |= {reference.run_id: reference for reference in replayed}
             runs = self._settle_known(copy, self.runs.find_all(wanted.values()), wanted)
@@ -292,7 +292,6 @@ class CollectionMerger:
         )
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
         self.unpublished |= runs
-        self._unpublished_since = self._unpublished_since or self.now()
         self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
         self._mark_merged(copy, list(runs.values()))
         return failure
@@ -305,6 +304,7 @@ class CollectionMerger:
         deltas: dict[str, Delta],
         runs: list[CompactionRun],
     ) -> None:
+        heartbeat.lease.suspect([run.reference for run in runs])
         try:
             copy.apply(plan, deltas, heartbeat.require)
         except RetryableError as error:
@@ -316,6 +316,19 @@ class CollectionMerger:
             if broken.code is ErrorCode.MERGE_BROKEN:
                 self._each([(self._record_failure, run, broken) for run in runs])
             raise
+        heartbeat.lease.suspect(())
+
+    def _blame(self, suspects: tuple[RunReference, ...]) -> None:
+        """Count a failed attempt for every run that a merge was writing when its process was killed."""
+        killed = RetryableError(
+            ErrorCode.MERGE_KILLED,
+            value=f"the process that merged {len(suspects)} runs of {self.collection} ended while it wrote them",
+            rule="a merge ends with a word",
+            way_out="they are merged again in smaller portions; look for a timeout or the end of the memory in the log",
+        )
+        runs = self.runs.find_all(suspects)
+        unfinished = [run for run in runs if run.progress(self.collection).state in {RunState.PENDING, RunState.MERGED}]
+        self._each([(self._record_failure, run, killed) for run in unfinished])
 
     def _holdings(self, copy: WorkingCopy, batch: list[CompactionRun]) -> dict[ReceiptKey, Holding]:
         holdings = copy.ledger.holdings({receipt_of(run): None for run in batch})
@@ -329,7 +342,12 @@ class CollectionMerger:
         return holdings
 
     def _record_failure(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
-        """Fail a run for good, or count an attempt; the error when it is to be tried again."""
+        """Fail a run for good, or count an attempt; the error when it is to be tried again.
+
+        That a service does not answer is nobody's attempt: an outage quarantines no run.
+        """
+        if error.code is ErrorCode.SERVICE_UNAVAILABLE and isinstance(error, RetryableError):
+            return error
         progress = run.progress(self.collection)
         permanent = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
         if permanent:
@@ -382,7 +400,7 @@ class CollectionMerger:
         if not self.unpublished:
             return
         every = timedelta(seconds=self.environment.publish_every_seconds)
-        if not is_publication_due(lease.current(), self.now(), every, self._unpublished_since or self.now()):
+        if not is_publication_due(lease.current(), self.now(), every):
             return
         pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
         copy.base = pointer.version
@@ -394,14 +412,20 @@ class CollectionMerger:
         outcomes = copy.ledger.outcomes(run.run_id for run in runs)
 
         def mark(run: CompactionRun) -> None:
-            if run.progress(self.collection).state is RunState.PENDING:
+            progress, outcome = run.progress(self.collection), outcomes[run.run_id]
+            # A run that is merged again after a loss may come out differently: another operation may have failed since.
+            if (progress.state, progress.merged_count, progress.superseded_by) != (
+                RunState.MERGED,
+                outcome.rows,
+                outcome.superseded_by,
+            ):
                 self.runs.transition(
                     run.reference,
                     self.collection,
-                    {RunState.PENDING},
+                    {RunState.PENDING, RunState.MERGED},
                     RunState.MERGED,
-                    merged_count=outcomes[run.run_id].rows,
-                    superseded_by=outcomes[run.run_id].superseded_by,
+                    merged_count=outcome.rows,
+                    superseded_by=outcome.superseded_by,
                     known=run,
                 )
 
@@ -432,7 +456,6 @@ class CollectionMerger:
     def _forget_unpublished(self) -> None:
         self.unpublished = {}
         self._newest = []
-        self._unpublished_since = None
 
     def _discard(self) -> None:
         if self._copy is not None:

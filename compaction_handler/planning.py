@@ -19,8 +19,8 @@ DELTAS_AT_ONCE = 300
 """FACTS, Chroma: 300 deltas merged at once run at the raw speed; 1,000 cost 3.6 GB for no gain."""
 ROWS_AT_ONCE = 25_000
 """Bounds the memory of a batch, whatever the receipts: 154 MB of vectors at 1,536 dimensions."""
-LONGEST_AT_RISK = timedelta(minutes=5)
-"""What a kill costs at most: a long merge publishes so often even when publications are rarer."""
+SUSPECTS_AT_ONCE = {1: 40, 2: 5}
+"""Failed attempts to how many such runs are merged at once, else one: a culprit among 300 is alone at its fourth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +47,16 @@ class Plan:
 def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterator[list[CompactionRun]]:
     """Runs in the portions in which they are merged.
 
-    A run that was in a merge that broke goes alone and last: if it is to blame, it takes nobody with it.
+    Those that were in a merge that broke go last, in smaller and smaller portions: in the end whoever is to blame takes
+    nobody with it.
     """
-    suspects: list[CompactionRun] = []
+    suspects: dict[int, list[CompactionRun]] = {}
     batch: list[CompactionRun] = []
     rows = 0
     for run in runs:
         progress = run.progress(collection)
         if progress.attempts:
-            suspects.append(run)
+            suspects.setdefault(progress.attempts, []).append(run)
             continue
         if batch and (len(batch) == DELTAS_AT_ONCE or rows + progress.expected_count > ROWS_AT_ONCE):
             yield batch
@@ -64,7 +65,9 @@ def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterat
         rows += progress.expected_count
     if batch:
         yield batch
-    yield from ([run] for run in suspects)
+    for attempts, suspected in sorted(suspects.items()):
+        size = SUSPECTS_AT_ONCE.get(attempts, 1)
+        yield from (suspected[start : start + size] for start in range(0, len(suspected), size))
 
 
 def deltas_needed(
@@ -122,16 +125,15 @@ def make_plan(
     )
 
 
-def is_publication_due(pointer: Pointer | None, now: datetime, every: timedelta, unpublished_since: datetime) -> bool:
+def is_publication_due(pointer: Pointer | None, now: datetime, every: timedelta) -> bool:
     """Whether what waits is published now.
 
     Args:
         pointer: the current version's; None when nothing was ever published.
         now: the time.
-        every: a collection is published at most once in this time ...
-        unpublished_since: ... unless its oldest unpublished work has been at risk for ``LONGEST_AT_RISK``.
+        every: a collection is published at most once in this time, which is also what a kill costs at most.
     """
-    return pointer is None or now - pointer.published_at >= every or now - unpublished_since >= LONGEST_AT_RISK
+    return pointer is None or now - pointer.published_at >= every
 
 
 def _replaces(before: ReceiptState, after: ReceiptState) -> bool:

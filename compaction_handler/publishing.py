@@ -25,7 +25,7 @@ from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import MANIFEST_NAME, Pointer, version_name, version_path
+from pipeline.collections.layout import MANIFEST_NAME, Pointer, replaced_by_next, version_name, version_path
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
@@ -35,7 +35,7 @@ from pipeline.collections.store import (
     write_current_object,
 )
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.errors import ErrorCode, RetryableError
+from pipeline.errors import ErrorCode, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ class Publisher:
             RetryableError: SNAPSHOT_UNSOUND, STORAGE_FULL, LEASE_LOST, SERVICE_UNAVAILABLE. Nothing was published,
                 unless DynamoDB took the pointer and its answer was lost; the next publication is then newer.
         """
+        previous = lease.current()
         version = version_name(lease.fence, lease.owner, copy.revision)
         count = copy.count
         inspection = Inspection(
@@ -125,6 +126,7 @@ class Publisher:
             dimensions=self.environment.embedding_dimensions,
             digest=digests[MANIFEST_NAME],
             published_at=self.now(),
+            replaced=replaced_by_next(previous, self.now()),
         )
         lease.point(pointer)
         self.follow(pointer)
@@ -149,11 +151,13 @@ class Publisher:
                 raise storage_error(error, str(self.root)) from error
 
     def _tidy(self, pointer: Pointer) -> None:
-        moment = self.now()
-        removed = remove_expired(self.root, self.collection, pointer.version, moment)
-        removed += delete_expired(
-            self.objects, self.environment.vectors_bucket, self.collection, pointer.version, moment
-        )
+        """Remove what is expired; what fails is tried again after the next publication, and this one stands."""
+        moment, removed = self.now(), []
+        try:
+            removed += remove_expired(self.root, self.collection, pointer, moment)
+            removed += delete_expired(self.objects, self.environment.vectors_bucket, self.collection, pointer, moment)
+        except (PipelineError, OSError):
+            logger.exception("old versions were not all removed", extra={"collection": self.collection})
         if removed:
             logger.info("removed versions", extra={"collection": self.collection, "versions": removed})
 

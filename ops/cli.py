@@ -23,7 +23,14 @@ from ops.searching import search
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
 from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
-from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from ops.uploading import (
+    UploadedDocument,
+    require_complete,
+    require_effect,
+    upload,
+    wait_for_runs,
+    wait_until_searchable,
+)
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
@@ -226,6 +233,7 @@ def _follow(output: Output, target: Target, reference: RunReference, description
     output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
     if result is not None:
         require_complete(result)
+        require_effect(result)
 
 
 @application.command("reconcile")

@@ -37,8 +37,8 @@ def remove(target: Target, receipt: ReceiptKey) -> RunReference:
     Raises:
         OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED.
     """
-    runs = _known(target, receipt)
-    return _record(target, _operation(target, receipt, kind="delete"), runs)
+    _require_there(target, receipt)
+    return _record(target, _operation(target, receipt, kind="delete"))
 
 
 def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
@@ -50,18 +50,19 @@ def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
     name = merchant.strip()
     if not name:
         raise OperatorError("MERCHANT_EMPTY", "the merchant's name is empty", "give the name as the receipt prints it")
-    runs = _known(target, receipt)
+    _require_there(target, receipt)
     fields = {"changes": {MERCHANT_NAME: name, MERCHANT_SOURCE: "given"}, "merchant_name": name}
-    return _record(target, _operation(target, receipt, kind="metadata", merchant_source="given", **fields), runs)
+    return _record(target, _operation(target, receipt, kind="metadata", merchant_source="given", **fields))
 
 
-def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRun]) -> RunReference:
+def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRun], latest: int) -> RunReference:
     """Record what a receipt is by its runs once more: its rows with their corrections, or its removal.
 
     Args:
         target: the stack.
         receipt: which.
         runs: all of the receipt's; a receipt without any is removed.
+        latest: the version of its last operation, read before the runs.
 
     Raises:
         RetryableError: RUN_CONFLICT when something newer was recorded meanwhile.
@@ -69,23 +70,21 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
     known = list(runs)
     deciding = deciding_run(known)
     if deciding is None or deciding.kind == "delete":
-        return _record(target, _operation(target, receipt, kind="delete"), known)
+        return _record(target, _operation(target, receipt, kind="delete"), only_after=latest)
     changes = fold(ReceiptState(), map(operation_of, known)).changes
     moment = datetime.now(UTC)
     again = applied_again(deciding, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=moment)
-    return _record(target, again, known)
+    return _record(target, again, only_after=latest)
 
 
-def _known(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:
-    """The runs of a receipt that is there, or will be."""
-    runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
-    deciding = deciding_run(runs)
+def _require_there(target: Target, receipt: ReceiptKey) -> None:
+    """Refuse a receipt that is not there, nor will be."""
+    deciding = deciding_run(repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id))
     name = f"receipt {receipt.receipt_id} of image {receipt.image_id}"
     if deciding is None:
         raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check both ids; `receipts search` shows")
     if deciding.kind == "delete":
         raise OperatorError("RECEIPT_REMOVED", f"{name} was removed", "upload its OCR result to have it again")
-    return runs
 
 
 def _operation(target: Target, receipt: ReceiptKey, **fields: Any) -> CompactionRun:
@@ -110,6 +109,6 @@ def _operation(target: Target, receipt: ReceiptKey, **fields: Any) -> Compaction
     )
 
 
-def _record(target: Target, run: CompactionRun, known: list[CompactionRun]) -> RunReference:
-    repository(target).record(run, only_after=max((item.receipt_version for item in known), default=0))
+def _record(target: Target, run: CompactionRun, *, only_after: int | None = None) -> RunReference:
+    repository(target).record(run, only_after=only_after)
     return run.reference

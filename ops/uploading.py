@@ -149,3 +149,19 @@ def require_complete(result: WaitResult) -> None:
         "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more" if len(parts) > 5 else ""),  # noqa: PLR2004 - shown
         "receipts status shows the queues, their dead letters and the consumer that is on",
     )
+
+
+def require_effect(result: WaitResult) -> None:
+    """Turn an operation that something newer outdated before it was applied into an error.
+
+    Raises:
+        OperatorError: OPERATION_SUPERSEDED.
+    """
+    for run in result.completed:
+        if None not in (run.lines.superseded_by, run.words.superseded_by):
+            raise OperatorError(
+                "OPERATION_SUPERSEDED",
+                f"run {run.run_id} changed nothing: operation {run.lines.superseded_by} of receipt {run.receipt_id} of "
+                f"image {run.image_id} is newer",
+                "look at the receipt as it is now, then say it again if it is still wanted",
+            )

@@ -8,6 +8,7 @@ states as they were read; when the other moved in between, it is read and tried 
 """
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -30,6 +31,8 @@ from pipeline.contracts.run import ALLOWED_TRANSITIONS, RUN_TYPE, CompactionRun,
 from pipeline.contracts.versions import require_supported_version
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
+logger = logging.getLogger(__name__)
+
 UNFINISHED_INDEX = "unfinished-runs"
 CONDITION_FAILED = "ConditionalCheckFailedException"
 TRANSACTION_CANCELLED = "TransactionCanceledException"
@@ -43,6 +46,7 @@ ERROR_LIMIT = 1_024
 """Characters of a recorded error; the whole text is in the log."""
 
 Item = dict[str, dict[str, Any]]
+OnUnreadable = Callable[[PermanentError], None]
 
 
 class RunRepository:
@@ -66,9 +70,16 @@ class RunRepository:
         return None if item is None else run_from_item(item)
 
     def find_all(self, references: Iterable[RunReference]) -> list[CompactionRun]:
-        """Read many runs, consistently, in the order asked for; those that were never recorded are left out."""
+        """Read many runs, consistently, in the order asked for; without those that are missing or unreadable."""
+
+        def find(reference: RunReference) -> CompactionRun | None:
+            try:
+                return self.find(reference)
+            except PermanentError as error:
+                return log_unreadable(error)
+
         with ThreadPoolExecutor(READERS) as readers:
-            return [run for run in readers.map(self.find, references) if run is not None]
+            return [run for run in readers.map(find, references) if run is not None]
 
     def of_receipt(self, image_id: UUID, receipt_id: int) -> list[CompactionRun]:
         """Every operation on a receipt, consistently, oldest first."""
@@ -83,15 +94,19 @@ class RunRepository:
         runs = map(run_from_item, self._pages(self._dynamodb.query, arguments))
         return sorted(runs, key=lambda run: (run.receipt_version, run.created_at, run.run_id))
 
-    def all_runs(self) -> Iterator[CompactionRun]:
-        """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard."""
+    def all_runs(self, on_unreadable: OnUnreadable | None = None) -> Iterator[CompactionRun]:
+        """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard.
+
+        Args:
+            on_unreadable: told of items that this release cannot read; without it they are logged.
+        """
         arguments: dict[str, Any] = {
             "FilterExpression": "#type = :run",
             "ExpressionAttributeNames": {"#type": "TYPE"},
             "ExpressionAttributeValues": {":run": {"S": RUN_TYPE}},
             "ConsistentRead": True,
         }
-        return map(run_from_item, self._pages(self._dynamodb.scan, arguments))
+        return _readable(self._pages(self._dynamodb.scan, arguments), on_unreadable)
 
     def record(self, run: CompactionRun, *, only_after: int | None = None) -> bool:
         """Create a run as its receipt's next operation; ``receipt_version`` is given here.
@@ -108,7 +123,7 @@ class RunRepository:
                 ``only_after``; SERVICE_UNAVAILABLE.
         """
         for attempt in range(RECORD_TRIES):
-            latest = self._latest_version(run)
+            latest = self.latest_version(run.image_id, run.receipt_id)
             if only_after is not None and latest != only_after:
                 raise RetryableError(
                     ErrorCode.RUN_CONFLICT,
@@ -136,9 +151,11 @@ class RunRepository:
             way_out="the message is delivered again",
         )
 
-    def _latest_version(self, run: CompactionRun) -> int:
+    def latest_version(self, image_id: UUID, receipt_id: int) -> int:
+        """How many operations on a receipt were recorded; 0 when none was."""
+        key = _counter_key(image_id, receipt_id)
         try:
-            answer = self._dynamodb.get_item(TableName=self._table, Key=_counter_key(run), ConsistentRead=True)
+            answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
         return int(answer["Item"]["latest"]["N"]) if "Item" in answer else 0
@@ -155,7 +172,7 @@ class RunRepository:
             {
                 "Update": {
                     "TableName": self._table,
-                    "Key": _counter_key(run),
+                    "Key": _counter_key(run.image_id, run.receipt_id),
                     "UpdateExpression": "SET latest = :next",
                     "ConditionExpression": "attribute_not_exists(PK) OR latest = :latest",
                     "ExpressionAttributeValues": {
@@ -191,7 +208,7 @@ class RunRepository:
             merged_count: rows read back; left alone when None.
             error: the failure to record; a transition without one clears the last.
             snapshot_version: the published version; left alone when None.
-            superseded_by: the newer operation's receipt version; left alone when None.
+            superseded_by: the newer operation's receipt version; written with ``merged_count``, None included.
             count_attempt: count one more failed attempt.
             forget_attempts: start counting anew, because an operator drives the run again.
             known: the run as it was just read; saves a read when it has not moved since.
@@ -236,6 +253,8 @@ class RunRepository:
                 "updated_at": {"S": datetime.now(UTC).isoformat()},
             } | {f"{collection}_{name}": _attribute(value) for name, value in fields.items() if value is not None}
             removals = [f"{collection}_error"] if error is None else []
+            if merged_count is not None and superseded_by is None:
+                removals.append(f"{collection}_superseded_by")
             states = {name: run.progress(name).state for name in COLLECTIONS} | {collection: new_state}
             unfinished = unfinished_state(states["lines"], states["words"])
             if unfinished is None:
@@ -252,13 +271,16 @@ class RunRepository:
         )
 
     def unfinished(self, state: RunState) -> Iterator[CompactionRun]:
-        """Runs that stand under ``state`` in the index, oldest first. The index lags a little behind the table."""
+        """Runs that stand under ``state`` in the index, oldest first. The index lags a little behind the table.
+
+        What this release cannot read is logged and left out: the stream processor has parked it with its reason.
+        """
         arguments: dict[str, Any] = {
             "IndexName": UNFINISHED_INDEX,
             "KeyConditionExpression": "unfinished_state = :state",
             "ExpressionAttributeValues": {":state": {"S": state.value}},
         }
-        return map(run_from_item, self._pages(self._dynamodb.query, arguments))
+        return _readable(self._pages(self._dynamodb.query, arguments), None)
 
     def _pages(self, read: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[Item]:
         following: dict[str, Any] = {}
@@ -343,6 +365,19 @@ def run_from_item(item: Item) -> CompactionRun:
         ) from error
 
 
+def log_unreadable(error: PermanentError) -> None:
+    """Say that an item was left out of a listing."""
+    logger.error("a run is left out: %s", error, extra={"error_code": error.code})
+
+
+def _readable(items: Iterable[Item], on_unreadable: OnUnreadable | None) -> Iterator[CompactionRun]:
+    for item in items:
+        try:
+            yield run_from_item(item)
+        except PermanentError as error:
+            (on_unreadable or log_unreadable)(error)
+
+
 def _key(reference: RunReference) -> Item:
     return {
         "PK": {"S": run_partition_key(reference.image_id)},
@@ -360,8 +395,8 @@ def _attribute(value: str | int) -> dict[str, str]:
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
-def _counter_key(run: CompactionRun) -> Item:
-    return {"PK": {"S": run_partition_key(run.image_id)}, "SK": {"S": receipt_counter_key(run.receipt_id)}}
+def _counter_key(image_id: UUID, receipt_id: int) -> Item:
+    return {"PK": {"S": run_partition_key(image_id)}, "SK": {"S": receipt_counter_key(receipt_id)}}
 
 
 def _unavailable(error: ClientError | BotoCoreError) -> RetryableError:

@@ -45,4 +45,5 @@ def collect(
         "embedder": settings.embedder,
         "embeddingModel": settings.embedding_model,
         "embeddingDimensions": settings.embedding_dimensions,
+        "publishEverySeconds": settings.merge.publish_every_seconds,
     }

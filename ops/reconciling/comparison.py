@@ -16,10 +16,10 @@ from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operat
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun, RunState
-from pipeline.errors import ErrorCode
+from pipeline.errors import ErrorCode, PipelineError
 
 STUCK_AGE = timedelta(minutes=15)
-"""Older than anything that still comes by itself: the tick drives a lost message again after five minutes."""
+"""Older than what comes by itself, beside the wait for a publication: a tick drives lost messages again sooner."""
 SURPLUS_DELTA_AGE = timedelta(days=1)
 """A delta is uploaded moments before its run is recorded; nothing that is being embedded is this old."""
 BAD_DELTA = (ErrorCode.DELTA_INVALID, ErrorCode.OBJECT_CHANGED)
@@ -37,6 +37,7 @@ class Difference(StrEnum):
     RUN_NOT_HELD = "RUN_NOT_HELD"
     RUN_FAILED = "RUN_FAILED"
     RUN_STUCK = "RUN_STUCK"
+    RUN_UNREADABLE = "RUN_UNREADABLE"
     DELTA_MISSING = "DELTA_MISSING"
     DELTA_SURPLUS = "DELTA_SURPLUS"
 
@@ -49,6 +50,7 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
     Difference.RUN_FAILED: "A run was given up, with the reason it says.",
     Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
+    Difference.RUN_UNREADABLE: "An item of the table is no run that this release can read; nothing is done with it.",
     Difference.DELTA_MISSING: "A run waits for a delta that is not in the bucket; its merge will fail.",
     Difference.DELTA_SURPLUS: "A delta is of no run: its embedding was interrupted and done again under another id.",
 }
@@ -111,6 +113,7 @@ def compare(
     published: PublishedRows | None,
     deltas: Mapping[str, datetime],
     now: datetime,
+    publish_every: timedelta,
 ) -> list[Finding]:
     """Everything that differs, receipt by receipt.
 
@@ -121,6 +124,7 @@ def compare(
         published: the current version; None when nothing was ever published.
         deltas: run to when its delta was written, as the bucket lists them.
         now: the time.
+        publish_every: how long a run may wait for its publication.
     """
     held = frozenset() if published is None else published.run_ids
     receipts: dict[ReceiptKey, _Receipt] = {}
@@ -130,7 +134,8 @@ def compare(
         counting = [run for run in receipt.runs if run.run_id in completed_before or run.run_id in held]
         receipt.state = fold(ReceiptState(), map(operation_of, counting))
     for row in () if published is None else published.rows:
-        key = receipt_of_vector(row.id)
+        # A row that does not say which receipt it is of is not found by a removal.
+        key = receipt_of_vector(row.id) if row.metadata.get("image_id") else UNKNOWN_RECEIPT
         receipt = receipts.setdefault(key, _Receipt(key, []))
         receipt.found.add(row.id)
         if not row.has_vector:
@@ -142,8 +147,21 @@ def compare(
         holding = Holding() if published is None else published.holdings.get(receipt.key, Holding())
         findings += _of_rows(collection, receipt, holding, held, deltas)
         for run in receipt.runs:
-            findings += _of_run(collection, run, receipt.state, deltas, now)
+            findings += _of_run(collection, run, receipt.state, deltas, now - run.created_at - publish_every)
     return findings + _of_deltas(collection, receipts.values(), deltas, now)
+
+
+def unreadable(collection: CollectionName, error: PipelineError) -> Finding:
+    """The finding of an item that is left out of every listing."""
+    return Finding(
+        difference=Difference.RUN_UNREADABLE,
+        collection=collection,
+        receipt=None,
+        run_id=None,
+        detail=f"{error.code}: {error.value}",
+        repair=None,
+        way_out=error.way_out,
+    )
 
 
 def _is_stale(state: ReceiptState, metadata: Metadata) -> bool:
@@ -201,7 +219,7 @@ def _some(identifiers: set[str]) -> str:
 def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair | None, str]:
     """Apply what was recorded last again, unless something is on its way or cannot be applied any more."""
     if receipt.key == UNKNOWN_RECEIPT:
-        return None, "find out who wrote rows whose ids are of no receipt; they are not of this pipeline"
+        return None, "find out who wrote rows of no receipt; they are not of this pipeline"
     if any(is_on_its_way(run) for run in receipt.runs):
         return None, "operations of this receipt are on their way; look again when they are done"
     newest = fold(ReceiptState(), map(operation_of, receipt.runs)).decided_by
@@ -220,9 +238,9 @@ def _of_run(
     run: CompactionRun,
     state: ReceiptState,
     deltas: Mapping[str, datetime],
-    now: datetime,
+    overdue: timedelta,
 ) -> Iterator[Finding]:
-    progress, age, operation = run.progress(collection), now - run.created_at, operation_of(run)
+    progress, operation = run.progress(collection), operation_of(run)
     if progress.state is RunState.COMPLETED:
         return
     # The delta of what is superseded is never read.
@@ -231,8 +249,8 @@ def _of_run(
         difference, detail = Difference.RUN_FAILED, progress.error or "without a reason"
     elif is_gone:
         difference, detail = Difference.DELTA_MISSING, f"{progress.state} and no delta of run {operation.delta_run_id}"
-    elif age > STUCK_AGE:
-        difference, detail = Difference.RUN_STUCK, f"{progress.state} for {age.total_seconds() / 60:.0f} minutes"
+    elif overdue > STUCK_AGE:
+        difference, detail = Difference.RUN_STUCK, f"{progress.state} since it was recorded at {run.created_at:%F %R}"
     else:
         return
     yield Finding(

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ops.operations import repository
-from ops.reconciling.comparison import Finding, PublishedRows, compare
+from ops.reconciling.comparison import Finding, PublishedRows, compare, unreadable
 from ops.target import Target
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
 
@@ -23,6 +24,7 @@ class Reconciliation:
         rows: vectors in it.
         runs: all of the table.
         deltas: deltas of the collection in the bucket.
+        looked_at: when they were listed.
     """
 
     collection: CollectionName
@@ -31,6 +33,7 @@ class Reconciliation:
     runs: tuple[CompactionRun, ...]
     deltas: int
     findings: tuple[Finding, ...]
+    looked_at: datetime
 
 
 def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
@@ -49,15 +52,17 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
     )
     with closing(source):
         published = source.refresh()
-        runs = tuple(repository(target).all_runs())
-        deltas = _deltas(target, collection)
+        errors: list[PermanentError] = []
+        runs = tuple(repository(target).all_runs(errors.append))
+        moment, deltas = datetime.now(UTC), _deltas(target, collection)
         findings = compare(
             collection=collection,
             runs=runs,
             completed_before=before,
             published=None if published is None else _rows(published),
             deltas=deltas,
-            now=datetime.now(UTC),
+            now=moment,
+            publish_every=timedelta(seconds=int(target.outputs["publishEverySeconds"])),
         )
         return Reconciliation(
             collection=collection,
@@ -65,7 +70,8 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
             rows=0 if published is None else published.count,
             runs=runs,
             deltas=len(deltas),
-            findings=tuple(findings),
+            findings=(*findings, *(unreadable(collection, error) for error in errors)),
+            looked_at=moment,
         )
 
 

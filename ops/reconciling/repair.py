@@ -5,6 +5,7 @@ Nothing here touches a collection: the merge alone does. A repair never outdates
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from ops.operations import apply_again, repository
@@ -19,6 +20,8 @@ from pipeline.errors import ErrorCode, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
 
+WRITTEN_SINCE = timedelta(hours=1)
+"""A surplus delta is a day old; what is younger than this was written again, whatever the clocks say."""
 QUEUE_OUTPUTS: dict[CollectionName, str] = {"lines": "linesQueueUrl", "words": "wordsQueueUrl"}
 
 
@@ -69,9 +72,7 @@ def repair(
             else:
                 runs[reference.run_id] = reference
         elif finding.repair == "delete the delta" and finding.run_id:
-            key = delta_key(finding.collection, finding.run_id)
-            ObjectStore(target.s3).delete(target.outputs["vectorsBucket"], key)
-            deltas += 1
+            deltas += _delete_delta(target, finding.collection, finding.run_id, found)
         on_progress(done)
     return Repaired(runs=tuple(runs.values()), deltas=deltas, postponed=tuple(postponed))
 
@@ -88,12 +89,23 @@ def _drive_again(target: Target, finding: Finding, reference: RunReference) -> N
     send_batch(target.sqs, target.outputs[QUEUE_OUTPUTS[finding.collection]], [outgoing])
 
 
+def _delete_delta(target: Target, collection: CollectionName, run_id: str, found: Sequence[Reconciliation]) -> bool:
+    """Delete a delta, unless it was written again since the look: its embedding then goes on."""
+    objects, bucket, key = ObjectStore(target.s3), target.outputs["vectorsBucket"], delta_key(collection, run_id)
+    looked = max(item.looked_at for item in found if item.collection == collection)
+    if any(written >= looked - WRITTEN_SINCE for _, written in objects.modification_times(bucket, key)):
+        return False
+    objects.delete(bucket, key)
+    return True
+
+
 def _apply_again(target: Target, receipt: ReceiptKey) -> RunReference | None:
+    latest = repository(target).latest_version(UUID(receipt.image_id), receipt.receipt_id)
     runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
     if any(is_on_its_way(run) for run in runs):
         return None
     try:
-        return apply_again(target, receipt, runs)
+        return apply_again(target, receipt, runs, latest)
     except RetryableError as error:
         if error.code is not ErrorCode.RUN_CONFLICT:
             raise

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.contracts.identifiers import CollectionName
 
@@ -31,6 +31,7 @@ class Pointer(BaseModel):
         model: the embedding model of every vector.
         dimensions: numbers a vector.
         digest: SHA-256 of the version's manifest, which holds the digest of every file.
+        replaced: versions that it or an earlier pointer replaced, and when; those whose grace is over are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -42,6 +43,7 @@ class Pointer(BaseModel):
     dimensions: int
     digest: str
     published_at: datetime
+    replaced: dict[str, datetime] = Field(default_factory=dict)
 
 
 def version_name(fence: int, owner: str, revision: int) -> str:
@@ -85,22 +87,28 @@ def versions_prefix(collection: CollectionName) -> str:
     return f"{collection}/versions/"
 
 
-def expired_versions(published: Mapping[str, datetime], current: str, now: datetime) -> list[str]:
+def replaced_by_next(previous: Pointer | None, now: datetime) -> dict[str, datetime]:
+    """What the pointer after ``previous`` says of the versions that it replaces."""
+    if previous is None:
+        return {}
+    recent = {version: moment for version, moment in previous.replaced.items() if now - moment <= VERSIONS_KEPT}
+    return recent | {previous.version: now}
+
+
+def expired_versions(written: Mapping[str, datetime], current: Pointer, now: datetime) -> list[str]:
     """Versions that no reader needs any more.
 
-    A version is superseded when the next one is published, not when it was published itself, so a version that was
-    current for hours has its whole grace. Names sort by fence. What is newer than the current one is left alone: it may
-    be on its way.
+    A version has its grace from when the pointer left it, however old it is. One that the pointer never named, or left
+    long ago, has it from when it was written. Names sort by fence; what is newer than the current one is left alone: it
+    may be on its way.
 
     Args:
-        published: version to when it was published in the place that is tidied.
-        current: the version that the pointer names.
+        written: version to when it was written in the place that is tidied.
+        current: the pointer.
         now: the time.
     """
-    names = sorted(name for name in published if name < current)
-    successors = [*names[1:], current] if names else []
-    return [
-        name
-        for name, successor in zip(names, successors, strict=True)
-        if now - published.get(successor, now) > VERSIONS_KEPT
-    ]
+    return sorted(
+        version
+        for version, moment in written.items()
+        if version < current.version and now - max(moment, current.replaced.get(version, moment)) > VERSIONS_KEPT
+    )

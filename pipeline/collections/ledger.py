@@ -7,6 +7,7 @@ moments. It is as disposable as the working copy it belongs to, so it is written
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,10 +141,12 @@ class Ledger:
         """
         identifiers: dict[ReceiptKey, list[str]] = {}
         runs: dict[ReceiptKey, set[str]] = {}
-        for identifier, run_id in rows:
+        known = list(rows)
+        for identifier, run_id in known:
             key = receipt_of_vector(identifier)
             identifiers.setdefault(key, []).append(identifier)
             runs.setdefault(key, set()).add(run_id)
+        counts = Counter(run_id for _, run_id in known)
         self.write(
             {
                 key: Holding(
@@ -152,7 +155,7 @@ class Ledger:
                 )
                 for key, found in identifiers.items()
             },
-            {},
+            {run_id: Outcome(rows=count) for run_id, count in counts.items()},
         )
 
 

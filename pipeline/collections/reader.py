@@ -4,6 +4,7 @@ Opening a Chroma directory writes to it, so the view has its own ``chroma.sqlite
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.contracts.metadata import MERCHANT_NAME, Metadata
 from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
+ABANDONED_SECONDS = 3_600.0
 PAGE_ROWS = 1_000
 """Rows that are read at once: 6 MB of vectors at 1,536 dimensions."""
 
@@ -227,9 +229,15 @@ class SnapshotSource:
         return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
 
     def _remove_cached(self, current: str) -> None:
-        """Remove every other version that was brought from S3; views of other processes hold what they need of it."""
+        """Remove every other version that was brought from S3; views of other processes hold what they need of it.
+
+        A download that nobody has written to for an hour was killed.
+        """
         cached = version_path(self._private, self._collection, current).parent
-        if cached.is_dir():
-            for path in cached.iterdir():
-                if path.name < current and not path.name.endswith(PARTIAL_SUFFIX):
-                    shutil.rmtree(path, ignore_errors=True)
+        for path in cached.iterdir() if cached.is_dir() else ():
+            if path.name.endswith(PARTIAL_SUFFIX):
+                is_useless = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+            else:
+                is_useless = path.name < current
+            if is_useless:
+                shutil.rmtree(path, ignore_errors=True)

@@ -221,13 +221,13 @@ def copy_verified(directory: Path, target: Path) -> None:
             raise corrupt_version(f"{directory / name} has SHA-256 {actual}", f"the manifest says {digest}")
 
 
-def remove_expired(root: Path, collection: CollectionName, current: str, now: datetime) -> list[str]:
+def remove_expired(root: Path, collection: CollectionName, current: Pointer, now: datetime) -> list[str]:
     """Remove the versions of a directory whose grace is over, and copies that were never finished.
 
     Returns:
         The names of the removed versions.
     """
-    parent = version_path(root, collection, current).parent
+    parent = version_path(root, collection, current.version).parent
     written = {path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in parent.iterdir()}
     for name, moment in written.items():
         if name.endswith(PARTIAL_SUFFIX) and now - moment > VERSIONS_KEPT:
@@ -243,7 +243,7 @@ def remove_expired(root: Path, collection: CollectionName, current: str, now: da
 
 
 def delete_expired(
-    objects: ObjectStore, bucket: str, collection: CollectionName, current: str, now: datetime
+    objects: ObjectStore, bucket: str, collection: CollectionName, current: Pointer, now: datetime
 ) -> list[str]:
     """Delete the versions in S3 whose grace is over, the manifest of each first.
 

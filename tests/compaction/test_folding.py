@@ -1,5 +1,6 @@
 """Folding and planning, without Chroma; a failure lets the order of arrival decide what a receipt is."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,14 +10,13 @@ from hypothesis import strategies as st
 
 from compaction_handler.planning import (
     DELTAS_AT_ONCE,
-    LONGEST_AT_RISK,
     ROWS_AT_ONCE,
     batches,
     deltas_needed,
     is_publication_due,
     make_plan,
 )
-from pipeline.collections.layout import VERSIONS_KEPT, Pointer, expired_versions, version_name
+from pipeline.collections.layout import VERSIONS_KEPT, Pointer, expired_versions, replaced_by_next, version_name
 from pipeline.collections.ledger import Holding, Ledger, Outcome, receipt_of_vector
 from pipeline.collections.receipts import Operation, Order, ReceiptKey, ReceiptState, fold
 from pipeline.contracts.identifiers import line_vector_id
@@ -133,29 +133,62 @@ def test_a_batch_of_large_receipts_is_bounded_by_its_rows():
     assert [len(batch) for batch in batches(runs, "lines")] == [2, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("published", "since", "due"),
-    [
-        (None, timedelta(0), True),
-        (timedelta(seconds=59), timedelta(seconds=59), False),
-        (timedelta(seconds=60), timedelta(0), True),
-        (timedelta(seconds=1), LONGEST_AT_RISK, True),
-    ],
-)
-def test_a_publication_is_due_when_the_interval_is_over_or_too_much_is_at_risk(published, since, due):
-    pointer = None
-    if published is not None:
-        moment = START - published
-        pointer = Pointer(version="v", fence=1, count=0, model="m", dimensions=1, digest="", published_at=moment)
-    assert is_publication_due(pointer, START, timedelta(seconds=60), START - since) is due
+def pointer(version: str, replaced: Mapping[str, datetime] | None = None, published_at: datetime = START) -> Pointer:
+    return Pointer(
+        version=version,
+        fence=1,
+        count=0,
+        model="m",
+        dimensions=1,
+        digest="",
+        published_at=published_at,
+        replaced=dict(replaced or {}),
+    )
 
 
-def test_a_version_is_kept_for_its_grace_after_the_next_one_and_not_after_its_own_publication():
-    first, second, third = (version_name(fence, "owner", 1) for fence in (1, 2, 3))
-    published = {first: START, second: START + timedelta(hours=9), third: START + timedelta(hours=10)}
-    assert expired_versions(published, third, START + timedelta(hours=9) + VERSIONS_KEPT) == []
-    assert expired_versions(published, third, START + timedelta(hours=10)) == [first]
-    assert expired_versions(published, first, START + timedelta(days=9)) == []
+@pytest.mark.parametrize(("seconds", "due"), [(59, False), (60, True)])
+def test_a_publication_is_due_when_the_interval_is_over_and_never_before(seconds, due):
+    current = pointer("v", published_at=START - timedelta(seconds=seconds))
+    assert is_publication_due(current, START, timedelta(seconds=60)) is due
+    assert is_publication_due(None, START, timedelta(seconds=60))
+
+
+def test_a_version_has_its_grace_from_when_the_pointer_left_it_whatever_stands_between():
+    first, orphan, third = (version_name(fence, "owner", 1) for fence in (1, 2, 3))
+    left = START + timedelta(hours=9)
+    written = {first: START, orphan: START + timedelta(minutes=1), third: left}
+    current = pointer(third, replaced_by_next(pointer(first), left))
+    assert expired_versions(written, current, left) == [orphan]
+    assert expired_versions(written, current, left + VERSIONS_KEPT) == [orphan]
+    assert expired_versions(written, current, left + VERSIONS_KEPT * 2) == [first, orphan]
+    assert expired_versions(written, pointer(first), START + timedelta(days=9)) == []
+
+
+def test_a_damaged_version_beside_the_current_one_is_kept_until_that_is_replaced():
+    first, second = (version_name(fence, "owner", 1) for fence in (1, 2))
+    written = {f"{first}.damaged": START, first: START}
+    later = START + timedelta(days=1)
+    assert expired_versions(written, pointer(first), later) == []
+    current = pointer(second, replaced_by_next(pointer(first), later))
+    assert expired_versions(written, current, later) == [f"{first}.damaged"]
+
+
+def test_a_pointer_forgets_what_it_replaced_when_the_grace_is_over():
+    names = [version_name(fence, "owner", 1) for fence in range(1, 5)]
+    current, moment = pointer(names[0]), START
+    for name in names[1:]:
+        moment += VERSIONS_KEPT * 0.7
+        current = pointer(name, replaced_by_next(current, moment))
+    assert list(current.replaced) == names[1:3]
+
+
+def test_suspects_go_last_and_in_smaller_and_smaller_portions():
+    attempts = [0] * 10 + [1] * 60 + [2] * 12 + [3] * 2 + [4] * 16
+    runs = [
+        run.model_copy(update={"lines": run.lines.model_copy(update={"attempts": tried})})
+        for run, tried in zip(map(recorded, range(100)), attempts, strict=True)
+    ]
+    assert [len(batch) for batch in batches(reversed(runs), "lines")] == [10, 40, 20, 5, 5, 2, *[1] * 18]
 
 
 def test_a_ledger_reads_back_what_was_written_and_can_be_rebuilt_from_rows(tmp_path):
@@ -174,5 +207,6 @@ def test_a_ledger_reads_back_what_was_written_and_can_be_rebuilt_from_rows(tmp_p
         ledger.rebuild([(identifier, "run-old") for identifier in (*ids, "strange")])
         assert ledger.rows == 3
         assert set(ledger.identifiers()) == {*ids, "strange"}
+        assert ledger.outcomes(["run-old"]) == {"run-old": Outcome(rows=3)}
         assert fold(ledger.holdings([KEY])[KEY].state, [operation(0, "delete")]).decided_by.kind in {"delete", "upsert"}
     assert receipt_of_vector(ids[0]) == KEY

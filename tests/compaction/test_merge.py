@@ -11,6 +11,7 @@ import pytest
 from compaction_handler import publishing
 from compaction_handler.lease import Lease
 from compaction_handler.merging import MAXIMUM_ATTEMPTS
+from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.store import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
@@ -18,7 +19,7 @@ from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
-from tests.compaction.world import BUCKET, START, TABLE, Killed, ids, world
+from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
 
 __all__ = ["world"]
 
@@ -39,6 +40,16 @@ def failing(error: BaseException, original: Callable[..., Any], *, after: bool) 
         raise error
 
     return step
+
+
+def expire_the_lease(world: World) -> None:
+    """What time does after a kill."""
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}},
+        UpdateExpression="SET expires = :zero",
+        ExpressionAttributeValues={":zero": {"N": "0"}},
+    )
 
 
 def unavailable() -> RetryableError:
@@ -265,7 +276,51 @@ def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighb
     assert world.states(reference) == [RunState.COMPLETED]
 
 
-def test_a_receipt_that_keeps_failing_is_tried_five_times_and_then_quarantined_with_the_reason(world, monkeypatch):
+def poisoned(bad: RunReference, error: BaseException) -> Callable[..., None]:
+    """A merge that breaks as soon as it writes one certain receipt."""
+    apply = WorkingCopy.apply
+
+    def step(copy: WorkingCopy, plan: Plan, *arguments: Any) -> None:
+        if bad.run_id in {operation.run_id for operation in plan.upserts.values()}:
+            raise error
+        apply(copy, plan, *arguments)
+
+    return step
+
+
+def test_a_receipt_that_keeps_breaking_the_merge_is_tried_five_times_and_then_quarantined(world, monkeypatch):
+    bad, process = world.run(1), world.process()
+    monkeypatch.setattr(WorkingCopy, "apply", poisoned(bad, RuntimeError("boom")))
+    for attempt in range(1, MAXIMUM_ATTEMPTS + 1):
+        assert world.states(bad) == [RunState.PENDING]
+        answer = process.handle({"Records": [record("a", message("lines", bad))]})
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+        assert world.lines(bad).attempts == attempt
+        assert world.lines(bad).error.startswith(ErrorCode.MERGE_BROKEN)
+    assert world.states(bad) == [RunState.FAILED]
+    good = world.run(2)
+    assert process.handle({"Records": [record("a", message("lines", bad, good))]}) == {"batchItemFailures": []}
+    assert world.states(good) == [RunState.COMPLETED]
+
+
+def test_a_receipt_that_kills_the_process_is_quarantined_and_its_neighbours_get_through(world, monkeypatch):
+    """Nothing catches a segmentation fault: whoever takes over counts what the dead one was writing."""
+    bad, good = world.run(1), world.run(2)
+    monkeypatch.setattr(WorkingCopy, "apply", poisoned(bad, Killed()))
+    monkeypatch.setattr(Lease, "release", lambda *_: None)
+    kills = 0
+    while world.states(bad) == [RunState.PENDING] and kills <= MAXIMUM_ATTEMPTS:
+        try:
+            world.process().handle({"Records": [record("a", message("lines", bad, good))]})
+        except Killed:
+            kills += 1
+        expire_the_lease(world)
+    assert kills == MAXIMUM_ATTEMPTS
+    assert world.states(bad, good) == [RunState.FAILED, RunState.COMPLETED]
+    assert world.lines(bad).error.startswith(ErrorCode.MERGE_KILLED)
+
+
+def test_an_outage_quarantines_nothing_however_long_it_lasts(world, monkeypatch):
     bad, process = world.run(1), world.process()
     original = ObjectStore.get_verified
 
@@ -274,17 +329,57 @@ def test_a_receipt_that_keeps_failing_is_tried_five_times_and_then_quarantined_w
             raise unavailable()
         return original(store, bucket, key, digest)
 
-    monkeypatch.setattr(ObjectStore, "get_verified", broken)
     good = world.run(2)
-    for attempt in range(1, MAXIMUM_ATTEMPTS + 1):
-        assert world.states(bad) == [RunState.PENDING]
-        answer = process.handle({"Records": [record("a", message("lines", bad, good))]})
-        assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
-        assert world.lines(bad).attempts == attempt
-        assert world.lines(bad).error.startswith(ErrorCode.SERVICE_UNAVAILABLE)
-        assert world.states(good) == [RunState.COMPLETED]
-    assert world.states(bad) == [RunState.FAILED]
+    with monkeypatch.context() as outage:
+        outage.setattr(ObjectStore, "get_verified", broken)
+        for _ in range(MAXIMUM_ATTEMPTS + 1):
+            answer = process.handle({"Records": [record("a", message("lines", bad, good))]})
+            assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+            assert world.states(bad, good) == [RunState.PENDING, RunState.COMPLETED]
+            assert world.lines(bad).attempts == 0
     assert process.handle({"Records": [record("a", message("lines", bad))]}) == {"batchItemFailures": []}
+    assert world.states(bad) == [RunState.COMPLETED]
+
+
+@pytest.mark.parametrize("fields", [{"version": "9.0"}, {"run_id": "no run id"}, {"created_at": "yesterday"}])
+def test_an_item_that_cannot_be_read_keeps_nobody_else_from_being_merged(world, fields):
+    strange, good = world.run(1), world.run(2)
+    spoil(world, strange, **fields)
+    process = world.process()
+    body = message("lines", strange, good)
+    assert process.handle({"Records": [record("a", body)]}) == {"batchItemFailures": []}
+    assert world.states(good) == [RunState.COMPLETED]
+    waiting = world.run(3)
+    world.moment += timedelta(hours=1)
+    process.handle({"source": "receipts.tick"})
+    assert world.runs.find(waiting).words.state is RunState.COMPLETED
+
+
+def test_old_versions_that_cannot_be_removed_keep_no_receipt_from_being_completed(world, monkeypatch):
+    def refused(*_: Any) -> None:
+        raise unavailable()
+
+    monkeypatch.setattr(publishing, "delete_expired", refused)
+    reference = world.run(1)
+    world.merger().merge([reference])
+    assert world.states(reference) == [RunState.COMPLETED]
+
+
+def test_what_a_replayed_receipt_came_to_is_recorded_anew(world, monkeypatch):
+    """Superseded in a copy that was lost; by then the newer operation has failed, and the older one counts."""
+    world.settings["publish_every_seconds"] = 3_600
+    published = world.run(9)
+    merger = world.merger()
+    merger.merge([published])
+    older, newer = world.run(1), world.operation("upsert", 1, rows=3)
+    merger.merge([older, newer])
+    assert (world.lines(older).merged_count, world.lines(older).superseded_by) == (0, 2)
+    world.runs.transition(newer, "lines", {RunState.MERGED}, RunState.FAILED, error="DELTA_INVALID: why")
+    merger.close()
+    world.moment += timedelta(hours=2)
+    world.merger().merge([older])
+    progress = world.lines(older)
+    assert (progress.state, progress.merged_count, progress.superseded_by) == (RunState.COMPLETED, 2, None)
 
 
 def test_a_copy_in_which_a_row_is_missing_is_never_published(world, monkeypatch):

@@ -59,22 +59,22 @@ def test_receipts_are_numbered_apart_from_each_other(world):
 
 
 def test_two_that_record_at_once_never_get_the_same_number(world, monkeypatch):
-    latest = world.runs._latest_version
+    latest = world.runs.latest_version
 
-    def overtaken(run: CompactionRun) -> int:
-        found = latest(run)
-        monkeypatch.setattr(world.runs, "_latest_version", latest)
+    def overtaken(*receipt: object) -> int:
+        found = latest(*receipt)
+        monkeypatch.setattr(world.runs, "latest_version", latest)
         world.runs.record(operation(2))
         return found
 
-    monkeypatch.setattr(world.runs, "_latest_version", overtaken)
+    monkeypatch.setattr(world.runs, "latest_version", overtaken)
     assert world.runs.record(operation(1))
     assert [world.runs.find(operation(number).reference).receipt_version for number in (2, 1)] == [1, 2]
 
 
 def test_a_receipt_that_others_keep_changing_is_tried_again_later(world, monkeypatch):
     world.runs.record(operation(1))
-    monkeypatch.setattr(world.runs, "_latest_version", lambda _: 0)
+    monkeypatch.setattr(world.runs, "latest_version", lambda *_: 0)
     monkeypatch.setattr("pipeline.runs.time.sleep", lambda _: None)
     with pytest.raises(RetryableError) as caught:
         world.runs.record(operation(2))

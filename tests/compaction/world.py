@@ -19,7 +19,14 @@ from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
-from pipeline.contracts.identifiers import COLLECTIONS, delta_key, line_vector_id, sha256_hex
+from pipeline.contracts.identifiers import (
+    COLLECTIONS,
+    delta_key,
+    line_vector_id,
+    run_partition_key,
+    run_sort_key,
+    sha256_hex,
+)
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.objects import ObjectStore
@@ -195,6 +202,21 @@ class World:
             found.append(sorted(row.id for row in rows))
             source.close()
         return found
+
+
+def spoil(world: World, reference: RunReference, **fields: str) -> None:
+    """Change fields of a run's item to what no release would write."""
+    for name, value in fields.items():
+        world.dynamodb.update_item(
+            TableName=TABLE,
+            Key={
+                "PK": {"S": run_partition_key(reference.image_id)},
+                "SK": {"S": run_sort_key(reference.receipt_id, reference.run_id)},
+            },
+            UpdateExpression="SET #name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
 
 
 @cache

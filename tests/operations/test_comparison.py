@@ -48,7 +48,7 @@ def run(number: int, kind: str = "upsert", state: RunState = RunState.COMPLETED,
     )
 
 
-def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed=None):
+def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed=None, publish_every=0):
     """The findings, as difference and repair; what is not told is as it should be."""
     done = {item.run_id for item in runs if item.lines.state is RunState.COMPLETED} if completed is None else completed
     held = done if held is None else held
@@ -62,12 +62,16 @@ def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed
         ),
         deltas={item.run_id: START for item in runs if item.kind == "upsert"} if deltas is None else deltas,
         now=START + timedelta(minutes=minutes),
+        publish_every=timedelta(minutes=publish_every),
     )
     return [(finding.difference, finding.repair) for finding in findings]
 
 
 def rows(of: str, *identifiers: str, **metadata: object):
-    return [PublishedRow(id=identifier, metadata={"run_id": of, **metadata}) for identifier in identifiers or ROWS]
+    return [
+        PublishedRow(id=identifier, metadata={"image_id": str(IMAGE), "run_id": of, **metadata})
+        for identifier in identifiers or ROWS
+    ]
 
 
 AGAIN, DRIVE = "apply the receipt again", "drive the run again"
@@ -110,7 +114,7 @@ def test_rows_are_held_against_what_the_runs_make_of_the_receipt(arguments, expe
 
 
 def test_rows_that_the_index_has_lost_are_told():
-    lost = PublishedRow(id=ROWS[1], metadata={"run_id": RUN_1}, has_vector=False)
+    lost = PublishedRow(id=ROWS[1], metadata={"image_id": str(IMAGE), "run_id": RUN_1}, has_vector=False)
     assert look([run(1)], [*rows(RUN_1, ROWS[0]), lost]) == [(Difference.VECTORS_MISSING, AGAIN)]
 
 
@@ -119,10 +123,10 @@ def test_rows_of_a_removed_receipt_are_surplus():
     assert look([run(1), run(2, "delete")], [], known=[]) == []
 
 
-def test_a_row_whose_id_is_of_no_receipt_is_told_and_left_to_a_person():
-    assert look([run(1)], [*rows(RUN_1), PublishedRow(id="somebody's", metadata={})]) == [
-        (Difference.ROWS_SURPLUS, None)
-    ]
+@pytest.mark.parametrize("identifier", ["somebody's", line_vector_id(IMAGE, 1, 9)])
+def test_a_row_that_is_of_no_receipt_or_does_not_say_so_is_told_and_left_to_a_person(identifier):
+    strange = PublishedRow(id=identifier, metadata={})
+    assert look([run(1)], [*rows(RUN_1), strange]) == [(Difference.ROWS_SURPLUS, None)]
 
 
 def test_a_completed_run_that_the_version_does_not_know_is_told():
@@ -141,6 +145,7 @@ def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
         published=None,
         deltas={RUN_1: START},
         now=START,
+        publish_every=timedelta(0),
     )
     assert [finding.difference for finding in findings] == [Difference.RUN_NOT_HELD]
 
@@ -160,6 +165,13 @@ def test_a_run_that_is_not_completed_is_judged_by_its_age_and_its_delta(state, m
     assert look([run(1, state=state)], [], known=[], minutes=minutes, deltas=deltas) == expected
 
 
+def test_a_run_that_waits_for_its_publication_is_not_stuck():
+    assert look([run(1, state=RunState.MERGED)], [], known=[], minutes=60, publish_every=60) == []
+    assert look([run(1, state=RunState.MERGED)], [], known=[], minutes=80, publish_every=60) == [
+        (Difference.RUN_STUCK, DRIVE)
+    ]
+
+
 def test_a_failed_run_that_something_newer_outdates_can_be_driven_again_without_its_delta():
     runs = [run(1, state=RunState.FAILED), run(2)]
     assert look(runs, rows(RUN_2), deltas={RUN_2: START}) == [(Difference.RUN_FAILED, DRIVE)]
@@ -176,6 +188,7 @@ def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
         published=None,
         deltas={RUN_1: START},
         now=START,
+        publish_every=timedelta(0),
     )
     assert (finding.repair, finding.detail) == (DRIVE, f"{code}: why")
     assert finding.way_out == EMBED_ANEW

@@ -6,6 +6,7 @@ A failure here is an operator's command that says it worked and did not.
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import boto3
@@ -20,14 +21,14 @@ from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.procedure import run_reconcile
 from ops.reconciling.repair import repair
 from ops.target import OperatorError, Target
-from ops.uploading import UploadedDocument, wait_until_searchable
+from ops.uploading import UploadedDocument, require_effect, wait_for_runs, wait_until_searchable
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.receipts import ReceiptKey, applied_again
-from pipeline.contracts.identifiers import delta_key
+from pipeline.contracts.identifiers import delta_key, run_sort_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
 from pipeline.errors import RetryableError
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, TABLE, World, ids, row_id, world
+from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, TABLE, World, ids, row_id, spoil, world
 
 __all__ = ["world"]
 
@@ -44,6 +45,7 @@ def target(world: World) -> Target:
         "vectorsBucket": BUCKET,
         "embeddingModel": MODEL,
         "embeddingDimensions": DIMENSIONS,
+        "publishEverySeconds": 0,
     }
     return Target(
         outputs=outputs | queues,
@@ -268,6 +270,8 @@ def test_a_delta_of_no_run_is_deleted_and_those_of_runs_are_kept(world, target, 
     monkeypatch.setattr("ops.reconciling.comparison.SURPLUS_DELTA_AGE", timedelta(seconds=-1))
     found = both(target)
     assert differences(*found) == [Difference.DELTA_SURPLUS]
+    assert repair(target, found).deltas == 0, "it was written a moment ago"
+    monkeypatch.setattr("ops.reconciling.repair.WRITTEN_SINCE", timedelta(seconds=-9))
     assert repair(target, found).deltas == 1
     assert differences(*both(target)) == []
     assert reconcile(target, "words").deltas == 1
@@ -280,13 +284,50 @@ def test_a_receipt_that_changed_after_the_look_is_not_set_back(world, target, me
     monkeypatch.undo()
     apply_again = repairing.apply_again
 
-    def overtaken(target: Target, receipt: ReceiptKey, runs: list) -> RunReference:
+    def overtaken(target: Target, receipt: ReceiptKey, *known: Any) -> RunReference:
         operations.remove(target, receipt)
-        return apply_again(target, receipt, runs)
+        return apply_again(target, receipt, *known)
 
     monkeypatch.setattr(repairing, "apply_again", overtaken)
     repaired = repair(target, found)
     assert (repaired.runs, repaired.postponed) == ((), (key(1),))
+
+
+def test_an_item_that_cannot_be_read_is_told_and_stops_nothing(world, target, merge):
+    merge(world.run(1))
+    spoil(world, world.run(2), version="9.0")
+    found = both(target)
+    assert differences(*found) == [Difference.RUN_UNREADABLE] * 2
+    assert repair(target, found).runs == ()
+
+
+def test_a_receipt_whose_newest_item_was_deleted_can_still_be_changed_and_repaired(world, target, merge, monkeypatch):
+    merge(world.run(1))
+    correction = operations.correct(target, key(1), "A")
+    merge(correction)
+    world.dynamodb.delete_item(
+        TableName=TABLE,
+        Key={"PK": {"S": f"IMAGE#{correction.image_id}"}, "SK": {"S": run_sort_key(1, correction.run_id)}},
+    )
+    monkeypatch.setattr("pipeline.collections.ledger.Ledger.run_ids", lambda _: set())
+    found = both(target)
+    monkeypatch.undo()
+    repaired = repair(target, found)
+    assert repaired.postponed == ()
+    merge(*repaired.runs, operations.correct(target, key(1), "B"))
+    assert {row["merchant_name"] for row in published(world).values()} == {"B"}
+
+
+def test_an_operation_that_something_newer_outdates_is_not_called_done(world, target, merge):
+    world.run(1)
+    correction = operations.correct(target, key(1), "A")
+    newer = world.operation("upsert", 1)
+    merge(correction, newer)
+    result = wait_for_runs(target, [correction], timeout_seconds=1)
+    with pytest.raises(OperatorError) as caught:
+        require_effect(result)
+    assert caught.value.code == "OPERATION_SUPERSEDED"
+    require_effect(wait_for_runs(target, [newer], timeout_seconds=1))
 
 
 def test_an_error_of_the_table_is_no_reason_to_postpone(world, target, merge, monkeypatch):
