@@ -160,6 +160,8 @@ class CompactionHandler(pulumi.ComponentResource):
                     {
                         "table_name": storage.table.name,
                         "vectors_bucket": vectors.bucket,
+                        "lines_queue_url": self.queues["lines"].url,
+                        "words_queue_url": self.queues["words"].url,
                         "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
                         "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                         "embedding_model": settings.embedding_model,

@@ -25,6 +25,8 @@ class MergeEnvironment(Environment):
 
     table_name: str
     vectors_bucket: str
+    lines_queue_url: str
+    words_queue_url: str
     lines_dead_letter_queue_url: str
     words_dead_letter_queue_url: str
     embedding_model: str

@@ -10,15 +10,17 @@ from typing import Any
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
 from pipeline.aws import AwsClient
-from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of
+from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of, receives_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.logs import configure_logging
-from pipeline.queues import park
+from pipeline.queues import come_back_after, park
 
 logger = logging.getLogger(__name__)
 
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 30, 3_600
+"""Between two deliveries of a message that failed, doubling: ten deliveries are four hours."""
 TICK_SOURCE = "receipts.tick"
 RESERVE_MILLISECONDS = 180_000
 """Left to a batch that was begun and to its publication: twice what they take at 200,000 rows."""
@@ -56,7 +58,21 @@ class MergeHandler:
                 # Also when an operator is needed: the message waits on its queue until the collection is mended.
                 logger.exception("merge failed", extra={"collection": collection, "error_code": error.code})
                 failed.update(messages)
-        return batch_response(records, failed)
+        answer = batch_response(records, failed)
+        self._come_back_soon(records, {item["itemIdentifier"] for item in answer["batchItemFailures"]})
+        return answer
+
+    def _come_back_soon(self, records: list[SqsRecord], failed: set[str]) -> None:
+        """The queue hides a message for six times the function's timeout, and all of its collection with it."""
+        for record in records:
+            if record["messageId"] in failed:
+                url = (
+                    self.environment.words_queue_url
+                    if group_of(record) == "words"
+                    else self.environment.lines_queue_url
+                )
+                seconds = min(FIRST_DELAY_SECONDS * 2 ** (receives_of(record) - 1), LONGEST_DELAY_SECONDS)
+                come_back_after(self.sqs_client, url, record["receiptHandle"], seconds)
 
     def _tick(self, has_time: Callable[[], bool]) -> BatchResponse:
         failure: PipelineError | None = None

@@ -23,6 +23,7 @@ class SqsRecord(TypedDict, total=False):
     """The part of an SQS record that the pipeline reads, as Lambda delivers it."""
 
     messageId: str
+    receiptHandle: str
     body: str
     attributes: Mapping[str, str]
     messageAttributes: Mapping[str, Any]
@@ -36,6 +37,11 @@ def group_of(record: SqsRecord) -> str | None:
 def deduplication_of(record: SqsRecord) -> str | None:
     """The record's deduplication id; None on a standard queue."""
     return record.get("attributes", {}).get("MessageDeduplicationId")
+
+
+def receives_of(record: SqsRecord) -> int:
+    """How often the record was delivered, this time included."""
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 def batch_response(records: Iterable[SqsRecord], failed: set[str]) -> BatchResponse:

@@ -3,6 +3,7 @@
 Receiving is not here: Lambda's mapping does it for the functions, ``compaction_worker`` for the worker.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws import AwsClient
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PipelineError, RetryableError
+
+logger = logging.getLogger(__name__)
 
 SEND_BATCH_LIMIT = 10
 """Entries of one SendMessageBatch (Amazon SQS API reference, SendMessageBatch)."""
@@ -81,6 +84,23 @@ def _send_once(
         return messages, str(error)
     reason = "; ".join(f"{entry['Code']}: {entry.get('Message', '')}" for entry in failed)
     return [messages[int(entry["Id"])] for entry in failed], reason
+
+
+def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> None:
+    """Let a message that failed come back sooner than its queue would bring it; a failure of this costs only time.
+
+    Args:
+        sqs_client: a boto3 SQS client.
+        queue_url: the queue that it is from.
+        receipt_handle: of this delivery.
+        seconds: from now; 0 to 43,200.
+    """
+    try:
+        sqs_client.change_message_visibility(
+            QueueUrl=queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+        )
+    except (ClientError, BotoCoreError):
+        logger.warning("a message comes back only when its queue brings it", exc_info=True)
 
 
 def park(

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from compaction_handler import publishing
-from compaction_handler.lease import Lease
+from compaction_handler.lease import Lease, acquire
 from compaction_handler.merging import MAXIMUM_ATTEMPTS
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
@@ -24,9 +24,9 @@ from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spo
 __all__ = ["world"]
 
 
-def record(message_id: str, body: str, group: str = "lines") -> dict[str, Any]:
-    attributes = {"MessageGroupId": group, "MessageDeduplicationId": "d-" + message_id}
-    return {"messageId": message_id, "body": body, "attributes": attributes}
+def record(message_id: str, body: str, group: str = "lines", **more: str) -> dict[str, Any]:
+    attributes = {"MessageGroupId": group, "MessageDeduplicationId": "d-" + message_id, **more}
+    return {"messageId": message_id, "receiptHandle": "r-" + message_id, "body": body, "attributes": attributes}
 
 
 def message(collection: Any, *references: RunReference) -> str:
@@ -339,6 +339,19 @@ def test_an_outage_quarantines_nothing_however_long_it_lasts(world, monkeypatch)
             assert world.lines(bad).attempts == 0
     assert process.handle({"Records": [record("a", message("lines", bad))]}) == {"batchItemFailures": []}
     assert world.states(bad) == [RunState.COMPLETED]
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [("1", 30), ("3", 120), ("10", 3_600)])
+def test_a_message_that_failed_comes_back_soon_and_not_when_its_queue_would_bring_it(world, receives, seconds):
+    process = world.process()
+    busy = acquire(TABLE, world.dynamodb, "lines", 60)
+    records = [
+        record("a", message("lines", world.run(1)), ApproximateReceiveCount=receives),
+        record("b", message("words", world.run(1)), "words"),
+    ]
+    assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+    assert world.queues.delayed == [("lines-queue", "r-a", seconds)]
+    busy.release("")
 
 
 @pytest.mark.parametrize("fields", [{"version": "9.0"}, {"run_id": "no run id"}, {"created_at": "yesterday"}])

@@ -75,6 +75,8 @@ class World:
             **{
                 "table_name": TABLE,
                 "vectors_bucket": BUCKET,
+                "lines_queue_url": "lines-queue",
+                "words_queue_url": "words-queue",
                 "lines_dead_letter_queue_url": "lines-dlq",
                 "words_dead_letter_queue_url": "words-dlq",
                 "embedding_model": MODEL,

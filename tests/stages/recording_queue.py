@@ -11,6 +11,7 @@ class RecordingQueues:
     sent: list[dict[str, Any]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     released: list[tuple[str, int]] = field(default_factory=list)
+    delayed: list[tuple[str, str, int]] = field(default_factory=list)
     refuse_next_entries: int = 0
 
     def send_message(self, **message: Any) -> dict[str, Any]:
@@ -24,6 +25,10 @@ class RecordingQueues:
         self.refuse_next_entries -= len(refused)
         self.sent += [{"QueueUrl": QueueUrl, **entry} for entry in Entries[len(refused) :]]
         return {"Failed": [{"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in refused]}
+
+    def change_message_visibility(self, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:
+        """Remember when a message comes back."""
+        self.delayed.append((QueueUrl, ReceiptHandle, VisibilityTimeout))
 
     def to(self, queue_url: str) -> list[dict[str, Any]]:
         """What was sent to one queue."""

@@ -157,7 +157,16 @@ def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
     first, again = queues.to("lines")
     assert first["MessageDeduplicationId"] == again["MessageDeduplicationId"]
     events = [
-        {"Records": [{"messageId": "m", "body": sent["MessageBody"], "attributes": {"MessageGroupId": "lines"}}]}
+        {
+            "Records": [
+                {
+                    "messageId": "m",
+                    "receiptHandle": "r",
+                    "body": sent["MessageBody"],
+                    "attributes": {"MessageGroupId": "lines"},
+                }
+            ]
+        }
         for sent in (first, again)
     ]
     answer = world.victims.perform(

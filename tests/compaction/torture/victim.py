@@ -90,6 +90,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "CURRENT": (publishing, "write_current"),
     "CURRENT in S3": (publishing, "write_current_object"),
     "pruning": (publishing, "remove_expired"),
+    "naming suspects": (Lease, "suspect"),
     "release": (Lease, "release"),
 }
 

@@ -19,6 +19,7 @@ from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
 from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.errors import ErrorCode
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.compaction.tables import create_table
@@ -91,6 +92,8 @@ class TorturedWorld:
         return {
             "table_name": self.table,
             "vectors_bucket": self.bucket,
+            "lines_queue_url": "lines-queue",
+            "words_queue_url": "words-queue",
             "lines_dead_letter_queue_url": "lines-dlq",
             "words_dead_letter_queue_url": "words-dlq",
             "embedding_model": MODEL,
@@ -181,7 +184,8 @@ class TorturedWorld:
 
     def event(self, references: list[RunReference]) -> dict[str, Any]:
         body = CompactionMessage(collection="lines", runs=tuple(references)).model_dump_json()
-        return {"Records": [{"messageId": "m", "body": body, "attributes": {"MessageGroupId": "lines"}}]}
+        attributes = {"MessageGroupId": "lines"}
+        return {"Records": [{"messageId": "m", "receiptHandle": "r", "body": body, "attributes": attributes}]}
 
     def handle(self, references: list[RunReference], **job: Any) -> dict[str, Any]:
         """Start the handler with a message; it is another process every time, on the same machine."""
@@ -205,6 +209,12 @@ class TorturedWorld:
                 UpdateExpression="SET expires = :zero",
                 ExpressionAttributeValues={":zero": {"N": "0"}},
             )
+
+    def drive_again_what_was_blamed(self) -> None:
+        """What an operator does: five kills in a row while a run was written, and it is quarantined."""
+        for run in self.runs.unfinished(RunState.FAILED):
+            assert (run.lines.error or "").startswith(ErrorCode.MERGE_KILLED), run.lines.error
+            self.runs.transition(run.reference, "lines", {RunState.FAILED}, RunState.PENDING, forget_attempts=True)
 
     def require_sound(self) -> None:
         """The current version opens, is exactly its runs, holds every completed run, and nothing is there twice."""
@@ -237,6 +247,7 @@ class TorturedWorld:
     def recover(self) -> None:
         """Deliver everything again; afterwards all is done and the collection is the dictionary."""
         self.let_the_lease_expire()
+        self.drive_again_what_was_blamed()
         waiting = self.unfinished()
         if waiting:
             answer = self.handle(waiting)
