@@ -12,8 +12,9 @@ from pipeline.aws import AwsClient
 from pipeline.consumers.observer import list_mappings
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
-LOOK_SECONDS = 30.0
-"""Between two looks; Lambda answers 15 such calls a second for a whole account (AWS Lambda quotas, API requests)."""
+LOOK_SECONDS = 10.0
+"""Between two looks while polls are short. Lambda answers 15 such calls a second for a whole account
+(AWS Lambda quotas, API requests)."""
 
 
 class Fence:
@@ -33,14 +34,17 @@ class Fence:
         self._clock = clock
         self._clear_until = float("-inf")
 
-    def require_clear(self) -> None:
+    def require_clear(self, *, anew: bool = False) -> None:
         """Look, unless the last look was a moment ago.
+
+        Args:
+            anew: look in any case.
 
         Raises:
             PermanentError: FENCED, naming the mappings.
             RetryableError: SERVICE_UNAVAILABLE when Lambda does not say; not knowing is not being clear.
         """
-        if self._clock() < self._clear_until:
+        if not anew and self._clock() < self._clear_until:
             return
         try:
             found = list(list_mappings(self._lambda, self._queue_arn))

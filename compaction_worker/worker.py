@@ -30,6 +30,8 @@ BATCH_SIZE = 10
 """Messages of one receive (Amazon SQS API reference, ReceiveMessage)."""
 LONG_POLL_SECONDS = 5
 """SQS allows 20; a stop waits for the running poll, because a poll that is abandoned may hold messages."""
+SHORT_POLL_SECONDS = 1.0
+"""A busy queue answers at once, and then the regular looks are enough."""
 RECEIVE_PAUSE_SECONDS = 5.0
 """Pause after a receive that failed, before the next."""
 STOP_MARGIN_SECONDS = 5
@@ -42,7 +44,7 @@ EXIT_OK, EXIT_MISCONFIGURED, EXIT_REFUSED, EXIT_RELEASED, EXIT_FENCED = 0, 2, 3,
 EXIT_MEANINGS: Mapping[int, str] = {
     EXIT_OK: "it was asked to stop, and finished what it held",
     EXIT_MISCONFIGURED: "a variable is missing or wrong",
-    EXIT_REFUSED: "the queue refuses it, ECS does not want it, or it could not keep its messages hidden",
+    EXIT_REFUSED: "the queue or Lambda refuses it, ECS does not want it, or it could not keep its messages hidden",
     EXIT_RELEASED: "the stop timeout was over; what it held was released",
     EXIT_FENCED: "a function may receive from its queue (`FENCED`)",
 }
@@ -80,7 +82,7 @@ class ChromaCompactionWorker:
                     refused_since = refused_since or self.clock()
                     if self.clock() - refused_since >= PROPAGATION_SECONDS:
                         # Only the chosen consumer may receive: a forgotten task says so and goes.
-                        logger.exception("the queue refuses this worker")
+                        logger.exception("this worker is refused")
                         return EXIT_REFUSED
                 logger.warning("nothing received", exc_info=error)
                 stop.wait(RECEIVE_PAUSE_SECONDS)
@@ -102,11 +104,12 @@ class ChromaCompactionWorker:
     def _take(self) -> list[dict[str, Any]]:
         """Receive under the fence; what is held when the fence closes is given back."""
         self.fence.require_clear()
+        began = self.clock()
         messages = self._receive()
         if messages:
             try:
-                # The poll was long: who holds messages looks again before working on them.
-                self.fence.require_clear()
+                # After a long poll the last look is of before it: who holds messages looks again.
+                self.fence.require_clear(anew=self.clock() - began > SHORT_POLL_SECONDS)
             except PipelineError:
                 self._release(messages)
                 raise
@@ -180,7 +183,9 @@ class ChromaCompactionWorker:
 
 
 def _is_refusal(error: Exception) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in REFUSED_CODES
+    # The fence tells Lambda's refusal as its own error.
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    return isinstance(cause, ClientError) and cause.response["Error"]["Code"] in REFUSED_CODES
 
 
 def _incoming(message: dict[str, Any]) -> IncomingMessage:

@@ -50,8 +50,8 @@ class Target:
         return make_client(service, self.client_options)
 
     def consumer_observer(self) -> ConsumerObserver:
-        """Looks at the stack's consumers; the emulator has no Application Auto Scaling to be asked."""
-        return ConsumerObserver(self.client, scaling="endpoint_url" not in self.client_options)
+        """Looks at the stack's consumers."""
+        return ConsumerObserver(self.client, emulated="endpoint_url" in self.client_options)
 
     @cached_property
     def s3(self) -> AwsClient:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import pulumi
 
 from pipeline.consumers.access import AwsAccess
+from pipeline.consumers.observation import Identity
 from stack.choice import Host, consumers
 from stack.handover import drained_hook, emptied_hook
 from stack.naming import QUEUE_NAME_LIMIT, physical_name
@@ -115,7 +116,13 @@ class EmbedQueues(pulumi.ComponentResource):
         Args:
             off: what turns everybody else off.
         """
-        winners = {"lambda": physical_name(FUNCTION_NAME), "ecs": physical_name(WORKER_NAME), None: None}
+        worker = physical_name(WORKER_NAME)
+        winners = {
+            "lambda": Identity(kind="mapping", name=physical_name(FUNCTION_NAME)),
+            # The worker's cluster has its name.
+            "ecs": Identity(kind="service", name=worker, cluster=worker),
+            None: None,
+        }
         winner = winners[self.chosen]
         hook = drained_hook(self.main.physical_name, self._access, self._settings.handover, winner=winner)
         return Handover(after=off, drained=hook)

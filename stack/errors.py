@@ -51,7 +51,7 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.DEAD_LETTER_KIND: "★ A FIFO queue with a standard dead letter queue, or the reverse.",
     RefusalCode.DEAD_LETTER_UNREACHABLE: "Messages that would expire before their receives are used up.",
     RefusalCode.STREAM_DESTINATION_KIND: "★ A FIFO queue as the destination of a stream's failures.",
-    RefusalCode.HANDOVER_TOO_SHORT: "A handover that gives up before the leaving consumer must have ended.",
+    RefusalCode.HANDOVER_TOO_SHORT: "A handover that gives up before what it waits for must have happened.",
     RefusalCode.FARGATE_SIZE_IMPOSSIBLE: "★ A pair of CPU and memory that Fargate does not sell.",
     RefusalCode.ZONE_OUTSIDE_REGION: "Zones that are malformed, repeated or not of the stack's region.",
     RefusalCode.NETWORK_TOO_SMALL: "A network that cannot be divided among its zones.",

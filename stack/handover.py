@@ -7,12 +7,13 @@ import pulumi
 
 from pipeline.consumers.access import AwsAccess
 from pipeline.consumers.drain import Patience, move_and_wait_until_empty, wait_until_drained
+from pipeline.consumers.observation import Identity
 from pipeline.consumers.observer import ConsumerObserver
 from stack.settings import HandoverSettings
 
 
 def drained_hook(
-    queue_name: str, access: AwsAccess, settings: HandoverSettings, *, winner: str | None
+    queue_name: str, access: AwsAccess, settings: HandoverSettings, *, winner: Identity | None
 ) -> pulumi.ResourceHook:
     """Before a queue's lock changes: wait until everybody else is off. For ``before_create`` and ``before_update``.
 
@@ -20,13 +21,13 @@ def drained_hook(
         queue_name: the queue's physical name.
         access: how AWS is reached.
         settings: how long to wait.
-        winner: the physical name of the function or service that may receive next; None when nobody may.
+        winner: who may receive next, by its physical name; None when nobody may.
     """
 
     async def wait(args: pulumi.ResourceHookArgs) -> None:
         del args
         await wait_until_drained(
-            ConsumerObserver(access.client, scaling=access.endpoint is None),
+            ConsumerObserver(access.client, emulated=access.endpoint is not None),
             access.queue_url(queue_name),
             winner=winner,
             patience=_patience(settings),

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from pipeline.consumers.access import AwsAccess
+from pipeline.consumers.access import AssumedRole, AwsAccess
 from pipeline.contracts.delta import Precision
 from pipeline.embedding.environment import EmbedderName
 from stack.choice import EmbedConsumer
@@ -67,6 +67,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, str_min_length=1, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _require_a_number_to_be_one(cls, value: Any, info: ValidationInfo) -> Any:
+        # Pydantic takes true for 1.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("true and false are no value of this setting")
+        return value
 
 
 class LambdaSettings(_Section):
@@ -202,7 +210,7 @@ def read() -> Settings:
 def read_access(settings: Settings) -> AwsAccess:
     """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
     provider = pulumi.Config("aws")
-    (endpoints,) = provider.get_object("endpoints") or [{}]
+    endpoints = {name: url for block in provider.get_object("endpoints") or [] for name, url in block.items()}
     roles = provider.get_object("assumeRoles") or [provider.get_object("assumeRole") or {}]
     return AwsAccess(
         region=settings.region,
@@ -210,7 +218,12 @@ def read_access(settings: Settings) -> AwsAccess:
         endpoint=endpoints.get("sqs"),
         access_key=provider.get("accessKey"),
         secret_key=provider.get("secretKey"),
-        assumed_roles=[role["roleArn"] for role in roles if role.get("roleArn")],
+        session_token=provider.get("token"),
+        assumed_roles=[
+            AssumedRole(arn=role["roleArn"], external_id=role.get("externalId"))
+            for role in roles
+            if role.get("roleArn")
+        ],
     )
 
 
@@ -285,6 +298,7 @@ def _refusal(fault: Any) -> Refusal:
     code = {
         "literal_error": RefusalCode.CHOICE_UNKNOWN,
         "enum": RefusalCode.CHOICE_UNKNOWN,
+        "greater_than": RefusalCode.OUT_OF_RANGE,
         "greater_than_equal": RefusalCode.OUT_OF_RANGE,
         "less_than_equal": RefusalCode.OUT_OF_RANGE,
     }.get(kind, RefusalCode.SETTING_INVALID)
@@ -335,16 +349,26 @@ def _consumer(settings: Settings) -> list[Refusal]:
 
 
 def _handover(settings: Settings) -> list[Refusal]:
-    given, needed = settings.handover.timeout_seconds, settings.lambda_.timeout_seconds
-    if given > needed:
-        return []
+    given = settings.handover.timeout_seconds
+    waits = {
+        "receipts:lambda.timeoutSeconds": (
+            settings.lambda_.timeout_seconds,
+            "the handover waits for a disabled mapping's last invocations, which may take the function's timeout",
+        ),
+        "receipts:handover.quietSeconds": (
+            settings.handover.quiet_seconds,
+            "a queue of hybrid is deleted when it has been empty for so long, within the handover's timeout",
+        ),
+    }
     return [
         Refusal(
             code=RefusalCode.HANDOVER_TOO_SHORT,
-            value=f"receipts:handover.timeoutSeconds = {given}, receipts:lambda.timeoutSeconds = {needed}",
-            rule="the handover waits for a disabled mapping's last invocations, which may take the function's timeout",
-            way_out=f"set receipts:handover.timeoutSeconds to {min(2 * needed, 3_600)}",
+            value=f"receipts:handover.timeoutSeconds = {given}, {name} = {needed:g}",
+            rule=rule,
+            way_out=f"set receipts:handover.timeoutSeconds to {min(2 * needed, 3_600):.0f}",
         )
+        for name, (needed, rule) in waits.items()
+        if given <= needed
     ]
 
 

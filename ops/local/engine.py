@@ -66,6 +66,8 @@ class ResourceState:
     order: int
     dependencies: list[str] = field(default_factory=list)
     before_delete: list[str] = field(default_factory=list)
+    attempted: dict[str, Any] | None = None
+    """Inputs of an update that has not ended well: it may have taken effect or not, so the next one is made anyway."""
 
 
 @dataclass(kw_only=True)
@@ -208,11 +210,19 @@ class ProvisioningMonitor(mocks.MockMonitor):
             state = self._create(urn, kind, name, provisioner, desired)
             self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
             return state
-        changed = sorted(key for key in {*desired, *old.inputs} if desired.get(key) != old.inputs.get(key))
+        changed = sorted(
+            {
+                key
+                for known in (old.inputs, old.attempted or old.inputs)
+                for key in {*desired, *known}
+                if desired.get(key) != known.get(key)
+            }
+        )
         if not changed:
             self._record(Step(operation="same", type=kind, name=name, urn=urn))
             return old
-        summary = "; ".join(_change(key, old.inputs.get(key), desired.get(key)) for key in changed)
+        before = old.attempted or old.inputs
+        summary = "; ".join(_change(key, before.get(key), desired.get(key)) for key in changed)
         if provisioner.must_replace(changed):
             self._run_hooks([*hooks.before_delete, *hooks.before_create], urn, kind, name, old.identifier)
             provisioner.delete(old.identifier, old.inputs)
@@ -225,6 +235,9 @@ class ProvisioningMonitor(mocks.MockMonitor):
             self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
             return state
         self._run_hooks(hooks.before_update, urn, kind, name, old.identifier)
+        with self._lock:
+            old.attempted = desired
+            self.state.write(self._state_file)
         outputs = provisioner.update(old.identifier, old.inputs, desired)
         self._record(Step(operation="update", type=kind, name=name, urn=urn, summary=summary))
         self._run_hooks(hooks.after_update, urn, kind, name, old.identifier)

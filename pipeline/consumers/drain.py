@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from botocore.exceptions import ClientError
+
 from pipeline.aws import AwsClient
-from pipeline.consumers.observation import LiveConsumer, QueueObservation, Standing, consumers
+from pipeline.consumers.observation import Identity, LiveConsumer, QueueObservation, Standing, consumers
 from pipeline.consumers.observer import ConsumerObserver
 from pipeline.errors import ErrorCode, RetryableError
 
+DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
 RECEIVE_AT_ONCE = 10
 """Amazon SQS API reference, ReceiveMessage."""
 
@@ -33,16 +36,16 @@ class Patience:
     quiet_seconds: float = 0.0
 
 
-def left_behind(seen: QueueObservation, winner: str | None, now: datetime) -> tuple[LiveConsumer, ...]:
+def left_behind(seen: QueueObservation, winner: Identity | None, now: datetime) -> tuple[LiveConsumer, ...]:
     """The consumers other than ``winner`` that are not off yet; pure."""
-    return tuple(item for item in consumers(seen, now) if item.name != winner and item.standing is not Standing.OFF)
+    return tuple(item for item in consumers(seen, now) if item.identity != winner and item.standing is not Standing.OFF)
 
 
 async def wait_until_drained(
     observer: ConsumerObserver,
     queue_url: str,
     *,
-    winner: str | None,
+    winner: Identity | None,
     patience: Patience,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
@@ -70,8 +73,8 @@ async def wait_until_drained(
                 value=f"queue {seen.name} after {patience.timeout_seconds:.0f} s: "
                 + "; ".join(f"{item.kind} {item.name} is {item.standing} ({item.why})" for item in busy),
                 rule="the next consumer starts when nobody else receives, or works on, the queue's messages",
-                way_out="the queue has no consumer now and its messages wait; run the update again with --refresh when "
-                "that one has ended, turn it off by hand if no program knows it, or go back to the old consumer",
+                way_out="the queue has no consumer now and its messages wait; run the update again when that one has "
+                "ended (pulumi up --refresh), turn it off if no program knows it, or go back to the old consumer",
             )
         await asyncio.sleep(patience.poll_seconds)
 
@@ -98,7 +101,13 @@ async def move_and_wait_until_empty(
     deadline = time.monotonic() + patience.timeout_seconds
     moved, empty_since = 0, None
     while True:
-        moved_now, waiting = await asyncio.to_thread(_move, sqs_client, source_url, destination_url)
+        try:
+            moved_now, waiting = await asyncio.to_thread(_move, sqs_client, source_url, destination_url)
+        except ClientError as error:
+            # The lock that let only its consumer receive was removed just before, and that takes a while to hold.
+            if error.response["Error"]["Code"] not in DENIED_CODES or time.monotonic() >= deadline:
+                raise
+            moved_now, waiting = 0, 1
         moved += moved_now
         if moved_now or waiting:
             empty_since = None

@@ -43,6 +43,8 @@ class Things(InPlace):
 
     def update(self, identifier: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         self.calls.append(f"update {identifier}")
+        if identifier in self.broken:
+            raise RuntimeError("the power went out when it was done")
         return {}
 
     def delete(self, identifier: str, inputs: dict[str, Any]) -> None:
@@ -144,6 +146,20 @@ def test_a_failed_step_keeps_what_succeeded_and_the_next_run_continues(world):
     world.things.broken = set()
     assert operations(world.run(program)) == {"a": "same", "b": "create"}
     assert world.kept() == {"a", "b"}
+
+
+@pytest.mark.parametrize("next_size", [1, 2])
+def test_an_update_that_failed_may_have_taken_effect_and_is_made_again_whatever_is_wanted_then(world, next_size):
+    """A service whose count became 1 before the update broke must be set to 0 by the way back."""
+    world.run('Thing("a", size=1)')
+    world.things.broken = {"a"}
+    with pytest.raises(EngineError):
+        world.run('Thing("a", size=2)')
+    world.things.broken = set()
+    again = world.run(f'Thing("a", size={next_size})')
+    assert operations(again) == {"a": "update"}
+    assert world.things.calls == ["update a"]
+    assert operations(world.run(f'Thing("a", size={next_size})')) == {"a": "same"}
 
 
 def test_a_replacement_that_fails_half_way_is_not_claimed_to_exist(world):

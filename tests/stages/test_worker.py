@@ -30,8 +30,12 @@ class PolledQueue:
     stop: StopRequest
     deleted: list[str] = field(default_factory=list)
     visibilities: list[tuple[str, int]] = field(default_factory=list)
+    poll_seconds: float = 0.0
+    clock: "Clock | None" = None
 
     def receive_message(self, **_: Any) -> dict[str, Any]:
+        if self.clock is not None:
+            self.clock.now += self.poll_seconds
         answer = self.receives.pop(0)
         if not self.receives:
             self.stop.request()
@@ -138,7 +142,7 @@ def run(
     mappings: Mappings | None = None,
     step: float = 0.0,
 ) -> int:
-    clock = Clock(step)
+    clock = queue.clock = Clock(step)
     worker = ChromaCompactionWorker(
         environment=environment,
         core=core,  # pyrefly: ignore[bad-argument-type]
@@ -201,6 +205,22 @@ def test_a_mapping_that_is_enabled_later_stops_the_worker_which_gives_back_what_
     assert run(environment, queue, core, mappings=mappings, step=LOOK_SECONDS) == worker_module.EXIT_FENCED
     assert [item.message_id for item in core.seen] == ["m1"]
     assert queue.visibilities == [("r2", 0), ("r3", 0)]
+
+
+def test_a_mapping_that_is_enabled_during_a_long_poll_is_seen_before_anything_is_worked_on(environment):
+    core, queue = PreparedCore(), PolledQueue([[message(1)], []], StopRequest(), poll_seconds=5.0)
+    assert run(environment, queue, core, mappings=Mappings([[], ["Enabled"]])) == worker_module.EXIT_FENCED
+    assert core.seen == []
+    assert queue.visibilities == [("r1", 0)]
+
+
+def test_a_worker_that_may_not_ask_lambda_ends_when_its_right_had_time_to_hold(environment, no_pause, caplog):
+    queue = PolledQueue([[message(1)], []], StopRequest())
+    mappings = Mappings([refusal("AccessDeniedException")])
+    step = worker_module.PROPAGATION_SECONDS / 3
+    assert run(environment, queue, PreparedCore(), mappings=mappings, step=step) == worker_module.EXIT_REFUSED
+    assert queue.deleted == []
+    assert "lambda:ListEventSourceMappings" in caplog.text
 
 
 def test_what_lambda_does_not_say_is_not_taken_for_clear(environment, no_pause):

@@ -7,11 +7,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
 from pipeline.consumers.drain import Patience, move_and_wait_until_empty, wait_until_drained
-from pipeline.consumers.observation import QueueObservation, SeenService
+from pipeline.consumers.observation import Identity, QueueObservation, SeenService
 from pipeline.errors import ErrorCode, RetryableError
 
 FIFO = {"FifoQueue": "true", "VisibilityTimeout": "2"}
@@ -93,6 +94,29 @@ def test_a_queue_must_have_been_empty_for_a_while(sqs, queues):
         move(sqs, queues, timeout=0.5, quiet=5)
 
 
+class Denied:
+    """An SQS that refuses a few times: the removal of a queue's policy takes a while to hold."""
+
+    def __init__(self, sqs: Any, times: int) -> None:
+        self._sqs, self._times = sqs, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sqs, name)
+
+    def receive_message(self, **arguments: Any) -> dict[str, Any]:
+        self._times -= 1
+        if self._times >= 0:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ReceiveMessage")
+        return self._sqs.receive_message(**arguments)
+
+
+def test_a_lock_that_was_just_removed_is_waited_for_and_one_that_stays_is_told(sqs, queues):
+    send(sqs, queues[0], 2)
+    with pytest.raises(ClientError):
+        move(Denied(sqs, 10**9), queues, timeout=0.5)
+    assert move(Denied(sqs, 3), queues) == 2
+
+
 class Observer:
     """Answers one observation after the other; the last one stays."""
 
@@ -106,20 +130,20 @@ class Observer:
         return QueueObservation(url=queue_url, arn="a", visible=3, in_flight=0, services=(leaving,))
 
 
-def drain(observer: Observer, winner: str | None, timeout: float = 5) -> None:
+def drain(observer: Observer, winner: Identity | None, timeout: float = 5) -> None:
     patience = Patience(timeout_seconds=timeout, poll_seconds=0.01)
     asyncio.run(wait_until_drained(observer, "https://sqs/1/embed.fifo", winner=winner, patience=patience))
 
 
 def test_the_loser_is_waited_for():
     observer = Observer(2, 1, 1, 0)
-    drain(observer, "f")
+    drain(observer, Identity(kind="mapping", name="f"))
     assert observer.looks == 4
 
 
 def test_a_loser_that_does_not_end_fails_the_update_and_is_named():
     with pytest.raises(RetryableError) as refused:
-        drain(Observer(1), "f", timeout=0.05)
+        drain(Observer(1), Identity(kind="mapping", name="f"), timeout=0.05)
     assert refused.value.code == ErrorCode.HANDOVER_NOT_DRAINED
     assert "service s is draining (1 tasks are stopping)" in refused.value.value
     assert "embed.fifo" in refused.value.value
@@ -127,5 +151,5 @@ def test_a_loser_that_does_not_end_fails_the_update_and_is_named():
 
 def test_the_winner_is_not_waited_for():
     observer = Observer(1)
-    drain(observer, "s")
+    drain(observer, Identity(kind="service", name="s", cluster="c"))
     assert observer.looks == 1

@@ -120,11 +120,13 @@ def test_twenty_switches_under_load_lose_nothing_repeat_nothing_and_never_have_t
     invocations = intervals(timeline, "function", outputs["embedFunctionName"], "invocation")
     workers = intervals(timeline, "worker", outputs["serviceName"], "worker")
     assert len(workers) == SWITCHES // 2
+    assert invocations, "nothing was recorded of the function: no overlap would say nothing"
     assert overlaps(invocations, workers) == []
     assert overlaps(enabled, workers) == []
     by_consumer = Counter(run.consumer for run in done.completed)
     after = Counter(stack_status(target)["runs_by_consumer"])
     assert after - Counter(before) == by_consumer
+    assert all(by_consumer[name] for name in ("lambda", "ecs"))
     vectors = sum(run.lines.expected_count for run in done.completed)
     assert published_lines(target) == lines_before + vectors
     receipts = len(done.completed)

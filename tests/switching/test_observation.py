@@ -9,6 +9,7 @@ from ops.auditing import ExpectedQueue, Finding, expected_queues, judge
 from ops.switching.plan import BLOCKING, plan
 from pipeline.consumers.drain import left_behind
 from pipeline.consumers.observation import (
+    Identity,
     LiveConsumer,
     QueueObservation,
     SeenMapping,
@@ -48,13 +49,15 @@ def service(desired: int, tasks: int, *, refers: bool = True, maximum: int = 0) 
         ("Enabling", 0, 0, ON),
         ("Disabling", 0, 0, ON),
         ("Updating", 0, 900, ON),
-        ("Disabled", 0, 0, OFF),
-        ("Disabled", 1, 59, DRAINING),
-        ("Disabled", 1, 60, OFF),
+        ("Disabled", 0, 59, DRAINING),
+        ("Disabled", 0, 60, OFF),
+        ("Disabled", 1, 899, DRAINING),
+        ("Disabled", 1, 900, OFF),
     ],
 )
 def test_a_mapping_is_off_when_it_is_disabled_and_its_last_run_has_ended(state, in_flight, seconds_ago, standing):
-    observed = seen(in_flight=in_flight, mappings=(mapping(state, seconds_ago=seconds_ago),))
+    """That nothing is in flight is believed when SQS's counts have had their minute."""
+    observed = seen(in_flight=in_flight, mappings=(mapping(state, seconds_ago=seconds_ago, timeout=900),))
     (live,) = consumers(observed, NOW)
     assert live.standing is standing
 
@@ -83,8 +86,11 @@ def test_a_lone_task_and_a_pipe_count_as_well():
 
 def test_a_handover_waits_for_everybody_but_the_winner():
     observed = seen(mappings=(mapping("Enabled"),), services=(service(0, 1),))
-    assert [item.name for item in left_behind(observed, "s", NOW)] == ["f"]
-    assert [item.name for item in left_behind(observed, "f", NOW)] == ["s"]
+    worker = Identity(kind="service", name="s", cluster="c")
+    assert [item.name for item in left_behind(observed, worker, NOW)] == ["f"]
+    assert [item.name for item in left_behind(observed, Identity(kind="mapping", name="f"), NOW)] == ["s"]
+    for namesake in (Identity(kind="service", name="s", cluster="d"), Identity(kind="service", name="f", cluster="c")):
+        assert [item.name for item in left_behind(observed, namesake, NOW)] == ["f", "s"]
     assert [item.name for item in left_behind(observed, None, NOW)] == ["f", "s"]
 
 
