@@ -3,6 +3,7 @@
 It starts one supervisor, which owns all processes, and evaluates one program, which declares all resources.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +20,7 @@ from typing import Any, Self
 
 import yaml
 
-from ops.local.control import SupervisorClient
+from ops.local.control import ControlError, SupervisorClient
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engine import EngineError, ProvisioningMonitor, StackState, Step, evaluate
 from ops.local.provisioners.context import Context, client_options, make_client
@@ -30,6 +32,7 @@ from ops.local.timeline import TimelineEntry, read_timeline
 DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
 SETTINGS_FILE = "settings.json"
+LOCK_FILE = "change.lock"
 START_SECONDS = 40.0
 KEY_VARIABLE = "OPENAI_API_KEY"
 SECRET_TYPE = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type token
@@ -87,11 +90,16 @@ class LocalStack:
             on_step: told of every step as it ends.
 
         Raises:
+            ControlError: STACK_BUSY, another command is changing the stack.
             EmulatorError: the emulator did not start, or was killed and lost what the state claims.
             EngineError: a step failed; what succeeded is kept.
             MissingKeyError: the openai embedder is chosen and the shell has no key.
             StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
         """
+        with self._alone():
+            return self._up(overrides, on_step)
+
+    def _up(self, overrides: Mapping[str, Any] | None, on_step: Callable[[Step], object]) -> UpResult:
         started_here = not self.is_running()
         if started_here:
             self._refuse_unsaved()
@@ -114,12 +122,17 @@ class LocalStack:
             self._hand_over_key(monitor.state)
         except BaseException:
             if started_here:
-                self.down()
+                self._down()
             raise
         return UpResult(steps=tuple(monitor.steps), outputs=monitor.state.outputs)
 
     def down(self, *, destroy: bool = False) -> None:
         """Stop everything; with ``destroy`` delete every resource and the state as well."""
+        if self.state_directory.exists():
+            with self._alone():
+                self._down(destroy=destroy)
+
+    def _down(self, *, destroy: bool = False) -> None:
         if destroy and self._state_file.exists():
             if not self.is_running():
                 self._start()
@@ -130,6 +143,20 @@ class LocalStack:
         self._await_end()
         if destroy:
             shutil.rmtree(self.state_directory, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Only one at a time changes the stack: two updates would each keep a state that the other one changed."""
+        self.state_directory.mkdir(parents=True, exist_ok=True)
+        with (self.state_directory / LOCK_FILE).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ControlError(
+                    f"STACK_BUSY: somebody else is changing the stack in {self.state_directory}. "
+                    "Way out: wait until that command has ended."
+                ) from None
+            yield
 
     def is_running(self) -> bool:
         """True when the supervisor answers."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.stack import LocalStack, UpResult
 from tests.local.test_runtime_interface import is_gone
@@ -52,6 +53,13 @@ def test_a_second_up_changes_nothing_a_flip_changes_the_consumer_and_destroy_lea
     assert is_gone(worker)
     assert is_gone(emulator)
     assert not stack.state_directory.exists()
+
+
+def test_two_commands_do_not_change_a_stack_at_once(stack):
+    with stack._alone():
+        for change in (stack.up, stack.down):
+            with pytest.raises(ControlError, match="STACK_BUSY"):
+                change()
 
 
 def test_after_a_kill_the_lost_state_is_refused_instead_of_called_unchanged(stack):
