@@ -1,0 +1,125 @@
+"""The stack in an account, with Pulumi's Automation API replaced by one that answers: the CLI is not needed.
+
+A dry run that leaves a flipped flag behind is a switch that the next ``pulumi up`` makes without a word.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi import automation
+
+from ops.switching import stacks
+from ops.switching.stacks import PulumiSwitchable
+from ops.target import OperatorError
+from stack.errors import SettingsRefused
+
+KEPT = {
+    "environment": ["shared"],
+    "encryptionsalt": "v1:salt",
+    "config": {"receipts:embedConsumer": "lambda", "receipts:lambda": {"timeoutSeconds": 300}},
+}
+
+
+class FakePulumi:
+    """One stack of the Automation API, whose configuration is a file as Pulumi keeps it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.fails: str | None = None
+        self.previewed: dict[str, Any] = {}
+        self.calls: list[str] = []
+
+    def get_all_config(self) -> dict[str, automation.ConfigValue]:
+        self._answer("get_all_config")
+        values = yaml.safe_load(self.file.read_text())["config"]
+        return {key: automation.ConfigValue(value if isinstance(value, str) else "{}") for key, value in values.items()}
+
+    def set_config(self, key: str, value: automation.ConfigValue) -> None:
+        self._answer("set_config")
+        content = yaml.safe_load(self.file.read_text())
+        content["config"][key] = value.value
+        self.file.write_text(yaml.safe_dump(content))
+
+    def preview(self, *, on_output: Any, color: str, config_file: str) -> None:
+        self.previewed = yaml.safe_load(Path(config_file).read_text())
+        on_output("~ aws:lambda:EventSourceMapping")
+        self._answer("preview")
+
+    def up(self, *, on_output: Any, color: str) -> None:
+        self._answer("up")
+
+    def _answer(self, call: str) -> None:
+        self.calls.append(call)
+        if call == self.fails:
+            raise automation.CommandError(automation._cmd.CommandResult(stdout="", stderr=f"{call} broke", code=255))
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePulumi:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(yaml.safe_dump(KEPT))
+    fake = FakePulumi(file)
+    monkeypatch.setattr(stacks, "PROJECT_DIRECTORY", tmp_path)
+    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: fake)
+    return fake
+
+
+@pytest.mark.parametrize("name", ["dev", "organization/receipts/dev"])
+def test_a_preview_sees_the_wanted_consumer_and_the_configuration_is_never_touched(pulumi, name):
+    before, said = pulumi.file.read_bytes(), []
+    PulumiSwitchable(name).preview("ecs", said.append)
+    assert pulumi.previewed == KEPT | {"config": KEPT["config"] | {"receipts:embedConsumer": "ecs"}}
+    assert pulumi.calls == ["preview"]
+    assert pulumi.file.read_bytes() == before
+    assert said
+
+
+@pytest.mark.parametrize("interruption", ["preview", KeyboardInterrupt])
+def test_a_preview_that_fails_is_told_in_a_line_and_leaves_the_configuration(pulumi, interruption, monkeypatch):
+    before = pulumi.file.read_bytes()
+    if isinstance(interruption, str):
+        pulumi.fails = interruption
+        with pytest.raises(OperatorError, match=r"(?s)PREVIEW_FAILED: .*preview broke"):
+            PulumiSwitchable("dev").preview("ecs", print)
+    else:
+
+        def interrupted(call: str) -> None:
+            raise interruption
+
+        monkeypatch.setattr(pulumi, "_answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            PulumiSwitchable("dev").preview("ecs", print)
+    assert pulumi.file.read_bytes() == before
+
+
+def test_a_preview_without_a_configuration_file_says_so(pulumi):
+    pulumi.file.unlink()
+    with pytest.raises(OperatorError, match="PREVIEW_FAILED"):
+        PulumiSwitchable("dev").preview("ecs", print)
+    assert pulumi.calls == []
+
+
+@pytest.mark.parametrize("call", ["set_config", "up"])
+def test_an_update_that_fails_is_told_in_a_line(pulumi, call):
+    pulumi.fails = call
+    with pytest.raises(OperatorError, match=rf"(?s)UPDATE_FAILED: .*{call} broke"):
+        PulumiSwitchable("dev").update("ecs", print)
+
+
+def test_the_resulting_settings_are_those_of_the_configuration_with_the_wanted_consumer(pulumi):
+    assert PulumiSwitchable("dev").settings("ecs").worker_count == 1
+    content = yaml.safe_load(pulumi.file.read_text())
+    content["config"]["receipts:ecs"] = '{"desiredCount": 1}'
+    pulumi.file.write_text(yaml.safe_dump(content))
+    assert PulumiSwitchable("dev").settings("ecs").ecs.desired_count == 1
+    with pytest.raises(SettingsRefused, match="CONSUMER_CONTRADICTION"):
+        PulumiSwitchable("dev").settings("none")
+    assert set(pulumi.calls) == {"get_all_config"}
+
+
+def test_a_configuration_that_cannot_be_read_is_told_in_a_line(pulumi):
+    pulumi.fails = "get_all_config"
+    with pytest.raises(OperatorError, match="CONFIGURATION_UNREADABLE"):
+        PulumiSwitchable("dev").settings("ecs")
