@@ -1,21 +1,30 @@
-"""The six signs that the chosen consumer is at work and the other is not, looked for until they show or time is up."""
+"""The six signs that the chosen consumer is at work and the other is not, looked for until they show or time is up.
+
+A look that raises is a sign that has not shown yet. What follows from signs that never show is not decided here.
+"""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
 from ops.auditing import audit
+from ops.switching.failures import reason
 from ops.switching.plan import loser, winner
 from ops.switching.stacks import SwitchableStack
-from ops.target import Target
+from ops.target import OperatorError, Target
 from ops.uploading import UploadedDocument, upload
+from pipeline.contracts.artifacts import MANIFEST_FILE
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
+from pipeline.contracts.messages import RunReference
+from pipeline.contracts.run import CompactionRun
 from pipeline.runs import RunRepository
 from stack.choice import EmbedConsumer
 
@@ -40,10 +49,16 @@ class CheckState(StrEnum):
 
 @dataclass
 class Check:
-    """One check; ``detail`` says what was seen last."""
+    """One check.
+
+    Attributes:
+        detail: what was seen last.
+        lasting: it must still hold when every other check has passed, so it is looked at until then.
+    """
 
     title: str
     look: Callable[[], tuple[bool, str]]
+    lasting: bool = False
     state: CheckState = CheckState.WAITING
     detail: str = ""
 
@@ -63,11 +78,13 @@ class SwitchChecks:
     wanted: EmbedConsumer
     since: datetime
     backlog: int
-    _target: Target = field(init=False)
+    _document: bytes = field(init=False)
     _receipt: UploadedDocument | None = field(init=False, default=None)
+    _counts: list[int] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._target = self.stack.target()
+        # One document for every try: an upload that was answered by an error may have arrived.
+        self._document = check_document(self.since)
 
     def checks(self) -> list[Check]:
         """The six; without a winner only the one that nobody works."""
@@ -79,8 +96,11 @@ class SwitchChecks:
             self._deltas,
             self._run,
         )
-        checks = [Check(title, look) for title, look in zip(CHECK_TITLES, looks, strict=True)]
-        return checks if winner(self.wanted) else [check for check in checks if check.look == self._loser_is_idle]
+        checks = [
+            Check(title, look, lasting=look == self._loser_is_idle)
+            for title, look in zip(CHECK_TITLES, looks, strict=True)
+        ]
+        return checks if winner(self.wanted) else [check for check in checks if check.lasting]
 
     def run(self, timeout_seconds: float, on_change: Callable[[list[Check]], object]) -> list[Check]:
         """Look at all of them again and again.
@@ -90,39 +110,52 @@ class SwitchChecks:
             on_change: told after every look.
         """
         checks = self.checks()
+        once = [check for check in checks if not check.lasting]
         deadline = time.monotonic() + timeout_seconds
         while True:
-            for check in checks:
-                if check.state is CheckState.WAITING:
-                    passed, check.detail = check.look()
-                    check.state = CheckState.PASSED if passed else CheckState.WAITING
+            over = time.monotonic() >= deadline
+            # Those that must last come last: the others' state is then of this round.
+            for check in [*once, *(check for check in checks if check.lasting)]:
+                if check.state is not CheckState.WAITING:
+                    continue
+                shows, check.detail = _looked(check.look)
+                settled = over or not check.lasting or all(other.state is CheckState.PASSED for other in once)
+                if shows and settled:
+                    check.state = CheckState.PASSED
+                elif over:
+                    check.state = CheckState.FAILED
             on_change(checks)
-            if all(check.state is CheckState.PASSED for check in checks):
-                break
-            if time.monotonic() >= deadline:
-                for check in checks:
-                    check.state = CheckState.FAILED if check.state is CheckState.WAITING else check.state
-                on_change(checks)
-                break
+            if over or all(check.state is CheckState.PASSED for check in checks):
+                return checks
             time.sleep(POLL_SECONDS)
-        return checks
 
     def _uploaded(self) -> tuple[bool, str]:
         if self._receipt is None:
-            self._receipt = upload(self._target, "switch check", check_document(self.since))
-        (run,) = self._receipt.runs
-        return True, f"{self._receipt.key}, run {run.run_id}"
+            self._receipt = upload(self._target, "switch check", self._document)
+        told = f"{self._receipt.key}, run {self._reference.run_id}"
+        # Stage 1 makes a receipt's manifest when it has written everything else of it.
+        listed = self._target.s3.list_objects_v2(
+            Bucket=self._target.outputs["artifactsBucket"], Prefix=f"receipts/{self._reference.image_id}/"
+        )
+        taken = any(item["Key"].endswith(f"/{MANIFEST_FILE}") for item in listed.get("Contents", []))
+        return taken, told if taken else f"{told}; stage 1 has not made its artifacts yet"
 
     def _queue_drains(self) -> tuple[bool, str]:
-        seen = self._target.consumer_observer().observe(self._target.outputs["embedQueueUrl"])
-        waiting = seen.visible + seen.in_flight
-        return waiting == 0 or waiting < self.backlog, f"{waiting} messages, {self.backlog} before the switch"
+        consumed = self._recorded() is not None
+        waiting = messages(self._target)
+        if not consumed:
+            return False, f"the check's own message is not consumed; {waiting} messages, {self.backlog} before"
+        self._counts.append(waiting)
+        return (
+            drains(self._counts, self.backlog),
+            f"the check's own message is consumed; {waiting} messages, {self.backlog} before the switch",
+        )
 
     def _winner_logs(self) -> tuple[bool, str]:
         host = winner(self.wanted)
         assert host is not None  # noqa: S101 - without a winner this check is not made
         lines = self.stack.logs(host, self.since)
-        return any(self._run_id in line for line in lines), f"{len(lines)} lines since the switch"
+        return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
     def _loser_is_idle(self) -> tuple[bool, str]:
         wrong = [item for item in audit(self._target) if item.finding]
@@ -133,29 +166,73 @@ class SwitchChecks:
         return not lines, f"{len(lines)} lines since the switch" + (f", the last: {lines[-1][:100]}" if lines else "")
 
     def _deltas(self) -> tuple[bool, str]:
-        bucket = self._target.outputs["vectorsBucket"]
+        bucket, run_id = self._target.outputs["vectorsBucket"], self._reference.run_id
         missing = []
         for collection in COLLECTIONS:
-            key = delta_key(collection, self._run_id)
+            key = delta_key(collection, run_id)
             try:
                 self._target.s3.head_object(Bucket=bucket, Key=key)
             except ClientError as error:
                 if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NotFound"):
                     raise
                 missing.append(key)
-        return not missing, f"missing: {', '.join(missing)}" if missing else f"s3://{bucket}/.../{self._run_id}/"
+        return not missing, f"missing: {', '.join(missing)}" if missing else f"s3://{bucket}/.../{run_id}/"
 
     def _run(self) -> tuple[bool, str]:
-        assert self._receipt is not None  # noqa: S101 - the first check made it
-        run = RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self._receipt.runs[0])
+        run = self._recorded()
         if run is None:
             return False, "not recorded yet"
         return run.consumer == winner(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
 
+    def _recorded(self) -> CompactionRun | None:
+        return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self._reference)
+
+    @cached_property
+    def _target(self) -> Target:
+        # Asked for by the first look that needs it: that it cannot be had is then a reason, like any other.
+        return self.stack.target()
+
     @property
-    def _run_id(self) -> str:
-        assert self._receipt is not None  # noqa: S101 - the first check made it
-        return self._receipt.runs[0].run_id
+    def _reference(self) -> RunReference:
+        if self._receipt is None:
+            raise OperatorError("NOT_UPLOADED", "the check's receipt is not uploaded", "see the first check")
+        return self._receipt.runs[0]
+
+
+def _looked(look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks and the way back come after it
+        return False, f"not yet: {reason(error)}"
+
+
+def embed_queues(outputs: Mapping[str, Any]) -> Mapping[str, str]:
+    """The queues of stage 2, label to address, as the audit labels them; their dead letters are not among them."""
+    return outputs["embedQueueUrls"]
+
+
+def messages(target: Target) -> int:
+    """How many wait for stage 2 or are in flight."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    return sum(
+        int(target.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][name])
+        for url in embed_queues(target.outputs).values()
+        for name in names
+    )
+
+
+def drains(counts: Sequence[int], backlog: int) -> bool:
+    """Whether the embed queues drain. SQS tells how many messages wait, not which, so the counts must do.
+
+    No more than before the switch is enough: some may be hidden for half an hour by a host that was killed. With more,
+    as under steady traffic, the count must have been seen to fall, and by more than one: messages that are stuck stand
+    still, and the one may be the check's own, which is deleted a moment after its run is recorded.
+
+    Args:
+        counts: messages at every look since the check's own was consumed, oldest first; one at least.
+        backlog: messages before the switch.
+    """
+    return counts[-1] <= backlog or counts[-1] < max(counts) - 1
 
 
 def check_document(moment: datetime) -> bytes:
