@@ -1,18 +1,25 @@
-"""The procedure, in order: preflight, plan, flag and update, checks; and the way back."""
+"""The procedure, in order: preflight, plan, flag and update, checks; and the way back.
+
+What cannot be begun is raised, before anything is changed. What fails after that is told, never raised: somebody must
+be asked for the way back, and programs must get their document.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.markup import escape
+
 from ops.auditing import as_document, audit
 from ops.console import Output
-from ops.local.engine import EngineError
-from ops.switching.checks import Check, CheckState, SwitchChecks
-from ops.switching.plan import PlannedStep, blocking_findings, plan
+from ops.switching.checks import Check, CheckState, SwitchChecks, embed_queues
+from ops.switching.failures import reason
+from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError
 from stack.choice import EmbedConsumer
+from stack.errors import SettingsRefused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,71 +46,165 @@ class SwitchResult:
     document: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """What was found before anything was changed.
+
+    Attributes:
+        backlog: messages that wait for stage 2 or are in flight; dead letters do not wait for it.
+        half_way: the consumers are not those that the last whole update chose: most likely one has failed since.
+        tasks: the worker's desired count after the switch.
+        no_way_back: why the settings refuse the old consumer; None when they do not.
+    """
+
+    current: EmbedConsumer
+    backlog: int
+    half_way: bool
+    tasks: int
+    no_way_back: str | None
+    audited: list[dict[str, Any]]
+
+
 def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, options: SwitchOptions) -> SwitchResult:
     """Switch the consumer of the embed queue.
 
     Raises:
-        OperatorError: SWITCH_BLOCKED when somebody unknown is at work; nothing was changed.
+        OperatorError: SWITCH_BLOCKED when somebody unknown is at work; PREVIEW_FAILED; nothing was changed.
+        SettingsRefused: the stack's settings do not go with the wanted consumer; nothing was changed.
     """
-    target = stack.target()
-    current: EmbedConsumer = target.outputs["embedConsumer"]
-    output.heading(f"1. Preflight: {current} to {wanted}")
-    audited = audit(target)
-    output.audit(audited)
-    backlog = sum(item.visible + item.in_flight for item in audited if item.expected.label.startswith("embed"))
-    output.say(f"{backlog} messages wait or are in flight; they will wait for the new consumer")
-    document: dict[str, Any] = {"from": current, "to": wanted, "backlog": backlog, "preflight": as_document(audited)}
-    if blocking := blocking_findings(audited):
-        raise OperatorError(
-            "SWITCH_BLOCKED",
-            "; ".join(f"{item.finding} on queue {item.expected.label}" for item in blocking),
-            "turn off by hand what receipts audit shows and no program knows, or run the update again, then switch",
-        )
-    steps = plan(current, wanted)
+    found = _preflight(output, stack, wanted)
+    current = found.current
+    document: dict[str, Any] = {
+        "from": current,
+        "to": wanted,
+        "backlog": found.backlog,
+        "half_way": found.half_way,
+        "no_way_back": found.no_way_back,
+        "preflight": found.audited,
+    }
+    steps = plan(current, wanted, tasks=found.tasks, half_way=found.half_way)
     document["plan"] = [{"resource": step.resource, "action": step.action} for step in steps]
     output.heading("2. Plan")
     _say_plan(output, steps)
     if options.dry_run:
-        stack.preview(wanted, output.say)
+        stack.preview(wanted, lambda line: output.say(escape(line)))
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
     output.heading("3. Flag and update")
-    failure = _update(output, stack, wanted)
-    checks: list[Check] = []
-    if failure is None:
-        output.heading("4. Checks")
-        run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=backlog)
-        with output.live_checks() as show:
-            checks = run.run(options.timeout_seconds, show)
-        failed = [check for check in checks if check.state is CheckState.FAILED]
-        failure = "; ".join(f"{check.title}: {check.detail}" for check in failed) or None
+    stopped = _update(output, stack, wanted)
+    checks = _check(output, stack, wanted, found, options) if stopped is None else []
+    failed = [f"{check.title}: {check.detail}" for check in checks if check.state is CheckState.FAILED]
+    failure = stopped or "; ".join(failed) or None
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
     document["failure"] = failure
     if failure is None:
         output.say(f"[green]switched: {wanted} consumes the embed queue[/green]")
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
-    output.say(f"[red]the switch failed:[/red] {failure}")
+    output.say(f"[red]the switch failed:[/red] {escape(failure)}")
     if current == wanted or not options.roll_back(failure):
-        output.say(f"way back: receipts switch {current}")
+        again = f"mend what it names, then: receipts switch {wanted}"
+        output.say(again if current == wanted else f"way back: receipts switch {current}")
         return SwitchResult(succeeded=False, rolled_back=False, document=document)
     output.heading(f"5. Roll back to {current}")
-    _say_plan(output, plan(wanted, current))
-    document["roll_back_failure"] = again = _update(output, stack, current)
-    document["after"] = as_document(after := audit(stack.target()))
-    output.audit(after)
-    return SwitchResult(succeeded=False, rolled_back=again is None, document=document)
+    return _roll_back(output, stack, wanted, current, document, half_way=stopped is not None)
+
+
+def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) -> Preflight:
+    target = stack.target()
+    current: EmbedConsumer = target.outputs["embedConsumer"]
+    output.heading(f"1. Preflight: {current} to {wanted}")
+    settings = stack.settings(wanted)
+    audited = audit(target)
+    output.audit(audited)
+    queues = embed_queues(target.outputs)
+    embed = [item for item in audited if item.expected.label in queues]
+    backlog = sum(item.visible + item.in_flight for item in embed)
+    output.say(f"{backlog} messages wait or are in flight; they will wait for the new consumer")
+    own = own_consumers(target.outputs)
+    unknown = {item.expected.label: strangers(item.consumers, own) for item in embed}
+    if blocking := blockers(audited, unknown):
+        raise OperatorError(
+            "SWITCH_BLOCKED",
+            "; ".join(blocking),
+            "turn off what it names, by hand: it is not this stack's, or not this queue's; then switch",
+        )
+    half_way = any(item.finding for item in embed)
+    if half_way:
+        output.say("the consumers are not those that the last whole update chose; the plan sets all of them anew")
+    no_way_back = _refusal(stack, current) if current != wanted else None
+    if no_way_back:
+        output.say(f"[yellow]there will be no way back to {current}:[/yellow] {escape(no_way_back)}")
+    return Preflight(
+        current=current,
+        backlog=backlog,
+        half_way=half_way,
+        tasks=settings.worker_count,
+        no_way_back=no_way_back,
+        audited=as_document(audited),
+    )
+
+
+def _refusal(stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
+    try:
+        stack.settings(consumer)
+    except SettingsRefused as error:
+        return str(error)
+    return None
+
+
+def _check(
+    output: Output, stack: SwitchableStack, wanted: EmbedConsumer, found: Preflight, options: SwitchOptions
+) -> list[Check]:
+    output.heading("4. Checks")
+    run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
+    with output.live_checks() as show:
+        # What was seen may be a line of a log, and brackets in it are no colours.
+        return run.run(
+            options.timeout_seconds,
+            lambda checks: show([replace(check, detail=escape(check.detail)) for check in checks]),
+        )
 
 
 def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
     """Update; what went wrong is told, not raised: the way back comes next."""
     try:
-        stack.update(consumer, lambda line: output.say(f"  {line}"))
-    except (EngineError, OperatorError) as error:
-        return str(error)
+        stack.update(consumer, lambda line: output.say(f"  {escape(line)}"))
+    except Exception as error:  # noqa: BLE001 - whatever stopped it, consumers may be half switched now
+        return reason(error)
     return None
+
+
+def _roll_back(
+    output: Output,
+    stack: SwitchableStack,
+    wanted: EmbedConsumer,
+    current: EmbedConsumer,
+    document: dict[str, Any],
+    *,
+    half_way: bool,
+) -> SwitchResult:
+    try:
+        # Before the flag is written: one that the program refuses would stop every other update as well.
+        tasks = stack.settings(current).worker_count
+        _say_plan(output, plan(wanted, current, tasks=tasks, half_way=half_way))
+        failure = _update(output, stack, current)
+    except Exception as error:  # noqa: BLE001 - the document must say how far it came
+        failure = reason(error)
+    document["roll_back_failure"] = failure
+    if failure:
+        output.say(f"[red]the way back failed:[/red] {escape(failure)}")
+        output.say(f"mend what it names, then: receipts switch {current}")
+    try:
+        after = audit(stack.target())
+        document["after"] = as_document(after)
+        output.audit(after)
+    except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
+        document["after"] = None
+        output.say(f"[red]receipts audit did not answer:[/red] {escape(reason(error))}")
+    return SwitchResult(succeeded=False, rolled_back=failure is None, document=document)
 
 
 def _say_plan(output: Output, steps: list[PlannedStep]) -> None:
     for number, step in enumerate(steps, 1):
         output.say(f"  {number}. {step.resource}: {step.action}")
     if not steps:
-        output.say("  the consumer of the embed queue stays who it is")
+        output.say("  the consumer of the embed queue stays who it is; what an earlier update left undone is done")

@@ -146,7 +146,7 @@ def test_a_plan_turns_off_before_it_hands_over_before_it_turns_on():
     assert back == ["worker-service", "worker-scaling", "embed-lock", "embed-lambda-maps-embed"]
     assert [step.resource for step in plan("ecs", "none")][-1] == "embed-lock"
     assert plan("none", "lambda")[0].resource == "embed-lock"
-    assert plan("lambda", "hybrid") == []
+    assert plan("lambda", "lambda") == plan("hybrid", "hybrid") == []
 
 
 def test_that_nobody_works_does_not_block_a_switch():

@@ -1,0 +1,166 @@
+"""What the procedure does when something does not go well: it refuses before it changes, asks for the way back after.
+
+An error that escapes it leaves consumers half switched, nobody asked and no document.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner
+
+from ops import cli
+from ops.console import Output
+from ops.local.control import ControlError
+from ops.local.emulator import EmulatorError
+from ops.local.engine import EngineError
+from ops.switching import checks
+from ops.switching.failures import SPEAKING, reason
+from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch
+from ops.target import OperatorError
+from stack.errors import SettingsRefused
+from tests.switching.fakes import FakeStack, seen_mapping, seen_service
+
+DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "FilterLogEvents")
+WORKERS = {"ecs": {"desiredCount": 1}}
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "POLL_SECONDS", 0.01)
+
+
+def switched(stack: FakeStack, wanted: Any, asked: list[str] | None = None, **options: Any) -> SwitchResult:
+    """Without ``asked`` the way back is not taken."""
+
+    def roll_back(failure: str) -> bool:
+        if asked is not None:
+            asked.append(failure)
+        return asked is not None
+
+    return run_switch(
+        Output(as_json=True), stack, wanted, SwitchOptions(timeout_seconds=0.05, roll_back=roll_back, **options)
+    )
+
+
+@pytest.mark.parametrize("wanted", ["lambda", "ecs", "none"])
+def test_after_an_update_that_failed_half_way_every_way_is_open(wanted):
+    stack = FakeStack("lambda", update_fails=[EngineError("aws:ecs/service:Service worker-service: it did not start")])
+    assert not switched(stack, "ecs").succeeded
+    assert (stack.consumer, stack.mapping, stack.count) == ("lambda", "Disabled", 1)
+    result = switched(stack, wanted)
+    assert stack.updates == ["ecs", wanted]
+    assert result.document["half_way"]
+    assert result.document["plan"]
+    assert result.document["failure"] is None or wanted != "none"
+
+
+@pytest.mark.parametrize(
+    "stranger", [{"mappings": (seen_mapping("g"),)}, {"services": (seen_service("s", cluster="other"),)}]
+)
+def test_a_stranger_blocks_before_anything_is_changed(stranger):
+    stack = FakeStack("lambda", more=stranger)
+    with pytest.raises(OperatorError, match="SWITCH_BLOCKED: TWO_CONSUMERS on queue embed"):
+        switched(stack, "none")
+    assert stack.updates == []
+
+
+@pytest.mark.parametrize("error", [OperatorError("LOGS_UNREADABLE", "log group g", "ask"), DENIED, KeyError("bug")])
+def test_a_check_that_raises_is_a_check_that_failed_and_the_way_back_is_asked(error):
+    stack, asked = FakeStack("lambda", logs_fail=error), []
+    result = switched(stack, "ecs", asked)
+    assert str(error) in asked[0]
+    assert result.rolled_back
+    assert stack.updates == ["ecs", "lambda"]
+    told = {check["title"]: check for check in result.document["checks"]}["the winner's logs show work"]
+    assert told["state"] == "failed"
+    assert str(error) in told["detail"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineError("a step"),
+        EmulatorError("it ended"),
+        ControlError("no supervisor"),
+        OperatorError("UPDATE_FAILED", "pulumi said no", "mend it"),
+        DENIED,
+        KeyError("bug"),
+    ],
+)
+def test_whatever_stops_an_update_the_way_back_is_asked(error):
+    stack, asked = FakeStack("lambda", update_fails=[error]), []
+    result = switched(stack, "ecs", asked)
+    assert str(error) in asked[0]
+    assert result.rolled_back
+    assert (stack.consumer, stack.mapping, stack.count) == ("lambda", "Enabled", 0)
+    assert result.document["checks"] == []
+
+
+def test_a_way_back_that_fails_is_told_in_the_document():
+    stack = FakeStack("lambda", update_fails=[EngineError("first"), ControlError("second")])
+    result = switched(stack, "ecs", [])
+    assert not result.rolled_back
+    assert result.document["roll_back_failure"] == "second"
+    assert result.document["after"]
+
+
+@pytest.mark.parametrize("wanted", ["lambda", "none"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_settings_that_contradict_the_switch_are_refused_before_the_flag_is_written(wanted, dry_run):
+    stack = FakeStack("ecs", given=WORKERS)
+    with pytest.raises(SettingsRefused, match=r"CONSUMER_CONTRADICTION.*remove receipts:ecs.desiredCount"):
+        switched(stack, wanted, dry_run=dry_run)
+    assert stack.updates == []
+
+
+def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
+    stack, asked = FakeStack("lambda", given=WORKERS, logs_fail=DENIED), []
+    result = switched(stack, "ecs", asked)
+    assert "CONSUMER_CONTRADICTION" in result.document["no_way_back"]
+    assert not result.rolled_back
+    assert "CONSUMER_CONTRADICTION" in result.document["roll_back_failure"]
+    assert stack.updates == ["ecs"]
+
+
+def test_the_plan_tells_the_desired_count_of_the_settings():
+    result = switched(FakeStack("lambda", given={"ecs": {"desiredCount": 3}}), "ecs", dry_run=True)
+    assert any(step["action"].startswith("desired count 3;") for step in result.document["plan"])
+
+
+def test_dead_letters_are_no_backlog():
+    stack = FakeStack("lambda", waiting={"embed": 2, "dead": 5})
+    assert switched(stack, "none", dry_run=True).document["backlog"] == 2
+
+
+@pytest.mark.parametrize("known", cli.EXPECTED)
+def test_what_the_command_expects_speaks_for_itself(known):
+    assert known in SPEAKING
+
+
+def test_a_bug_says_where_it_is():
+    with pytest.raises(KeyError) as raised:
+        {}["nothing"]
+    assert reason(raised.value).startswith("KeyError: 'nothing' (")
+    assert "test_procedure.py:" in reason(raised.value)
+
+
+def test_the_command_writes_its_document_and_exits_with_1_when_a_check_raises(monkeypatch):
+    stack = FakeStack("lambda", logs_fail=DENIED)
+    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["rolled_back"] is True
+
+
+def test_brackets_in_what_was_seen_are_text(monkeypatch):
+    stack = FakeStack("lambda", update_fails=[None, EngineError("[/red] stays")])
+    stack.lines["lambda"] = ["[/cyan] stays"]
+    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "[/nothing]" in result.output
+    assert "[/cyan] stays" in result.output
+    assert "[/red] stays" in result.output
