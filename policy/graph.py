@@ -18,6 +18,21 @@ NAMES: Final = ("arn", "url", "id", "name", "family")
 """Properties that a resource is known by."""
 QUEUE_ARN: Final = re.compile(r"arn:[\w-]+:sqs:[\w-]+:\d+:[\w-]+(?:\.fifo)?(?![\w.*?-])")
 """The ARN of one queue; a pattern of several is none."""
+QUEUE_URL: Final = re.compile(
+    r"(?:https?://)?(?P<host>[\w.-]+|\[[\da-fA-F:]+\])(?::\d+)?/(?:queue/[\w-]+/)?(?P<account>\d{12})/(?P<name>[\w-]+(?:\.fifo)?)"
+)
+SQS_HOST: Final = re.compile(
+    r"(?:[\w-]+\.)?sqs(?:-fips)?\.(?P<region>[\w-]+)\.(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|api\.aws)"
+    r"|(?:(?P<old_region>[\w-]+)\.)?queue\.amazonaws\.com(?:\.cn)?"
+)
+"""Regional, dual-stack, FIPS and interface endpoints
+(https://docs.aws.amazon.com/general/latest/gr/sqs-service.html), and the older names, which go on working."""
+OLD_REGION: Final = "us-east-1"
+"""Where ``queue.amazonaws.com`` is."""
+LOCAL_HOST: Final = re.compile(
+    r"[\w-]+|[\d.]+|\[.+\]|(?:.+\.)?(?:localhost|local|internal|localhost\.localstack\.cloud)"
+)
+"""An emulator's host: a bare name, a number, or a name that no public host has."""
 
 
 class Unknown(Enum):
@@ -28,6 +43,35 @@ class Unknown(Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 """A value that nobody knows before the update; not the same as unset, which is ``None``."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a queue is, and its name; what is not known is None."""
+
+    region: str | None
+    account: str | None
+    name: str | None
+
+    @classmethod
+    def read(cls, text: str | None) -> "Address | None":
+        """The address in a queue's ARN or URL; None when the text is neither, whatever name it ends with."""
+        if text is None:
+            return None
+        if QUEUE_ARN.fullmatch(text):
+            return cls(*text.split(":")[3:])
+        url = QUEUE_URL.fullmatch(text)
+        if url is None:
+            return None
+        if host := SQS_HOST.fullmatch(url["host"]):
+            return cls(host["region"] or host["old_region"] or OLD_REGION, url["account"], url["name"])
+        return cls(None, url["account"], url["name"]) if LOCAL_HOST.fullmatch(url["host"]) else None
+
+    def agrees(self, other: "Address") -> bool:
+        """Are both the same queue, as far as they are known? Without a name nothing is."""
+        pairs = ((self.region, other.region), (self.account, other.account))
+        same_place = all(None in pair or pair[0] == pair[1] for pair in pairs)
+        return self.name is not None and self.name == other.name and same_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +105,8 @@ class Resource:
 
     def switch(self, name: str) -> Any:
         """A value that turns something on or off; ``UNKNOWN`` when the program's word for it is ignored."""
-        return UNKNOWN if self.ignored & {name, "*"} else self.value(name)
+        roots = {re.split(r"[.\[]", path)[0] for path in self.ignored}
+        return UNKNOWN if roots & {name, "*"} else self.value(name)
 
     def text(self, *path: str) -> str | None:
         """The value at a path when it is a known text."""
@@ -82,12 +127,27 @@ class Resource:
         """Is this resource what an ARN, URL, id or name means?"""
         if text in map(self.text, NAMES):
             return True
+        if self.type == QUEUE:
+            meant = Address.read(text)
+            return meant is not None and self._address.agrees(meant)
+        if "://" in text or (text.startswith("arn:") and not self._is_of_the_service_of(text)):
+            return False
         # A known ARN decides, region and account too (a function's or task's may go on with a qualifier); until it is
         # known, the same name is the same thing.
-        whole = self.text("arn") if text.startswith("arn:") else self.text("url") if "://" in text else None
+        whole = self.text("arn") if text.startswith("arn:") else None
         if whole is not None:
             return text.startswith(f"{whole}:")
         return bool(_names_in(text) & {self.text("name"), self.text("family")})
+
+    @property
+    def _address(self) -> Address:
+        known = Address.read(self.text("arn")) or Address.read(self.text("url"))
+        return known or Address(None, None, self.text("name"))
+
+    def _is_of_the_service_of(self, arn: str) -> bool:
+        """Is an ARN one of this resource's AWS service? A stream and a queue may have one name."""
+        provider, _, module = self.type.partition(":")
+        return provider != "aws" or f"{arn}:::".split(":")[2] == module.split("/")[0]
 
 
 @dataclass(frozen=True)
@@ -121,8 +181,8 @@ class Queue:
         """Is it what an ARN, URL or (in the stack) name means?"""
         if self.resource is not None:
             return self.resource.is_named_by(text)
-        region, account, name = self.key.split(":")[3:]
-        return text == self.key or (region in text and text.endswith(f"/{account}/{name}"))
+        own, meant = Address.read(self.key), Address.read(text)
+        return own is not None and meant is not None and own.agrees(meant)
 
     def is_covered_by(self, pattern: str) -> bool:
         """Is it one of several that a pattern of ARNs means?"""

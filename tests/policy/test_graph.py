@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policy.graph import QUEUE, UNKNOWN, Graph, Resource
+from policy.graph import QUEUE, UNKNOWN, Address, Graph, Resource
 from policy.rules import MAPPING, Code, judge
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:jobs"
@@ -40,6 +40,68 @@ def test_a_queue_outside_the_stack_is_meant_by_its_arn_or_url_only(text: str, me
     graph = Graph([resource("any:any:Any", "any", properties={"deep": [{"text": f"see {ARN}!"}]})])
     assert list(graph.queues) == [ARN]
     assert graph.queues[ARN].is_named_by(text) is meant
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        (ARN, "us-east-1"),
+        ("https://sqs.us-east-1.amazonaws.com/000000000000/jobs", "us-east-1"),
+        ("sqs.us-east-1.amazonaws.com/000000000000/jobs", "us-east-1"),
+        ("https://sqs-fips.us-east-1.amazonaws.com/000000000000/jobs", "us-east-1"),
+        ("https://sqs.us-east-1.api.aws/000000000000/jobs", "us-east-1"),
+        ("https://vpce-0a-b.sqs.us-east-1.vpce.amazonaws.com/000000000000/jobs", "us-east-1"),
+        ("https://queue.amazonaws.com/000000000000/jobs", "us-east-1"),
+        ("https://eu-west-1.queue.amazonaws.com/000000000000/jobs", "eu-west-1"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/000000000000/jobs", "cn-north-1"),
+        ("https://cn-north-1.queue.amazonaws.com.cn/000000000000/jobs", "cn-north-1"),
+        ("http://localhost:4566/000000000000/jobs", None),
+        ("http://127.0.0.1:4566/queue/us-east-1/000000000000/jobs", None),
+        ("http://[::1]:4566/000000000000/jobs", None),
+        ("http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/jobs", None),
+    ],
+)
+def test_a_queues_address_is_read_from_an_arn_or_url(text: str, region: str | None) -> None:
+    assert Address.read(text) == Address(region, "000000000000", "jobs")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jobs",
+        "files/jobs",
+        "000000000000/jobs",
+        "s3://bucket/jobs",
+        "https://api.example.com/jobs",
+        "https://api.example.com/000000000000/jobs",
+        "https://sqs.us-east-1.amazonaws.com.example.com/000000000000/jobs",
+        "https://s3.us-east-1.amazonaws.com/000000000000/jobs",
+        "https://sqs.us-east-1.amazonaws.com/jobs",
+        "http://localhost:4566/jobs",
+        "arn:aws:kinesis:us-east-1:000000000000:stream/jobs",
+        "arn:aws:sns:us-east-1:000000000000:jobs",
+        "arn:aws:sqs:*:*:jobs",
+    ],
+)
+@pytest.mark.parametrize("arn", [ARN, UNKNOWN], ids=["known", "unknown"])
+def test_nothing_else_that_ends_with_a_queues_name_is_its_address(text: str, arn: object) -> None:
+    assert Address.read(text) is None
+    graph = Graph([resource(QUEUE, "x", properties={"name": "jobs", "arn": arn, "url": UNKNOWN})])
+    # Its bare name is its own all the same; whoever reads one judges the place where it stands.
+    assert bool(graph.queues_named(text)) is (text == "jobs")
+
+
+def test_what_is_ignored_in_part_is_unknown() -> None:
+    action = resource("any:any:Any", "any", properties={"deep": {"a": 0}}, ignored=frozenset({"deep.a", "list[0]"}))
+    assert (action.switch("deep"), action.switch("list"), action.switch("other")) == (UNKNOWN, UNKNOWN, None)
+
+
+def test_an_arn_of_another_service_names_nothing() -> None:
+    topic = resource("aws:sns/topic:Topic", "x", properties={"name": "jobs", "arn": UNKNOWN})
+    graph = Graph([topic])
+    assert graph.named(ARN, topic.type) == []
+    assert graph.named("arn:aws:sns:us-east-1:000000000000:jobs", topic.type) == [topic]
+    assert graph.named("https://api.example.com/jobs", topic.type) == []
 
 
 @pytest.mark.parametrize("pattern", [f"{ARN}*", f"{ARN}-*", "arn:aws:sqs:*:*:*"])
