@@ -5,7 +5,7 @@ A condition in a policy is not weighed: what is allowed on a condition counts as
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from policy.graph import Graph, Queue, Resource, parsed
 
-TASK: Final = "aws:ecs/taskDefinition:TaskDefinition"
 ROLE: Final = "aws:iam/role:Role"
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
 MANAGED_POLICY: Final = "aws:iam/policy:Policy"
@@ -93,8 +92,8 @@ class Access:
             if queue.resource is not None and queue.resource.value("policy") is not None:
                 self._of_queues.append((queue, self._document(queue.resource)))
 
-    def to_receive(self, service: Resource) -> dict[Queue, Right]:
-        """Every queue that a service's tasks may receive from, with their strongest right.
+    def to_receive(self, tasks: Iterable[Resource]) -> dict[Queue, Right]:
+        """Every queue that tasks of these definitions may receive from, with their strongest right.
 
         A role's policy is enough, and so is the queue's own
         (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-using-identity-based-policies.html).
@@ -102,7 +101,7 @@ class Access:
         know while their rights are not in the stack count too: nothing that a policy is shown will ever clear them.
         """
         rights: dict[Queue, Right] = {}
-        for task in self._graph.referred(service, "taskDefinition", TASK):
+        for task in tasks:
             known = self._known_queues(task)
             roles = self._graph.referred(task, "taskRoleArn", ROLE)
             given = [pair for role in roles for pair in self._given_to(role, known)]

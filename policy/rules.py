@@ -12,14 +12,13 @@ from typing import Final
 
 from policy.graph import UNKNOWN, Graph, Queue, Resource, parsed
 from policy.rights import Access, Right
+from policy.services import TASK_SET, running
 
 ALIAS: Final = "aws:lambda/alias:Alias"
 FUNCTION: Final = "aws:lambda/function:Function"
 MAPPING: Final = "aws:lambda/eventSourceMapping:EventSourceMapping"
 PIPE: Final = "aws:pipes/pipe:Pipe"
 REDRIVE_POLICY: Final = "aws:sqs/redrivePolicy:RedrivePolicy"
-SCALABLE_TARGET: Final = "aws:appautoscaling/target:Target"
-SERVICE: Final = "aws:ecs/service:Service"
 TOPIC: Final = "aws:sns/topic:Topic"
 
 FIFO_BATCH_MAXIMUM = 10
@@ -127,27 +126,14 @@ def consumers_by_queue(graph: Graph) -> dict[Queue, list[Consumer]]:
             for queue in queues:
                 found[queue].append(Consumer(resource=resource, what=what, proven=len(queues) == 1))
     access = Access(graph)
-    for service in graph.of(SERVICE):
-        for queue, right in access.to_receive(service).items() if runs(graph, service) else ():
-            what = "ECS service" if right is Right.RECEIVES else f"ECS service (rights {right.name.lower()})"
-            found[queue].append(Consumer(resource=service, what=what, proven=right is not Right.NOT_YET_KNOWN))
+    for service, tasks in running(graph):
+        for queue, right in access.to_receive(tasks).items():
+            what = "ECS task set" if service.type == TASK_SET else "ECS service"
+            if right is not Right.RECEIVES:
+                what += f" (rights {right.name.lower().replace('_', ' ')})"
+            proven = right is not Right.NOT_YET_KNOWN
+            found[queue].append(Consumer(resource=service, what=what, proven=proven))
     return found
-
-
-def runs(graph: Graph, service: Resource) -> bool:
-    """May a service have tasks? Off is desired count 0, written down, not ignored, and no scaling above 0.
-
-    An unset count counts as on, though the provider makes it 0: CloudFormation makes it 1, a DAEMON service has none to
-    set (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html), and off should be readable.
-    Scaling moves a count of 0 to its minimum, or up to its maximum
-    (https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html).
-    """
-    scaling = (
-        target.switch("maxCapacity") != 0 and service in graph.referred(target, "resourceId", SERVICE)
-        for target in graph.of(SCALABLE_TARGET)
-        if target.value("serviceNamespace") in ("ecs", UNKNOWN)
-    )
-    return service.switch("desiredCount") != 0 or any(scaling)
 
 
 def mapping_limits(graph: Graph) -> Iterator[Violation]:

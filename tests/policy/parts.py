@@ -40,34 +40,65 @@ def role(name: str, *statements: Mapping[str, Any], **rest: Any) -> aws.iam.Role
 
 def service(
     name: str,
+    /,
     variables: Mapping[str, pulumi.Input[str]] | None = None,
     *,
     task_role: pulumi.Input[str] | None = None,
     command: list[pulumi.Input[str]] | None = None,
+    cluster: pulumi.Input[str] = "main",
     opts: pulumi.ResourceOptions | None = None,
     **rest: Any,
 ) -> aws.ecs.Service:
+    made = task(name, variables, task_role=task_role, command=command)
+    return aws.ecs.Service(name, cluster=cluster, task_definition=made.arn, opts=opts, **rest)
+
+
+def task(
+    name: str,
+    variables: Mapping[str, pulumi.Input[str]] | None = None,
+    *,
+    task_role: pulumi.Input[str] | None = None,
+    command: list[pulumi.Input[str]] | None = None,
+) -> aws.ecs.TaskDefinition:
     container = {
         "name": "main",
         "image": IMAGE,
         "command": command or [],
         "environment": [{"name": key, "value": value} for key, value in (variables or {}).items()],
     }
-    task = aws.ecs.TaskDefinition(
+    return aws.ecs.TaskDefinition(
         f"{name}-task",
         family=name,
         task_role_arn=task_role,
         container_definitions=pulumi.Output.json_dumps([container]),
     )
-    return aws.ecs.Service(name, cluster="main", task_definition=task.arn, opts=opts, **rest)
 
 
-def scaling(name: str, target: aws.ecs.Service, minimum: int, maximum: int) -> None:
-    aws.appautoscaling.Target(
+def scaling(
+    name: str, target: aws.ecs.Service, minimum: int, maximum: int, *, resource: pulumi.Input[str] | None = None
+) -> aws.appautoscaling.Target:
+    return aws.appautoscaling.Target(
         name,
         service_namespace="ecs",
         scalable_dimension="ecs:service:DesiredCount",
-        resource_id=pulumi.Output.concat("service/main/", target.name),
+        resource_id=resource or pulumi.Output.concat("service/main/", target.name),
         min_capacity=minimum,
         max_capacity=maximum,
+    )
+
+
+def scheduled(name: str, target: aws.appautoscaling.Target, **capacity: int) -> None:
+    aws.appautoscaling.ScheduledAction(
+        name,
+        service_namespace=target.service_namespace,
+        scalable_dimension=target.scalable_dimension,
+        resource_id=target.resource_id,
+        schedule="cron(0 6 * * ? *)",
+        scalable_target_action=capacity,
+    )
+
+
+def task_set(name: str, of: pulumi.Input[str], definition: aws.ecs.TaskDefinition, percent: float) -> None:
+    aws.ecs.TaskSet(
+        name, service=of, cluster="main", task_definition=definition.arn, scale={"unit": "PERCENT", "value": percent}
     )

@@ -12,12 +12,16 @@ from tests.program.engine import PROJECT, Recording, run_program
 
 Found = set[tuple[str, str]]
 
+COUNTS_OF_ZERO = (
+    *("scaled", "scheduled", "scheduled-by-text", "ignored", "all", "unset"),
+    *("daemon", "external", "foreign"),
+)
 BAD: dict[str, Found] = {
     "mapping_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
     "service_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
     "two_mappings": {("ONE_CONSUMER", "jobs"), ("ONE_CONSUMER", "ignored")},
     "pipe_beside_a_mapping": {("ONE_CONSUMER", "jobs")},
-    "counts_of_zero": {("ONE_CONSUMER", name) for name in ("scaled", "ignored", "all", "unset")},
+    "counts_of_zero": {("ONE_CONSUMER", name) for name in COUNTS_OF_ZERO},
     "rights_from_elsewhere": {
         ("ONE_CONSUMER", name)
         for name in (
@@ -44,7 +48,7 @@ BAD: dict[str, Found] = {
 }
 UNPROVEN: dict[str, set[str]] = {
     "service_beside_the_components": {"embed-queue"},
-    "counts_of_zero": {"scaled", "ignored", "all", "unset"},
+    "counts_of_zero": {*COUNTS_OF_ZERO},
     "rights_from_elsewhere": {"attached", "listed", "inline", "opened", "inlined", "hardly"},
 }
 """Queues whose second consumer shows itself by a policy's text, which a first preview does not know."""

@@ -3,7 +3,19 @@
 import pulumi
 import pulumi_aws as aws
 
-from tests.policy.parts import RECEIVE, SEND, allow, document, mapping, role, scaling, service
+from tests.policy.parts import (
+    RECEIVE,
+    SEND,
+    allow,
+    document,
+    mapping,
+    role,
+    scaling,
+    scheduled,
+    service,
+    task,
+    task_set,
+)
 
 # Two queues from one loop, one consumer each, a dead letter queue under both with a consumer of its own.
 dead = aws.sqs.Queue("dead")
@@ -27,7 +39,9 @@ aws.pipes.Pipe(
 )
 idle_role = role("idle-role", allow(RECEIVE, queues["red"].arn))
 idle = service("idle", {"QUEUE_URL": queues["red"].url}, task_role=idle_role.arn, desired_count=0)
-scaling("idle-scaling", idle, minimum=0, maximum=0)
+scheduled("idle-by-night", scaling("idle-scaling", idle, minimum=0, maximum=0), min_capacity=0, max_capacity=0)
+external = aws.ecs.Service("external", cluster="main", deployment_controller={"type": "EXTERNAL"}, desired_count=1)
+task_set("idle-set", external.id, task("idle-set", task_role=idle_role.arn), 0)
 
 # Scaling of a neighbour, or of a table of that name, is not scaling of the idle one.
 neighbour = service("neighbour", desired_count=1)
