@@ -1,17 +1,20 @@
 """May a service's tasks receive from a queue? Read from the access policies that the stack shows.
 
-A condition in a policy is not weighed: what is allowed on a condition counts as allowed.
+A condition is weighed only where a queue's own policy says by it whom it is about (``policy/principals.py``). Otherwise
+what is allowed on a condition counts as allowed, and what is denied on one does not count as denied.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypeVar
+from itertools import chain
+from typing import Any, Final
 
-from policy.graph import Graph, Queue, Resource, parsed
+from policy.graph import UNKNOWN, Address, Graph, Queue, Resource, parsed
+from policy.principals import WILD, Principal, concerns, each, either, every, holds, singles_out
 
 ROLE: Final = "aws:iam/role:Role"
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
@@ -20,6 +23,8 @@ ATTACHMENTS: Final = (
     ("aws:iam/rolePolicyAttachment:RolePolicyAttachment", "role"),
     ("aws:iam/policyAttachment:PolicyAttachment", "roles"),
 )
+ATTACHED_ONLY: Final = "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"
+INLINE_ONLY: Final = "aws:iam/rolePoliciesExclusive:RolePoliciesExclusive"
 QUEUE_POLICY: Final = "aws:sqs/queuePolicy:QueuePolicy"
 RECEIVE: Final = "sqs:receivemessage"
 OF_AWS: Final = ":iam::aws:policy/"
@@ -31,34 +36,49 @@ RECEIVING_POLICIES: Final = (
 )
 """Those of AWS's own policies that allow receiving from any queue
 (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html)."""
-
-
-Kind = TypeVar("Kind")
+SPEAKS_OF_A_QUEUE: Final = re.compile("queue|sqs", re.IGNORECASE)
 
 
 class Right(IntEnum):
     """Why a task may receive, the surest last."""
 
-    NOT_YET_KNOWN = 1
-    """A policy is made of the queue, and its text is unknown before the update."""
-    UNSEEN = 2
+    POSSIBLE = 1
+    """A word of the containers may be the queue's name or another thing's; or who is let in cannot be read."""
+    NOT_YET_KNOWN = 2
+    """A policy is made of the queue or attached to it, and its text is unknown before the update."""
+    UNSEEN = 3
     """The containers know the queue, and their rights are not in the stack."""
-    RECEIVES = 3
+    RECEIVES = 4
     """A policy says so."""
+
+    @property
+    def proven(self) -> bool:
+        """Is it enough to stop an update?"""
+        return self >= Right.UNSEEN
 
 
 @dataclass(frozen=True)
 class Document:
-    """An access policy: its statements, or None and the URNs that the unknown text is made of."""
+    """An access policy.
+
+    Attributes:
+        statements: None when there are none to read.
+        made_of: URNs that the text is made of.
+        unknown: is there a text that is not known before the update, or whose changes are ignored?
+        shown: does the queue itself show it, though nothing tells that the program wrote it?
+    """
 
     statements: list[Mapping[str, Any]] | None
     made_of: frozenset[str] = frozenset()
+    unknown: bool = False
+    shown: bool = False
 
     @classmethod
     def read(cls, value: Any, made_of: frozenset[str]) -> "Document":
         """Read a policy's JSON."""
         policy = parsed(value)
-        return cls(_each(policy.get("Statement"), Mapping) if isinstance(policy, Mapping) else None, made_of)
+        statements = each(policy.get("Statement"), Mapping) if isinstance(policy, Mapping) else None
+        return cls(statements, made_of)
 
     def about_receiving(self, effect: str) -> list[Mapping[str, Any]]:
         """Statements that allow or deny receiving, from whatever queue."""
@@ -71,119 +91,206 @@ class Access:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._of_roles: dict[str, list[Document | str]] = defaultdict(list)
-        """By URN; a policy that is not in the stack as its ARN."""
-        self._of_queues: list[tuple[Queue, Document]] = []
+        """By URN, or by the name of a role that is not in the stack; a policy that is not in the stack as its ARN."""
+        self._of_queues: dict[Queue, list[Document]] = defaultdict(list)
         for policy in graph.of(ROLE_POLICY):
-            for role in graph.referred(policy, "role", ROLE):
-                self._of_roles[role.urn].append(self._document(policy))
-        for kind, holder in ATTACHMENTS:
+            for role in self._roles(policy, "role"):
+                self._of_roles[role].append(self._document(policy))
+        for kind, holder, policies in (
+            *((kind, holder, "policyArn") for kind, holder in ATTACHMENTS),
+            (ATTACHED_ONLY, "roleName", "policyArns"),
+        ):
             for attachment in graph.of(kind):
-                for role in graph.referred(attachment, holder, ROLE):
-                    self._attach(role, attachment, "policyArn")
+                for role in self._roles(attachment, holder):
+                    self._attach(role, attachment, policies)
+        for policies in graph.of(INLINE_ONLY):
+            for role in self._roles(policies, "roleName"):
+                self._of_roles[role] += self._unseen_of(policies)
         for role in graph.of(ROLE):
-            self._attach(role, role, "managedPolicyArns")
+            self._attach(role.urn, role, "managedPolicyArns")
             made_of = graph.made_of(role, "inlinePolicies")
-            inline = _each(role.value("inlinePolicies"), Mapping)
+            inline = each(role.value("inlinePolicies"), Mapping)
             self._of_roles[role.urn] += [Document.read(policy.get("policy"), made_of) for policy in inline]
         for policy in graph.of(QUEUE_POLICY):
-            for queue in graph.referred_queues(policy, "queueUrl"):
-                self._of_queues.append((queue, self._document(policy)))
+            queues = graph.referred_queues(policy, "queueUrl")
+            for queue in queues:
+                # Before the update it may be another queue's.
+                document = self._document(policy)
+                self._of_queues[queue].append(document if len(queues) == 1 else replace(document, unknown=True))
+        self._attached = set(self._of_queues)
         for queue in graph.queues.values():
             if queue.resource is not None and queue.resource.value("policy") is not None:
-                self._of_queues.append((queue, self._document(queue.resource)))
+                document = self._document(queue.resource)
+                # AWS fills it in, so it may be unknown though nobody writes one, or be one that is no longer written.
+                written = bool(document.made_of)
+                document = replace(document, unknown=document.unknown and written, shown=not written)
+                self._of_queues[queue].append(document)
 
     def to_receive(self, tasks: Iterable[Resource]) -> dict[Queue, Right]:
         """Every queue that tasks of these definitions may receive from, with their strongest right.
 
-        A role's policy is enough, and so is the queue's own
+        A role's policy is enough, and so is the queue's own; a denial in either beats both
         (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-using-identity-based-policies.html).
-        A right on one queue counts by itself, a right on many only for those that the containers know. Queues that they
-        know while their rights are not in the stack count too: nothing that a policy is shown will ever clear them.
+        A right on one queue counts by itself; a right on many, or of everybody, only for those that the containers
+        know. Queues that they know while their rights are not in the stack count too: but for a denial, nothing that a
+        policy is shown will ever clear them.
         """
         rights: dict[Queue, Right] = {}
         for task in tasks:
             known = self._known_queues(task)
-            roles = self._graph.referred(task, "taskRoleArn", ROLE)
-            given = [pair for role in roles for pair in self._given_to(role, known)]
-            for queue, right in given if roles else [(queue, Right.UNSEEN) for queue in known]:
-                rights[queue] = max(right, rights.get(queue, right))
+            for principal in self._principals(task):
+                for queue, right in self._given_to(principal, known):
+                    rights[queue] = max(right, rights.get(queue, right))
         return rights
 
-    def _given_to(self, role: Resource, known: list[Queue]) -> Iterator[tuple[Queue, Right]]:
-        policies = self._of_roles[role.urn]
+    def _principals(self, task: Resource) -> list[Principal]:
+        roles = self._graph.referred(task, "taskRoleArn", ROLE)
+        return [Principal(resource=role) for role in roles] or [Principal(text=task.text("taskRoleArn"))]
+
+    def _given_to(self, principal: Principal, known: Mapping[Queue, bool]) -> Iterator[tuple[Queue, Right]]:
+        policies = self._of_roles[principal.key] if principal.key else []
         denials = [
-            item for policy in policies if isinstance(policy, Document) for item in policy.about_receiving("Deny")
+            item
+            for policy in policies
+            if isinstance(policy, Document) and not policy.unknown
+            for item in policy.about_receiving("Deny")
         ]
         by_role = (pair for policy in policies for pair in self._given_by(policy, known))
-        by_queue = ((queue, _right_of_principal(policy, role)) for queue, policy in self._of_queues)
-        for queue, right in (*by_role, *by_queue):
-            denied = any("Condition" not in item and (_names(item, queue) or _covers(item, queue)) for item in denials)
-            if right is not None and not denied:
-                yield queue, right
+        by_queue = (
+            (queue, right)
+            for queue, documents in self._of_queues.items()
+            for document in documents
+            for right in _given_by_queue(document, principal, known.get(queue))
+        )
+        # Of a role that is not in the stack, more policies may be elsewhere.
+        unseen = _of_known(known, Right.UNSEEN) if principal.resource is None else ()
+        for queue, right in chain(by_role, by_queue, unseen):
+            if not any("Condition" not in item and (_names(item, queue) or _covers(item, queue)) for item in denials):
+                denied = self._denied_by_queue(queue, principal)
+                if denied is not True:
+                    yield queue, right if denied is False else min(right, Right.NOT_YET_KNOWN)
 
-    def _given_by(self, policy: Document | str, known: list[Queue]) -> Iterator[tuple[Queue, Right]]:
+    def _given_by(self, policy: Document | str, known: Mapping[Queue, bool]) -> Iterator[tuple[Queue, Right]]:
         """What one of a role's policies gives to containers that know these queues."""
         if isinstance(policy, str):
             if OF_AWS not in policy:
-                yield from ((queue, Right.UNSEEN) for queue in known)
+                yield from _of_known(known, Right.UNSEEN)
             elif policy.split(OF_AWS)[1] in RECEIVING_POLICIES:
-                yield from ((queue, Right.RECEIVES) for queue in known)
+                yield from _of_known(known, Right.RECEIVES)
         elif policy.statements is None:
             yield from ((queue, Right.NOT_YET_KNOWN) for queue in self._graph.queues_among(policy.made_of))
         else:
             for item in policy.about_receiving("Allow"):
-                named = [queue for text in _each(item.get("Resource"), str) for queue in self._graph.queues_named(text)]
-                covered = [queue for queue in known if _covers(item, queue)]
-                yield from ((queue, Right.RECEIVES) for queue in (*named, *covered))
+                named = [queue for text in each(item.get("Resource"), str) for queue in self._graph.queues_named(text)]
+                yield from ((queue, Right.RECEIVES) for queue in named)
+                covered = {queue: sure for queue, sure in known.items() if _covers(item, queue)}
+                yield from _of_known(covered, Right.RECEIVES)
 
-    def _known_queues(self, task: Resource) -> list[Queue]:
-        """Queues among the containers' variables and arguments."""
+    def _denied_by_queue(self, queue: Queue, principal: Principal) -> bool | None:
+        """Does the queue's policy keep a role from receiving? None when that cannot be told, or not yet.
+
+        A queue has one policy. Where a resource beside the queue sets it, what the queue shows is not asked.
+        """
+        documents = [item for item in self._of_queues.get(queue, ()) if not item.shown or queue not in self._attached]
+        return every(_denies(document, queue, principal) for document in documents) if documents else False
+
+    def _known_queues(self, task: Resource) -> dict[Queue, bool]:
+        """Queues among the containers' variables and arguments, and whether they can be nothing else."""
         containers = parsed(task.value("containerDefinitions"))
+        made_of = self._graph.queues_among(self._graph.made_of(task, "containerDefinitions"))
         if not isinstance(containers, list):
-            return self._graph.queues_among(self._graph.made_of(task, "containerDefinitions"))
-        words = {word for container in _each(containers, Mapping) for word in _words(container)}
-        return [queue for word in sorted(words) for queue in self._graph.queues_named(word)]
+            return dict.fromkeys(made_of, True)
+        known: dict[Queue, bool] = {}
+        for word, before in (pair for container in each(containers, Mapping) for pair in _words(container)):
+            sure = Address.read(word) is not None or word.endswith(".fifo") or bool(SPEAKS_OF_A_QUEUE.search(before))
+            for queue in self._graph.queues_named(word):
+                known[queue] = sure or queue in made_of or known.get(queue, False)
+        return known
 
-    def _attach(self, role: Resource, holder: Resource, name: str) -> None:
+    def _roles(self, holder: Resource, name: str) -> list[str]:
+        """Keys of the roles that a policy is attached to: URNs, and names of those that are not in the stack."""
+        inside = [role.urn for role in self._graph.referred(holder, name, ROLE)]
+        outside = [text for text in holder.texts(name) if not self._graph.named(text, ROLE)]
+        return inside + [text.rsplit("/", 1)[-1] for text in outside]
+
+    def _attach(self, role: str, holder: Resource, name: str) -> None:
         policies = self._graph.referred(holder, name, MANAGED_POLICY)
         outside = [text for text in holder.texts(name) if not any(policy.is_named_by(text) for policy in policies)]
-        self._of_roles[role.urn] += [*map(self._document, policies), *outside]
+        self._of_roles[role] += [*map(self._document, policies), *outside]
+
+    def _unseen_of(self, policies: Resource) -> list[str]:
+        """Those of a role's inline policies that are listed by names, and written nowhere in the stack."""
+        written = {policy.text("name") for policy in self._graph.of(ROLE_POLICY)}
+        written |= {
+            policy.get("name")
+            for role in self._graph.of(ROLE)
+            for policy in each(role.value("inlinePolicies"), Mapping)
+            if isinstance(policy.get("name"), str)
+        }
+        return [text for text in policies.texts("policyNames") if text not in written]
 
     def _document(self, holder: Resource) -> Document:
-        return Document.read(holder.value("policy"), self._graph.made_of(holder, "policy"))
+        document = Document.read(holder.value("policy"), self._graph.made_of(holder, "policy"))
+        return replace(document, unknown=holder.switch("policy") is UNKNOWN)
 
 
-def _right_of_principal(policy: Document, role: Resource) -> Right | None:
-    if policy.statements is None:
-        return Right.NOT_YET_KNOWN if role.urn in policy.made_of else None
-    principals = _each([item.get("Principal") for item in policy.about_receiving("Allow")], Mapping)
-    names = [name for item in principals for name in _each(item.get("AWS"), str)]
-    return Right.RECEIVES if any(role.is_named_by(name) for name in names) else None
+def _denies(document: Document, queue: Queue, principal: Principal) -> bool | None:
+    if document.unknown:
+        return None
+    denied = either(
+        every((concerns(item, principal), holds(item, principal, otherwise=False)))
+        for item in document.about_receiving("Deny")
+        if _names(item, queue) or _covers(item, queue)
+    )
+    return None if denied and document.shown else denied
 
 
-def _words(container: Mapping[str, Any]) -> Iterator[str]:
-    variables = [variable.get("value") for variable in _each(container.get("environment"), Mapping)]
-    for text in (*variables, *_each(container.get("command"), str), *_each(container.get("entryPoint"), str)):
-        yield from re.split(r"[\s=,;'\"]+", str(text))
+def _given_by_queue(document: Document, principal: Principal, known: bool | None) -> Iterator[Right]:
+    """What a queue's policy gives to a role whose containers know the queue, may know it, or do not (None)."""
+    if document.statements is None:
+        named = principal.resource is not None and principal.resource.urn in document.made_of
+        if named or (known and document.unknown):
+            yield Right.NOT_YET_KNOWN
+    for item in document.about_receiving("Allow"):
+        allowed = every((concerns(item, principal), holds(item, principal, otherwise=True)))
+        if allowed and (known or singles_out(item)):
+            yield Right.RECEIVES
+        elif allowed is not False and known is not None:
+            yield Right.POSSIBLE
+
+
+def _of_known(known: Mapping[Queue, bool], right: Right) -> Iterator[tuple[Queue, Right]]:
+    """A right on many queues, for those that the containers know; a word that may mean another thing proves none."""
+    yield from ((queue, right if sure else Right.POSSIBLE) for queue, sure in known.items())
+
+
+def _words(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every word of a container's variables and arguments, with what stands before it and says what it means."""
+    for variable in each(container.get("environment"), Mapping):
+        yield from _split(str(variable.get("value")), before=str(variable.get("name")))
+    before = ""
+    for text in (*each(container.get("entryPoint"), str), *each(container.get("command"), str)):
+        yield from _split(text, before)
+        before = text
+
+
+def _split(text: str, before: str) -> Iterator[tuple[str, str]]:
+    words = [word for part in re.split(r"[\s=,;'\"{}]+", text) if (word := part.strip(":[]()<>"))]
+    yield from ((word, f"{before} {last}") for word, last in zip(words, ["", *words], strict=False))
 
 
 def _is_about_receiving(statement: Mapping[str, Any]) -> bool:
     if "NotAction" in statement:
-        return not any(fnmatchcase(RECEIVE, action.lower()) for action in _each(statement["NotAction"], str))
-    return any(fnmatchcase(RECEIVE, action.lower()) for action in _each(statement.get("Action"), str))
+        return not any(fnmatchcase(RECEIVE, action.lower()) for action in each(statement["NotAction"], str))
+    return any(fnmatchcase(RECEIVE, action.lower()) for action in each(statement.get("Action"), str))
 
 
 def _names(statement: Mapping[str, Any], queue: Queue) -> bool:
-    return any(queue.is_named_by(item) for item in _each(statement.get("Resource"), str))
+    return any(queue.is_named_by(item) for item in each(statement.get("Resource"), str))
 
 
 def _covers(statement: Mapping[str, Any], queue: Queue) -> bool:
     if "NotResource" in statement:
-        return not any(queue.is_covered_by(item) for item in _each(statement["NotResource"], str))
-    patterns = [item for item in _each(statement.get("Resource"), str) if re.search(r"[*?]", item)]
+        return not any(queue.is_covered_by(item) for item in each(statement["NotResource"], str))
+    patterns = [item for item in each(statement.get("Resource"), str) if WILD.search(item)]
     return any(queue.is_covered_by(item) for item in patterns)
-
-
-def _each(value: Any, kind: type[Kind]) -> list[Kind]:
-    """One or many, as IAM writes them, as many; what is of another kind is none."""
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, kind)]

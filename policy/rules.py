@@ -32,7 +32,7 @@ class Code(Enum):
 
     ONE_CONSUMER = "A queue has at most one consumer that is on; two would share its messages at random."
     ONE_CONSUMER_UNPROVEN = (
-        "A queue has at most one consumer; whether a further one may receive is known after the update."
+        "A queue has at most one consumer; whether a further one may receive cannot be told, or not before the update."
     )
     FIFO_BATCHING_WINDOW = "A FIFO queue's mapping has no batching window; AWS refuses it."
     FIFO_BATCH_SIZE = f"A FIFO queue's mapping takes 1 to {FIFO_BATCH_MAXIMUM} messages at once."
@@ -131,8 +131,7 @@ def consumers_by_queue(graph: Graph) -> dict[Queue, list[Consumer]]:
             what = "ECS task set" if service.type == TASK_SET else "ECS service"
             if right is not Right.RECEIVES:
                 what += f" (rights {right.name.lower().replace('_', ' ')})"
-            proven = right is not Right.NOT_YET_KNOWN
-            found[queue].append(Consumer(resource=service, what=what, proven=proven))
+            found[queue].append(Consumer(resource=service, what=what, proven=right.proven))
     return found
 
 

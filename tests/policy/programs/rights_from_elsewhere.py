@@ -72,5 +72,46 @@ service(
     desired_count=1,
 )
 
+# Everybody may receive, and the containers know where.
+for name, principal in (("public", "*"), ("public-listed", {"AWS": ["*"]})):
+    public = queue(name)
+    public_right = {"Effect": "Allow", "Principal": principal, "Action": RECEIVE, "Resource": "*"}
+    aws.sqs.QueuePolicy(f"{name}-policy", queue_url=public.url, policy=document(public_right))
+    service(f"{name}-service", {"QUEUE_URL": public.url}, task_role=role(f"{name}-role").arn, desired_count=1)
+
+# Everybody in the policy, one role by its condition.
+singled = queue("singled")
+singled_role = role("singled-role")
+only = {"ArnEquals": {"aws:PrincipalArn": singled_role.arn}}
+singled_right = {**allow("sqs:*", singled.arn, Condition=only), "Principal": "*"}
+aws.sqs.QueuePolicy("singled-policy", queue_url=singled.url, policy=document(singled_right))
+service("singled-service", task_role=singled_role.arn, desired_count=1)
+
+# A role that is not in the stack, and policies of it that are; its containers do not name the queue.
+by_name = queue("by-name")
+aws.iam.RolePolicy("by-name-policy", role="shared", policy=document(allow(RECEIVE, by_name.arn)))
+service("by-name-service", task_role="arn:aws:iam::000000000000:role/teams/shared", desired_count=1)
+
+by_bare_name = queue("by-bare-name")
+bare_policy = aws.iam.Policy("bare-policy", policy=document(allow(RECEIVE, by_bare_name.arn)))
+aws.iam.RolePolicyAttachment("bare-attachment", role="bare", policy_arn=bare_policy.arn)
+service("by-bare-name-service", task_role="bare", desired_count=1)
+
+# Policies that a role has only, as a list of them says.
+exclusive = queue("exclusive")
+exclusive_policy = aws.iam.Policy("exclusive-policy", policy=document(allow(RECEIVE, exclusive.arn)))
+exclusive_role = role("exclusive-role")
+aws.iam.RolePolicyAttachmentsExclusive(
+    "exclusive-attachments", role_name=exclusive_role.name, policy_arns=[exclusive_policy.arn]
+)
+service("exclusive-service", task_role=exclusive_role.arn, desired_count=1)
+
+exclusive_inline = queue("exclusive-inline")
+inline_only_role = role("inline-only-role")
+aws.iam.RolePoliciesExclusive("inline-only", role_name=inline_only_role.name, policy_names=["written-elsewhere"])
+service(
+    "exclusive-inline-service", {"QUEUE_URL": exclusive_inline.url}, task_role=inline_only_role.arn, desired_count=1
+)
+
 without = queue("without")
 service("without-service", {"QUEUE_URL": without.url}, desired_count=1)
