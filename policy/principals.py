@@ -102,6 +102,13 @@ def singles_out(statement: Mapping[str, Any]) -> bool:
     return of_roles or ("NotPrincipal" not in statement and EVERYBODY not in named_in(statement.get("Principal")))
 
 
+def is_lock(statement: Mapping[str, Any]) -> bool:
+    """Is a denial one for everybody but some?"""
+    return "NotPrincipal" in statement or (
+        EVERYBODY in named_in(statement.get("Principal")) and "Condition" in statement
+    )
+
+
 def holds(statement: Mapping[str, Any], principal: Principal, *, otherwise: bool) -> bool | None:
     """Does a statement's condition hold for a role? A condition on anything but the caller holds as is said here."""
     return every(

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, Final
 
 from policy.graph import UNKNOWN, Address, Graph, Queue, Resource, parsed
-from policy.principals import WILD, Principal, concerns, each, either, every, holds, singles_out
+from policy.principals import WILD, Principal, concerns, each, either, every, holds, is_lock, singles_out
 
 ROLE: Final = "aws:iam/role:Role"
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
@@ -155,6 +155,7 @@ class Access:
             if isinstance(policy, Document) and not policy.unknown
             for item in policy.about_receiving("Deny")
         ]
+        meant = (queue for policy in policies for queue in self._named_by(policy))
         by_role = (pair for policy in policies for pair in self._given_by(policy, known))
         by_queue = (
             (queue, right)
@@ -164,11 +165,20 @@ class Access:
         )
         # Of a role that is not in the stack, more policies may be elsewhere.
         unseen = _of_known(known, Right.UNSEEN) if principal.resource is None else ()
-        for queue, right in chain(by_role, by_queue, unseen):
+        given = chain(by_role, by_queue, unseen)
+        # Who was given a right on this very queue is meant to receive: a lock, which changes hands, does not clear it.
+        for queue, right, locks in chain(
+            ((*pair, True) for pair in given), ((it, Right.RECEIVES, False) for it in meant)
+        ):
             if not any("Condition" not in item and (_names(item, queue) or _covers(item, queue)) for item in denials):
-                denied = self._denied_by_queue(queue, principal)
+                denied = self._denied_by_queue(queue, principal, locks=locks)
                 if denied is not True:
                     yield queue, right if denied is False else min(right, Right.NOT_YET_KNOWN)
+
+    def _named_by(self, policy: Document | str) -> Iterator[Queue]:
+        """The queues that one of a role's policies names in allowing to receive."""
+        for item in [] if isinstance(policy, str) else policy.about_receiving("Allow"):
+            yield from (queue for text in each(item.get("Resource"), str) for queue in self._graph.queues_named(text))
 
     def _given_by(self, policy: Document | str, known: Mapping[Queue, bool]) -> Iterator[tuple[Queue, Right]]:
         """What one of a role's policies gives to containers that know these queues."""
@@ -181,18 +191,18 @@ class Access:
             yield from ((queue, Right.NOT_YET_KNOWN) for queue in self._graph.queues_among(policy.made_of))
         else:
             for item in policy.about_receiving("Allow"):
-                named = [queue for text in each(item.get("Resource"), str) for queue in self._graph.queues_named(text)]
-                yield from ((queue, Right.RECEIVES) for queue in named)
                 covered = {queue: sure for queue, sure in known.items() if _covers(item, queue)}
                 yield from _of_known(covered, Right.RECEIVES)
 
-    def _denied_by_queue(self, queue: Queue, principal: Principal) -> bool | None:
+    def _denied_by_queue(self, queue: Queue, principal: Principal, *, locks: bool) -> bool | None:
         """Does the queue's policy keep a role from receiving? None when that cannot be told, or not yet.
+
+        With ``locks``, also by a denial for everybody but some.
 
         A queue has one policy. Where a resource beside the queue sets it, what the queue shows is not asked.
         """
         documents = [item for item in self._of_queues.get(queue, ()) if not item.shown or queue not in self._attached]
-        return every(_denies(document, queue, principal) for document in documents) if documents else False
+        return every(_denies(document, queue, principal, locks=locks) for document in documents) if documents else False
 
     def _known_queues(self, task: Resource) -> dict[Queue, bool]:
         """Queues among the containers' variables and arguments, and whether they can be nothing else."""
@@ -234,13 +244,13 @@ class Access:
         return replace(document, unknown=holder.switch("policy") is UNKNOWN)
 
 
-def _denies(document: Document, queue: Queue, principal: Principal) -> bool | None:
+def _denies(document: Document, queue: Queue, principal: Principal, *, locks: bool) -> bool | None:
     if document.unknown:
-        return None
+        return None if locks else False
     denied = either(
         every((concerns(item, principal), holds(item, principal, otherwise=False)))
         for item in document.about_receiving("Deny")
-        if _names(item, queue) or _covers(item, queue)
+        if (_names(item, queue) or _covers(item, queue)) and (locks or not is_lock(item))
     )
     return None if denied and document.shown else denied
 

@@ -19,6 +19,7 @@ COUNTS_OF_ZERO = (
 BAD: dict[str, Found] = {
     "mapping_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
     "service_beside_the_components": {("ONE_CONSUMER", "embed-queue")},
+    "service_in_the_role_let_in": {("ONE_CONSUMER", "embed-queue")},
     "two_mappings": {("ONE_CONSUMER", "jobs"), ("ONE_CONSUMER", "ignored")},
     "pipe_beside_a_mapping": {("ONE_CONSUMER", "jobs")},
     "counts_of_zero": {("ONE_CONSUMER", name) for name in COUNTS_OF_ZERO},
@@ -66,6 +67,7 @@ BAD: dict[str, Found] = {
 }
 UNPROVEN: dict[str, set[str]] = {
     "service_beside_the_components": {"embed-queue"},
+    "service_in_the_role_let_in": {"embed-queue"},
     "counts_of_zero": {*COUNTS_OF_ZERO},
     "rights_from_elsewhere": {
         *("attached", "listed", "inline", "opened", "inlined", "hardly"),
