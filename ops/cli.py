@@ -11,18 +11,16 @@ import typer
 from ops.auditing import MEANINGS, as_document, audit
 from ops.console import Output, as_documents
 from ops.demo import run_demo
+from ops.failures import SPEAKING
 from ops.importers import read_documents
-from ops.local.control import ControlError
-from ops.local.emulator import EmulatorError
-from ops.local.engine import EngineError
-from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack, MissingKeyError
+from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
 from ops.operations import correct, remove
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
+from ops.target import LOCAL_STACK_NAME, Target, connect
 from ops.uploading import (
     UploadedDocument,
     require_complete,
@@ -34,7 +32,6 @@ from ops.uploading import (
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
-from stack.errors import SettingsRefused, StackRefusal
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
@@ -42,17 +39,6 @@ application = typer.Typer(
 local_application = typer.Typer(no_args_is_help=True, help="The stack on this machine.")
 application.add_typer(local_application, name="local")
 
-EXPECTED = (
-    OperatorError,
-    PipelineError,
-    StackRefusal,
-    SettingsRefused,
-    EngineError,
-    EmulatorError,
-    MissingKeyError,
-    ControlError,
-)
-"""What the operator can mend, or must hear of in a line; anything else is a bug and shows its traceback."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -303,7 +289,7 @@ def main() -> None:
     """The console script: errors of the operator are one line and exit code 1, a bug is a traceback."""
     try:
         application()
-    except EXPECTED as error:
+    except SPEAKING as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:

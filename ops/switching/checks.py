@@ -16,7 +16,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from ops.auditing import audit
-from ops.switching.failures import reason
+from ops.failures import reason
 from ops.switching.plan import loser, winner
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target

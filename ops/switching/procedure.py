@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from ops.auditing import as_document, audit
 from ops.console import Output
+from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, embed_queues
-from ops.switching.failures import reason
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.console import Output
+from ops.failures import SPEAKING, reason
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engine import EngineError
 from ops.switching import checks
-from ops.switching.failures import SPEAKING, reason
 from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch
 from ops.target import OperatorError
 from stack.errors import SettingsRefused

@@ -1,4 +1,4 @@
-"""Why a step of a switch failed, in words: whatever it raised, the way back must still be asked for."""
+"""Which errors speak for themselves, to be told in a line; anything else is a bug and says where it came from."""
 
 import traceback
 
@@ -24,7 +24,7 @@ SPEAKING = (
     ClientError,
     BotoCoreError,
 )
-"""Their own words are enough; of anything else, which is a bug, the reader must learn where it came from."""
+"""What the operator can mend, or must hear of: their own words are enough."""
 
 
 def reason(error: Exception) -> str:
