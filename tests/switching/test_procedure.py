@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.console import Output
-from ops.failures import SPEAKING, reason
+from ops.failures import reason
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engine import EngineError
@@ -132,11 +132,6 @@ def test_the_plan_tells_the_desired_count_of_the_settings():
 def test_dead_letters_are_no_backlog():
     stack = FakeStack("lambda", waiting={"embed": 2, "dead": 5})
     assert switched(stack, "none", dry_run=True).document["backlog"] == 2
-
-
-@pytest.mark.parametrize("known", cli.EXPECTED)
-def test_what_the_command_expects_speaks_for_itself(known):
-    assert known in SPEAKING
 
 
 def test_a_bug_says_where_it_is():
