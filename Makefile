@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -34,6 +34,10 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks
+
+# Half an hour at full size; exit code 1 when a target is missed.
+bench-compaction: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.compaction
 
 clean:
 	rm -rf .venv .receipts

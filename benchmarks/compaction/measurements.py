@@ -1,0 +1,314 @@
+"""What is measured, and how: merges beside raw insertion into a collection of the same rows, close in time.
+
+A machine that others use as well is slower for seconds at a time. So every merge has as many raw rows as its own
+beside it, half before and half after, and a ratio is the median over rounds. A round starts from the same published
+version.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.compaction.alone import CHUNK_ROWS, OriginCycle, RawCollection, Timing, total
+from benchmarks.compaction.memory import Memory, measure_memory
+from benchmarks.compaction.rows import COLLECTION, Receipts
+from benchmarks.compaction.world import World
+from compaction_handler.merging import CollectionMerger
+from compaction_handler.planning import ROWS_AT_ONCE
+from pipeline.collections.reader import SnapshotSource
+from pipeline.contracts.messages import RunReference
+
+SYNC_THRESHOLDS = (1, 1_000)
+"""Production's own, which leaves every closed copy at rest, and what FACTS calls best: not above the chunk."""
+SETTING_CHUNKS = 5
+RAW_NUMBER = 500_000_000
+"""Receipts of the raw collections; no world comes as far."""
+
+
+class Case(NamedTuple):
+    """A batch.
+
+    Attributes:
+        deltas: of how many receipts.
+        rows: of each.
+    """
+
+    deltas: int
+    rows: int
+
+    @property
+    def total(self) -> int:
+        """Rows of the batch."""
+        return self.deltas * self.rows
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """One case at one size.
+
+    Attributes:
+        size: rows in the collection before.
+        measured: a merge, or a cycle, a round.
+        raw: what Chroma alone did beside it.
+    """
+
+    size: int
+    case: Case
+    measured: list[Timing] = field(default_factory=list)
+    raw: list[Timing] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return statistics.median(timing.rate for timing in self.measured)
+
+    @property
+    def raw_rate(self) -> float:
+        """Rows a second that Chroma alone takes."""
+        return statistics.median(timing.rate for timing in self.raw)
+
+    @property
+    def ratio(self) -> float:
+        """Of the raw limit."""
+        pairs = zip(self.measured, self.raw, strict=True)
+        return statistics.median(timing.rate / beside.rate for timing, beside in pairs)
+
+
+@dataclass(kw_only=True)
+class Station:
+    """Everything that was measured at one size of the collection."""
+
+    size: int
+    words: Comparison
+    lines: Comparison
+    ten: Comparison
+    origin: Comparison
+    slow: Comparison
+    replays: list[float] = field(default_factory=list)
+    """How many times faster than its first application a batch is that is delivered again."""
+    lost_marks: list[float] = field(default_factory=list)
+    """The same when the runs stand as PENDING again while the ledger holds them."""
+    copied: list[float] = field(default_factory=list)
+    """Bytes that a reader copied on a refresh, of the bytes of the version's directory."""
+    directory_bytes: int = 0
+
+
+@dataclass(kw_only=True)
+class Measurements:
+    """Takes them.
+
+    Attributes:
+        directory: for copies; on the disk of the worlds.
+        base: the world that grows; every measurement is made in a fork of it.
+        slow_s3: the address of an S3 whose connections are as slow as the real one's.
+        words: rows of a word delta.
+        lines: rows of a line delta.
+        progress: told what begins.
+    """
+
+    directory: Path
+    base: World
+    slow_s3: str
+    words: Case
+    lines: Case
+    ten: Case
+    progress: Callable[[str], None]
+    sync_threshold: int = SYNC_THRESHOLDS[0]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of one raw call."""
+        return min(CHUNK_ROWS, self.words.total)
+
+    def grow(self, size: int) -> None:
+        """Merge into the base until it has so many rows, in the largest batches that production takes."""
+        merger = self.base.merger()
+        have = 0 if not self._is_published() else self.base.pointer.count
+        try:
+            while have < size:
+                self.progress(f"growing: {have:,} of {size:,} rows")
+                batch = min(size - have, ROWS_AT_ONCE)
+                sizes = [self.words.rows] * (batch // self.words.rows)
+                references = self.base.record([*sizes, batch - sum(sizes)] if batch > sum(sizes) else sizes)
+                merger.merge(references)
+                self.base.require_completed(references)
+                have += batch
+        finally:
+            merger.close()
+
+    def settings(self) -> dict[int, float]:
+        """Rows a second that Chroma alone takes, by sync threshold; the fastest is the raw limit from here on."""
+        self.progress("Chroma alone, by sync threshold")
+        collections = {threshold: self._raw(threshold) for threshold in SYNC_THRESHOLDS}
+        timings: dict[int, list[Timing]] = {threshold: [] for threshold in SYNC_THRESHOLDS}
+        try:
+            for _ in range(SETTING_CHUNKS):
+                for threshold, collection in collections.items():
+                    timings[threshold].append(collection.insert(1, self.chunk_rows))
+        finally:
+            for collection in collections.values():
+                collection.close()
+        rates = {threshold: total(found).rate for threshold, found in timings.items()}
+        self.sync_threshold = max(rates, key=lambda threshold: rates[threshold])
+        return rates
+
+    def station(self, rounds: int, *, everything: bool) -> Station:
+        """Measure at the base's size.
+
+        Args:
+            rounds: times over.
+            everything: False takes what the plot shows.
+        """
+        size = self.base.pointer.count
+        station = Station(
+            size=size,
+            words=Comparison(size=size, case=self.words),
+            lines=Comparison(size=size, case=self.lines),
+            ten=Comparison(size=size, case=self.ten),
+            origin=Comparison(size=size, case=self.ten),
+            slow=Comparison(size=size, case=self.words),
+            directory_bytes=_bytes_of(self.base.version),
+        )
+        for number in range(rounds):
+            self.progress(f"{size:,} rows, round {number + 1} of {rounds}")
+            raw = self._raw(self.sync_threshold)
+            try:
+                with self._forked() as (world, merger):
+                    self._compare(station.ten, raw, lambda world=world, merger=merger: merged(world, merger, self.ten))
+                    if everything:
+                        self._compare(
+                            station.lines, raw, lambda world=world, merger=merger: merged(world, merger, self.lines)
+                        )
+                    with reading(world) as reader:
+                        references = self._compare(
+                            station.words, raw, lambda world=world, merger=merger: merged(world, merger, self.words)
+                        )
+                        station.copied.append(reader())
+                    if everything:
+                        first = station.words.measured[-1].seconds
+                        station.replays.append(first / replayed(merger, references))
+                        world.lose_marks(references)
+                        station.lost_marks.append(first / replayed(merger, references))
+                        world.require_completed(references)
+                self._origin(station.origin, raw)
+            finally:
+                raw.close()
+        if everything:
+            self._slow(station.slow)
+        return station
+
+    def memory(self) -> Memory:
+        """Of a merge of word deltas at the base's size."""
+        self.progress(f"{self.base.pointer.count:,} rows, memory")
+        world = self.base.fork()
+        try:
+            return measure_memory(world, world.record([self.words.rows] * self.words.deltas))
+        finally:
+            world.remove()
+
+    def _slow(self, comparison: Comparison) -> None:
+        self.progress(f"{comparison.size:,} rows, S3 at its own pace")
+        raw = self._raw(self.sync_threshold)
+        try:
+            with self._forked(self.slow_s3) as (world, merger):
+                self._compare(comparison, raw, lambda: merged(world, merger, self.words))
+        finally:
+            raw.close()
+
+    def _origin(self, comparison: Comparison, raw: RawCollection) -> None:
+        cycle = OriginCycle(self.base.version, self.directory / "origin", self.base.s3, self.base.name)
+        receipts = Receipts(self.base.dimensions, number=2 * RAW_NUMBER)
+        try:
+            deltas = [receipts.delta(self.ten.rows) for _ in range(self.ten.deltas)]
+            self._compare(comparison, raw, lambda: (cycle.run(deltas), []))
+        finally:
+            cycle.close()
+
+    def _compare(
+        self,
+        comparison: Comparison,
+        raw: RawCollection,
+        measure: Callable[[], tuple[Timing, list[RunReference]]],
+    ) -> list[RunReference]:
+        """Measure with raw insertion before and after; as many rows in all."""
+        chunks = max(1, round(comparison.case.total / 2 / self.chunk_rows))
+        before = raw.insert(chunks, self.chunk_rows)
+        timing, references = measure()
+        comparison.raw.append(total([before, raw.insert(chunks, self.chunk_rows)]))
+        comparison.measured.append(timing)
+        return references
+
+    def _raw(self, sync_threshold: int) -> RawCollection:
+        return RawCollection(
+            self.base.version,
+            self.directory / f"raw-{sync_threshold}",
+            Receipts(self.base.dimensions, number=RAW_NUMBER),
+            sync_threshold=sync_threshold,
+        )
+
+    @contextmanager
+    def _forked(self, s3_endpoint: str | None = None) -> Iterator[tuple[World, CollectionMerger]]:
+        """A fork with a merger that has restored its working copy, as a warm one has it after a publication."""
+        world = self.base.fork(s3_endpoint)
+        merger = world.merger()
+        try:
+            merger.merge([])
+            yield world, merger
+        finally:
+            merger.close()
+            world.remove()
+
+    def _is_published(self) -> bool:
+        return (self.base.root / COLLECTION / "CURRENT").exists()
+
+
+def merged(world: World, merger: CollectionMerger, case: Case) -> tuple[Timing, list[RunReference]]:
+    """A batch of new runs: deltas read from S3, merged, checked, published to the directory and S3, runs COMPLETED."""
+    references = world.record([case.rows] * case.deltas)
+    seconds = replayed(merger, references)
+    world.require_completed(references)
+    return Timing(rows=case.total, seconds=seconds), references
+
+
+def replayed(merger: CollectionMerger, references: Sequence[RunReference]) -> float:
+    """Seconds that the merger takes for runs that are delivered to it."""
+    start = time.perf_counter()
+    merger.merge(references)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def reading(world: World) -> Iterator[Callable[[], float]]:
+    """A reader of the directory that has the current version open.
+
+    Yields:
+        What refreshes it and gives the bytes that it then holds for itself, of the bytes of the version's directory.
+        A file that is linked to the version, hard or by name, holds none.
+    """
+    private = world.directory / "reader"
+    source = SnapshotSource.from_directory(COLLECTION, collections_directory=world.root, private_directory=private)
+
+    def refreshed() -> float:
+        before = source.refresh()
+        if before is None or before.count != world.pointer.count:
+            raise RuntimeError("the reader has not found the published version")
+        own = sum(
+            path.stat().st_size
+            for path in private.rglob("*")
+            if path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1
+        )
+        return own / _bytes_of(world.version)
+
+    try:
+        source.refresh()
+        yield refreshed
+    finally:
+        source.close()
+
+
+def _bytes_of(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
