@@ -172,9 +172,14 @@ class WorkingCopy:
         is_new = not path.exists()
         self._ledger = Ledger(path)
         if is_new and not create:
-            found = self._collection.get(include=["metadatas"])
-            runs = (str((metadata or {}).get("run_id", "")) for metadata in found["metadatas"] or [])
-            self._ledger.rebuild(zip(found["ids"], runs, strict=True))
+            self._ledger.rebuild(self._rows_and_runs())
+
+    def _rows_and_runs(self) -> Iterator[tuple[str, str]]:
+        # In pages: Chroma refuses the metadata of more than 32,766 rows at once, for too many SQL variables (measured).
+        for offset in range(0, self.count, CHUNK_ROWS):
+            page = self._collection.get(limit=CHUNK_ROWS, offset=offset, include=["metadatas"])
+            for identifier, metadata in zip(page["ids"], page["metadatas"], strict=True):
+                yield identifier, str((metadata or {}).get("run_id", ""))
 
 
 def _chunks(plan: Plan, deltas: Mapping[str, Delta]) -> Iterator[_Chunk]:
