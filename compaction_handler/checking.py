@@ -52,7 +52,7 @@ def faults(inspection: Inspection) -> Iterator[str]:
         held = set(ledger.identifiers())
     view = open_view(inspection.collection, directory, Path(inspection.private_directory))
     try:
-        found = view.collection.get(include=[])["ids"]
+        found = view.identifiers()
         if not len(set(found)) == len(found) == view.collection.count() == inspection.count:
             yield f"{len(set(found))} ids, {view.collection.count()} rows, {inspection.count} were written"
         if missing := held - set(found):

