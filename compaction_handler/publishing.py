@@ -1,8 +1,10 @@
 """Publishing a working copy as a new version; a kill between any two steps leaves a whole version current.
 
 1. The copy is closed, so that its files are at rest.
-2. A child process checks it, while it is copied to the collections directory, fsynced and renamed.
-3. The version goes to S3, every file by its digest.
+2. Side by side: it is copied to the collections directory and fsynced; every file that is copied goes to S3 by its
+   digest; a child process checks it.
+3. When the copy is sound and in both places it is renamed to its version, and the manifest goes to S3: only now the
+   version is whole there.
 4. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
 5. CURRENT follows, on the directory and in S3, never backwards.
 6. Versions whose grace is over are removed.
@@ -15,7 +17,7 @@ removed by step 6.
 import errno
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +27,14 @@ from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import MANIFEST_NAME, Pointer, replaced_by_next, version_name, version_path
+from pipeline.collections.layout import (
+    MANIFEST_NAME,
+    Pointer,
+    replaced_by_next,
+    version_key,
+    version_name,
+    version_path,
+)
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
@@ -39,6 +48,9 @@ from pipeline.errors import ErrorCode, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+THREADS = 4
+"""The check's and three uploads; a version has one large file, one of a fifth of it, and small ones."""
 
 
 class Check(Protocol):
@@ -112,12 +124,12 @@ class Publisher:
         self.prepare()
         copy.close()
         try:
-            digests = self._checked_copy(copy, version, inspection)
+            digests = self._published_files(copy, version, inspection)
         finally:
             copy.reopen()
         heartbeat.require()
-        directory = version_path(self.root, self.collection, version)
-        upload_version(self.objects, self.environment.vectors_bucket, self.collection, directory, digests)
+        directory, manifest = version_path(self.root, self.collection, version), {MANIFEST_NAME: digests[MANIFEST_NAME]}
+        upload_version(self.objects, self.environment.vectors_bucket, self.collection, directory, manifest)
         pointer = Pointer(
             version=version,
             fence=lease.fence,
@@ -139,16 +151,35 @@ class Publisher:
         write_current(self.root, self.collection, pointer)
         write_current_object(self.objects, self.environment.vectors_bucket, self.collection, pointer)
 
-    def _checked_copy(self, copy: WorkingCopy, version: str, inspection: Inspection) -> dict[str, str]:
+    def _published_files(self, copy: WorkingCopy, version: str, inspection: Inspection) -> dict[str, str]:
+        """Copy, check and upload all but the manifest; the working copy is opened as soon as nobody reads its files."""
         check, self._check = self._check, None
         if check is None:
             raise ValueError("a publication is prepared first")
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(THREADS) as beside:
             judged = beside.submit(check.run, inspection)
+            uploads: list[Future[None]] = []
+
+            def upload(name: str, path: Path, digest: str) -> None:
+                key = version_key(self.collection, version, name)
+                bucket = self.environment.vectors_bucket
+                uploads.append(beside.submit(self.objects.put_file, bucket, key, path, digest))
+
+            def require_sound_and_uploaded() -> None:
+                judged.result()
+                copy.reopen()
+                copy.warm_up()
+                for uploaded in uploads:
+                    uploaded.result()
+
             try:
-                return copy_version(copy.directory, self.root, self.collection, version, judged.result)
+                return copy_version(
+                    copy.directory, self.root, self.collection, version, require_sound_and_uploaded, copied=upload
+                )
             except OSError as error:
                 raise storage_error(error, str(self.root)) from error
+            finally:
+                beside.shutdown(cancel_futures=True)
 
     def _tidy(self, pointer: Pointer) -> None:
         """Remove what is expired; what fails is tried again after the next publication, and this one stands."""

@@ -143,8 +143,13 @@ class WorkingCopy:
             self._client = self._collection = None
 
     def reopen(self) -> None:
-        """Open again after ``close``; nothing else has touched the directory."""
-        self._open(create=False)
+        """Open again after ``close``, unless it is open; nothing else has touched the directory."""
+        if self._client is None:
+            self._open(create=False)
+
+    def warm_up(self) -> None:
+        """Have Chroma read the index now, which it else does at the first use, and with the GIL (measured)."""
+        self._collection.get(limit=1, include=["embeddings"])
 
     def discard(self) -> None:
         """Close and delete."""

@@ -111,7 +111,13 @@ def write_current_object(objects: ObjectStore, bucket: str, collection: Collecti
 
 
 def copy_version(
-    source: Path, root: Path, collection: CollectionName, version: str, before_rename: Callable[[], None]
+    source: Path,
+    root: Path,
+    collection: CollectionName,
+    version: str,
+    before_rename: Callable[[], None],
+    *,
+    copied: Callable[[str, Path, str], None] | None = None,
 ) -> dict[str, str]:
     """Copy a closed Chroma directory to a new version: partial, fsync, rename.
 
@@ -121,6 +127,8 @@ def copy_version(
         collection: the collection.
         version: the new version's name; nobody else uses it.
         before_rename: called when the copy is durable and not yet visible; an error leaves no version.
+        copied: told the name, the copy and the digest of each file while others are still to be copied; the largest
+            comes first, and its copy stands there until ``before_rename`` returns.
 
     Returns:
         The digest of every file, the manifest's under its own name.
@@ -129,7 +137,11 @@ def copy_version(
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
     try:
         partial.mkdir(parents=True)
-        digests = {name: copy_file(source / name, partial / name) for name in _files(source)}
+        digests = {}
+        for name in sorted(_files(source), key=lambda name: (source / name).stat().st_size, reverse=True):
+            digests[name] = copy_file(source / name, partial / name)
+            if copied is not None:
+                copied(name, partial / name, digests[name])
         manifest = encode_manifest(digests)
         (partial / MANIFEST_NAME).write_bytes(manifest)
         for path in [*partial.rglob("*"), partial]:

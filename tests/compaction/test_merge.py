@@ -213,10 +213,10 @@ def test_a_merge_whose_lease_was_stolen_publishes_nothing_and_the_receipt_is_mer
     original = publishing.copy_version
     lease = {"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}}
 
-    def stolen(*arguments: Any) -> str:
+    def stolen(*arguments: Any, **named: Any) -> str:
         thief = lease | {"lease_owner": {"S": "thief"}, "fence": {"N": "99"}, "expires": {"N": "0"}}
         world.dynamodb.put_item(TableName=TABLE, Item=thief)
-        return original(*arguments)
+        return original(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "copy_version", stolen)
