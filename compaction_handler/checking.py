@@ -1,14 +1,20 @@
 """Whether a closed copy may be published: opened, counted and read in a child process, through a view of its own.
 
 A broken Chroma directory may crash whoever opens it, and opening is a write; the merge does neither to what it
-publishes. The child is started early, because importing Chroma takes longer than the check, and ends with its parent:
+publishes. The child is started early and kept, because importing Chroma takes longer than a check; for each copy it
+forks, so that a crash is a verdict and the next copy meets a process that has opened nothing. It ends with its parent:
 its input then ends. ``python -m compaction_handler.checking`` is the child.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,7 +78,7 @@ def faults(inspection: Inspection) -> Iterator[str]:
 
 
 class ChildCheck:
-    """A child that waits for its one inspection."""
+    """A child that judges one copy after the other."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -80,7 +86,15 @@ class ChildCheck:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).resolve().parent.parent,
+            # It forks, and threads do not survive that; its numbers are too few to need any.
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
         )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can judge a copy."""
+        return self._process.poll() is None
 
     def run(self, inspection: Inspection) -> None:
         """Inspect.
@@ -88,20 +102,34 @@ class ChildCheck:
         Raises:
             RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it.
         """
+        requests, answers = self._process.stdin, self._process.stdout
+        if requests is None or answers is None:
+            raise ValueError("the child has pipes")
+        too_long = threading.Timer(CHECK_SECONDS, self._kill)
+        too_long.start()
         try:
-            output, _ = self._process.communicate(json.dumps(asdict(inspection)).encode(), timeout=CHECK_SECONDS)
-        except subprocess.TimeoutExpired:
+            requests.write(json.dumps(asdict(inspection)).encode() + b"\n")
+            requests.flush()
+            answer = answers.readline()
+        except BrokenPipeError:
+            answer = b""
+        finally:
+            too_long.cancel()
+        if not answer.endswith(b"\n"):
             self.close()
-            raise unsound(inspection, f"the check took more than {CHECK_SECONDS:.0f} seconds") from None
-        if self._process.returncode != 0:
-            raise unsound(inspection, f"the check ended with {self._process.returncode}")
-        if found := json.loads(output):
+            raise unsound(inspection, f"the check did not answer in {CHECK_SECONDS:.0f} seconds, or its child is gone")
+        if found := json.loads(answer):
             raise unsound(inspection, "; ".join(found))
 
     def close(self) -> None:
-        """End the child, if it has not ended."""
-        self._process.kill()
+        """End the child and what it forked."""
+        self._kill()
         self._process.communicate()
+
+    def _kill(self) -> None:
+        # Its group, which it leads: a fork that hangs would keep the pipe open.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def unsound(inspection: Inspection, reason: str) -> RetryableError:
@@ -115,15 +143,32 @@ def unsound(inspection: Inspection, reason: str) -> RetryableError:
 
 
 def main() -> None:
-    """The child: one inspection as JSON in, a list of faults as JSON out; at the end of the input it ends."""
+    """The child: an inspection a line of JSON in, a list of faults a line of JSON out, until the input ends."""
     import chromadb  # noqa: F401, PLC0415 - while the merge still writes
 
-    request = sys.stdin.buffer.read()
-    if not request:
-        return
-    fields = json.loads(request)
-    found = list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])})))
-    sys.stdout.write(json.dumps(found))
+    for request in sys.stdin.buffer:
+        fields = json.loads(request)
+        inspection = Inspection(**fields | {"newest": tuple(fields["newest"])})
+        if (forked := os.fork()) == 0:
+            _answer(inspection)
+        _, status = os.waitpid(forked, 0)
+        if status:
+            _write([f"the check ended with {os.waitstatus_to_exitcode(status)}"])
+
+
+def _answer(inspection: Inspection) -> None:
+    """What a fork does; it never returns."""
+    try:
+        _write(list(faults(inspection)))
+    except BaseException:  # noqa: BLE001 - a fork never runs on into its parent's code
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def _write(found: list[str]) -> None:
+    os.write(sys.stdout.fileno(), json.dumps(found).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,12 @@ THREADS = 4
 
 
 class Check(Protocol):
-    """Judges one closed copy; ``ChildCheck`` in production."""
+    """Judges closed copies; ``ChildCheck`` in production."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can judge another copy; else another one is started."""
+        ...
 
     def run(self, inspection: Inspection) -> None:
         """Raise SNAPSHOT_UNSOUND, or return."""
@@ -86,12 +91,12 @@ class Publisher:
         return Path(self.environment.collections_directory)
 
     def prepare(self) -> None:
-        """Start the check's process beside the merge."""
-        if self._check is None:
+        """Start the check's process beside the merge, unless the last one is still there."""
+        if self._check is None or not self._check.ready:
             self._check = self.start_check()
 
     def abandon(self) -> None:
-        """End a check that was prepared for nothing."""
+        """End the check's process."""
         if self._check is not None:
             self._check.close()
             self._check = None
@@ -153,7 +158,7 @@ class Publisher:
 
     def _published_files(self, copy: WorkingCopy, version: str, inspection: Inspection) -> dict[str, str]:
         """Copy, check and upload all but the manifest; the working copy is opened as soon as nobody reads its files."""
-        check, self._check = self._check, None
+        check = self._check
         if check is None:
             raise ValueError("a publication is prepared first")
         with ThreadPoolExecutor(THREADS) as beside:

@@ -45,6 +45,8 @@ class Killed(BaseException):
 class CheckInProcess:
     """The child's check without the child; that there is one is tested in ``test_checking.py``."""
 
+    ready = True
+
     def run(self, inspection: Inspection) -> None:
         if found := list(faults(inspection)):
             raise unsound(inspection, "; ".join(found))

@@ -40,7 +40,9 @@ SPARE_CHECKS = 3
 
 
 class ForkedCheck:
-    """A child that checks, forked before anything is open; it ends when its input does."""
+    """A child that checks once, forked before anything is open; it ends when its input does."""
+
+    ready = True
 
     def __init__(self) -> None:
         request, self._request = os.pipe()
@@ -59,6 +61,7 @@ class ForkedCheck:
         os.close(answer)
 
     def run(self, inspection: Inspection) -> None:
+        self.ready = False
         with os.fdopen(self._request, "wb") as writing:
             writing.write(json.dumps(vars(inspection)).encode())
         with os.fdopen(self._answer, "rb") as reading:
