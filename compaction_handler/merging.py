@@ -257,8 +257,7 @@ class CollectionMerger:
             run for run in runs if run.progress(self.collection).state not in {RunState.COMPLETED, RunState.FAILED}
         ]
         outcomes = copy.ledger.outcomes(run.run_id for run in unfinished)
-        held = [run for run in unfinished if run.run_id in outcomes]
-        self._mark_merged(copy, held)
+        held = self._mark_merged(copy, [run for run in unfinished if run.run_id in outcomes])
         self._mark_completed([run for run in held if run.run_id not in self.unpublished], copy.base)
         return [run for run in unfinished if run.run_id not in outcomes]
 
@@ -293,7 +292,7 @@ class CollectionMerger:
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
         self.unpublished |= runs
         self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
-        self._mark_merged(copy, list(runs.values()))
+        self.unpublished |= {run.run_id: run for run in self._mark_merged(copy, list(runs.values()))}
         return failure
 
     def _apply(
@@ -408,7 +407,8 @@ class CollectionMerger:
         self._forget_unpublished()
         self._mark_completed(published, pointer.version)
 
-    def _mark_merged(self, copy: WorkingCopy, runs: list[CompactionRun]) -> None:
+    def _mark_merged(self, copy: WorkingCopy, runs: list[CompactionRun]) -> list[CompactionRun]:
+        """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
         outcomes = copy.ledger.outcomes(run.run_id for run in runs)
 
         def mark(run: CompactionRun) -> None:
@@ -430,11 +430,17 @@ class CollectionMerger:
                 )
 
         self._each([(mark, run) for run in runs])
+        return [run.in_state(self.collection, RunState.MERGED) for run in runs]
 
     def _mark_completed(self, runs: list[CompactionRun], version: str) -> None:
         def mark(run: CompactionRun) -> None:
             self.runs.transition(
-                run.reference, self.collection, {RunState.MERGED}, RunState.COMPLETED, snapshot_version=version
+                run.reference,
+                self.collection,
+                {RunState.MERGED},
+                RunState.COMPLETED,
+                snapshot_version=version,
+                known=run,
             )
 
         self._each([(mark, run) for run in runs])

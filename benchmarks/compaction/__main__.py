@@ -29,6 +29,8 @@ WORDS_A_RECEIPT, LINES_A_RECEIPT = 150, 35
 SLOW_BYTES_A_SECOND = 85e6
 """One connection to S3 (docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html: one
 request for each 85 to 90 MB/s)."""
+INTERRUPTED = 130
+"""The exit code of a shell's command that Ctrl-C ended."""
 OUTPUT = Path("build/compaction.png")
 
 
@@ -119,4 +121,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

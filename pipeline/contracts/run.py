@@ -157,6 +157,10 @@ class CompactionRun(BaseModel):
         """The progress of one collection."""
         return self.lines if collection == "lines" else self.words
 
+    def in_state(self, collection: CollectionName, state: RunState) -> Self:
+        """This run with one collection in another state; nothing is written."""
+        return self.model_copy(update={collection: self.progress(collection).model_copy(update={"state": state})})
+
 
 def unfinished_state(lines: RunState, words: RunState) -> RunState | None:
     """The state under which a run stands in the index of unfinished runs; None when it has left it.

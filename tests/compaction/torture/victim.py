@@ -71,7 +71,8 @@ class ForkedCheck:
             raise unsound(inspection, f"ended with {status}: {answer.decode()}")
 
     def close(self) -> None:
-        os.kill(self._process, signal.SIGKILL)
+        if self.ready:
+            os.kill(self._process, signal.SIGKILL)
 
 
 POINTS: dict[str, tuple[Any, str]] = {
