@@ -76,8 +76,8 @@ def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
         else:
             assert answer["status"] == 0, (kill, (world.directory / "log").read_text()[-4000:])
             typical = min(1.5, time.monotonic() - started)
-            if "point" in kill:
-                # It was not reached this time: nothing was old enough to be pruned, or too few files were copied.
+            if "point" in kill and kill["point"] not in reached:
+                # It was not reached this time: nothing was deleted, or everything was merged already.
                 aimed.insert(0, kill["point"])
         world.let_the_lease_expire()
         world.require_sound()

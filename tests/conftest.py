@@ -1,0 +1,30 @@
+"""The order of the test files: those that take longest come first, so that no worker waits for one at the end.
+
+The Makefile lets xdist keep this order (``--no-loadscope-reorder``); nothing else is here.
+"""
+
+import pytest
+
+SLOWEST_FIRST = (
+    "switching/test_switch.py",
+    "compaction/torture/test_kills.py",
+    "switching/test_load.py",
+    "end_to_end/test_thread.py",
+    "switching/test_hybrid.py",
+    "compaction/torture/test_mishaps.py",
+    "local/test_stack.py",
+    "compaction/test_machine.py",
+    "operations/test_operations.py",
+    "compaction/test_merge.py",
+    "policy/test_rules.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort; among the rest the order stays."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((number for number, name in enumerate(SLOWEST_FIRST) if path.endswith(name)), len(SLOWEST_FIRST))
+
+    items.sort(key=place)
