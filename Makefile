@@ -27,7 +27,8 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@# Four, also on two cores: most of them wait for a stack.
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents
