@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check docs bench bench-compaction clean
+.PHONY: demo test torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -29,6 +29,10 @@ check: $(INSTALLED)
 test: check
 	@# Four, also on two cores: most of them wait for a stack.
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The same tests as in the gate, at full size.
+torture: $(INSTALLED)
+	TORTURE_KILLS=104 LOAD_SWITCHES=20 $(BIN)/python -m pytest -s tests/compaction/torture tests/switching/test_load.py
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

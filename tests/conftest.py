@@ -7,6 +7,7 @@ import pytest
 
 SLOWEST_FIRST = (
     "switching/test_switch.py",
+    "switching/test_switch_command.py",
     "compaction/torture/test_kills.py",
     "switching/test_load.py",
     "end_to_end/test_thread.py",

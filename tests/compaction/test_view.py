@@ -11,7 +11,7 @@ from pipeline.collections.layout import DATABASE_NAME
 from pipeline.collections.view import is_at_rest, open_view
 
 DIMENSIONS = 8
-HISTORIES = 30
+HISTORIES = 12
 
 
 def written(directory: Path, numbers: np.random.Generator, sync_threshold: int) -> None:

@@ -9,20 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from ops import cli
 from ops.auditing import Finding, audit
-from ops.console import Output
 from ops.local.engine import EngineError, Step
-from ops.local.provisioners import compute
 from ops.local.stack import LocalStack, UpResult
 from ops.switching.plan import plan
-from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import LocalSwitchable
-from ops.target import OperatorError, Target, local_target
+from ops.target import Target, local_target
 from ops.uploading import upload, wait_until_searchable
-from stack.errors import SettingsRefused
 from tests.switching.conftest import SHORT, eventually, samples
 
 
@@ -182,123 +176,3 @@ def test_a_service_that_somebody_runs_elsewhere_is_seen_if_it_may_receive(stack,
 
 def policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-@pytest.fixture
-def quiet() -> Output:
-    return Output(as_json=True)
-
-
-def test_the_procedure_finds_all_six_signs(stack, quiet):
-    stack.up({"embedConsumer": "none"})
-    result = run_switch(quiet, LocalSwitchable(stack), "ecs", SwitchOptions(timeout_seconds=60))
-    assert result.succeeded, result.document
-    assert len(result.document["checks"]) == 6
-    assert {check["state"] for check in result.document["checks"]} == {"passed"}
-    assert local_target(stack).outputs["embedConsumer"] == "ecs"
-
-
-def test_a_dry_run_changes_nothing(stack, quiet):
-    before = local_target(stack).outputs["embedConsumer"]
-    result = run_switch(quiet, LocalSwitchable(stack), "none", SwitchOptions(dry_run=True))
-    assert result.document["plan"]
-    assert local_target(stack).outputs["embedConsumer"] == before
-    assert stack.up().changes == ()
-
-
-def test_a_switch_does_not_begin_beside_somebody_unknown(stack, quiet, intruder):
-    before = stack.settings()
-    intruder.enable(True)
-    with pytest.raises(OperatorError, match="SWITCH_BLOCKED: TWO_CONSUMERS on queue embed"):
-        run_switch(quiet, LocalSwitchable(stack), "lambda", SwitchOptions())
-    assert stack.settings() == before
-
-
-TOLD = {
-    "aws:sqs/queue:Queue",
-    "aws:lambda/eventSourceMapping:EventSourceMapping",
-    "aws:lambda/function:Function",
-    "aws:ecs/service:Service",
-    "aws:appautoscaling/target:Target",
-}
-"""Types of which a plan tells every change, beside the lock of ``embed``."""
-
-
-def test_a_plan_with_two_queues_tells_what_the_update_does(stack):
-    current = "ecs"
-    stack.up({"embedConsumer": current})
-    for wanted in ("hybrid", "ecs", "hybrid", "lambda"):
-        steps = [step for step in changed(stack.up({"embedConsumer": wanted})) if step.operation != "hook"]
-        done = [step.name for step in steps if step.type in TOLD or step.name == "embed-lock"]
-        planned = [step.resource for step in plan(current, wanted)]
-        assert sorted(done) == sorted(planned), f"{current} to {wanted}"
-        if "embed-lock" in done:
-            lock = planned.index("embed-lock")
-            for host in ("embed-lambda-maps-embed", "worker-service"):
-                assert (done.index(host) < done.index("embed-lock")) is (planned.index(host) < lock), host
-        current = wanted
-
-
-def test_after_the_worker_failed_to_become_steady_every_way_out_is_open(stack, quiet, monkeypatch):
-    stack.up({"embedConsumer": "lambda"})
-    update = compute.Service.update
-
-    def fail(*arguments: Any) -> Any:
-        update(*arguments)
-        raise TimeoutError("the service is not steady")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(compute.Service, "update", fail)
-        result = run_switch(quiet, LocalSwitchable(stack), "ecs", SwitchOptions())
-    assert "worker-service" in result.document["failure"]
-    target = local_target(stack)
-    assert target.outputs["embedConsumer"] == "lambda"
-    assert findings(target) == {"embed": Finding.WRONG_CONSUMER}
-    for wanted in ("ecs", "none"):
-        planned = run_switch(quiet, LocalSwitchable(stack), wanted, SwitchOptions(dry_run=True)).document["plan"]
-        assert "worker-service" in {step["resource"] for step in planned}
-    back = run_switch(quiet, LocalSwitchable(stack), "lambda", SwitchOptions(timeout_seconds=60))
-    assert back.succeeded, back.document
-    assert findings(local_target(stack)) == {}
-
-
-def test_settings_that_the_program_would_refuse_are_refused_before_the_update(stack, quiet, monkeypatch):
-    stack.up({"embedConsumer": "ecs"})
-    kept = stack.settings() | {"ecs": {"desiredCount": 1}}
-    monkeypatch.setattr(stack, "settings", lambda: kept)
-    for dry_run in (True, False):
-        with pytest.raises(SettingsRefused, match="CONSUMER_CONTRADICTION"):
-            run_switch(quiet, LocalSwitchable(stack), "none", SwitchOptions(dry_run=dry_run))
-    assert local_target(stack).outputs["embedConsumer"] == "ecs"
-
-
-def test_a_winner_that_does_not_work_is_found_out_and_rolled_back(stack, quiet):
-    outputs = stack.up({"embedConsumer": "ecs"}).outputs
-    client = local_target(stack).client("lambda")
-    client.invoke(FunctionName=outputs["embedFunctionName"], Payload=b'{"Records": []}')
-    client.close()
-    # The mapping will work and the function will not: its process hangs on every event.
-    process = stack.status()["functions"][outputs["embedFunctionName"]]
-    os.kill(process, signal.SIGSTOP)
-    asked: list[str] = []
-    options = SwitchOptions(timeout_seconds=4, roll_back=lambda failure: not asked.append(failure))
-    # Going back waits for the hanging run: until the function's timeout, which ends the process.
-    result = run_switch(quiet, LocalSwitchable(stack), "lambda", options)
-    assert not result.succeeded
-    assert "a CompactionRun appears" in asked[0]
-    assert result.rolled_back, result.document["roll_back_failure"]
-    assert local_target(stack).outputs["embedConsumer"] == "ecs"
-    assert findings(local_target(stack)) == {}
-
-
-def test_the_audit_command_says_what_is_wrong_and_exits_with_1(stack, intruder, monkeypatch):
-    monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
-    good = CliRunner().invoke(cli.application, ["audit", "--json"])
-    assert good.exit_code == 0, good.output
-    intruder.enable(True)
-    bad = CliRunner().invoke(cli.application, ["audit", "--json"])
-    assert bad.exit_code == 1
-    (embed,) = (item for item in json.loads(bad.stdout) if item["queue"] == "embed")
-    assert embed["finding"] == "TWO_CONSUMERS"
-    assert sum(item["standing"] == "on" for item in embed["consumers"]) == 2
-    assert "TWO_CONSUMERS" in bad.stderr

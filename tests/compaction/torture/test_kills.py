@@ -1,6 +1,7 @@
 """A handler that is killed at any moment; a failure means that a crash loses receipts, doubles or corrupts them.
 
-The seed is printed; ``TORTURE_SEED`` repeats a run, ``TORTURE_KILLS`` sets how many there are.
+The seed is printed; ``TORTURE_SEED`` repeats a run, ``TORTURE_KILLS`` sets how many there are: a few at every point in
+the gate, over a hundred with ``make torture``.
 """
 
 import os
@@ -17,7 +18,7 @@ from ops.local.emulator import Emulator
 from tests.compaction.torture.victim import POINTS
 from tests.compaction.torture.world import TorturedWorld, Victims
 
-KILLS = int(os.environ.get("TORTURE_KILLS", "104"))
+KILLS = int(os.environ.get("TORTURE_KILLS", "40"))
 SEED = int(os.environ.get("TORTURE_SEED", str(random.SystemRandom().randrange(1_000_000))))
 WORLDS = 2
 
@@ -55,7 +56,7 @@ def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
     done = 0
     reached: set[str] = set()
     typical = 0.3
-    while done < kills:
+    while done < kills or aimed:
         for _ in range(world.random.randrange(1, 5)):
             world.record()
         waiting = world.unfinished()
@@ -87,7 +88,7 @@ def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
     return reached
 
 
-def test_a_hundred_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpoint, tmp_path):
+def test_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpoint, tmp_path):
     print(f"TORTURE_SEED={SEED}")  # noqa: T201 - shown when the test fails
     points = [point for point in POINTS for _ in range(max(1, KILLS // (2 * len(POINTS))))]
     random.Random(SEED).shuffle(points)  # noqa: S311 - repeatable, not secret
