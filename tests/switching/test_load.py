@@ -24,7 +24,7 @@ from ops.target import Target, local_target
 from ops.uploading import UploadedDocument, upload, wait_until_searchable
 from tests.switching.conftest import samples
 
-SWITCHES = int(os.environ.get("LOAD_SWITCHES", "8"))
+SWITCHES = int(os.environ.get("LOAD_SWITCHES", "4"))
 """Few in the gate, 20 with ``make torture``."""
 PAUSE_SECONDS = 0.4
 
