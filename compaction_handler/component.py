@@ -183,7 +183,7 @@ class CompactionHandler(pulumi.ComponentResource):
                     ),
                     statement(
                         "RemoveOldSnapshots",
-                        ["s3:DeleteObject"],
+                        ["s3:DeleteObject", "s3:AbortMultipartUpload"],
                         [pulumi.Output.concat(vectors.arn, f"/{item}/versions/*") for item in COLLECTIONS],
                     ),
                     use_table(storage.table),

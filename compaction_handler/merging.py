@@ -7,7 +7,7 @@ how it becomes a version in ``publishing.py``.
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from compaction_handler.publishing import Check, Publisher, storage_error
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, version_path
-from pipeline.collections.ledger import Holding
+from pipeline.collections.ledger import Holding, Outcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.delta import Delta, decode_delta
@@ -47,7 +47,15 @@ CALLS_AT_ONCE = 8
 FREE_BYTES = 64 * 1024 * 1024
 """With less than this left on the local disk, whatever broke is blamed on the disk."""
 NEWEST_ROWS = 256
-COPY_LOST = frozenset({ErrorCode.LEASE_LOST, ErrorCode.MERGE_INCOMPLETE, ErrorCode.SNAPSHOT_UNSOUND})
+COPY_LOST = frozenset(
+    {
+        ErrorCode.LEASE_LOST,
+        ErrorCode.MERGE_INCOMPLETE,
+        ErrorCode.SNAPSHOT_UNSOUND,
+        # A file of the published version has changed: who starts cold finds that out and restores.
+        ErrorCode.OBJECT_UPLOAD_UNVERIFIED,
+    }
+)
 """After these nobody builds on the working copy or publishes it; after other errors of the pipeline it is sound."""
 
 
@@ -109,10 +117,11 @@ class CollectionMerger:
                 if not has_time():
                     left |= {run.run_id for run in batch}
                     continue
+                merged, failed = self._merge_batch(heartbeat, copy, batch)
                 # Its neighbours go on; the message comes back for the one that failed.
-                failure = self._merge_batch(heartbeat, copy, batch) or failure
-                self._publish_if_due(lease, heartbeat, copy)
-            self._publish_if_due(lease, heartbeat, copy)
+                failure = failed or failure
+                self._publish_if_due(lease, heartbeat, copy, merged)
+            self._publish_if_due(lease, heartbeat, copy, [])
             if failure is not None:
                 raise failure
             return left
@@ -189,27 +198,48 @@ class CollectionMerger:
     def _working_copy(self, lease: Lease) -> tuple[WorkingCopy, list[RunReference]]:
         """The warm copy if it wrote last; else a restored one, and everything that is only MERGED to be replayed."""
         if self._copy is not None and self._copy.stamp == lease.copy_before:
+            if self._publisher.behind is not None:
+                self._publisher.follow(self._publisher.behind)
             return self._copy, []
         self._discard()
         pointer = lease.current()
-        directory = None if pointer is None and self._may_start_empty() else self._published(pointer)
         parent = Path(self.environment.working_directory)
-        if pointer is None or directory is None:
+        self._publisher.prepare()
+        if pointer is None and self._may_start_empty():
             self._copy = WorkingCopy(self.collection, parent=parent, source=None)
         else:
-            self._copy = self._restored(pointer, directory, parent)
-            # Whoever moved the pointer may have been killed before CURRENT followed.
-            self._publisher.follow(pointer)
+            base, self._copy = self._restored(self._required(pointer), parent)
+            if base == pointer:
+                # Whoever moved the pointer may have been killed before S3 had the version.
+                self._publisher.follow(base)
         return self._copy, [run.reference for run in self._in_state(RunState.MERGED)]
 
-    def _restored(self, pointer: Pointer, directory: Path, parent: Path) -> WorkingCopy:
+    def _restored(self, pointer: Pointer, parent: Path) -> tuple[Pointer, WorkingCopy]:
+        """A copy of what the pointer names, or of what S3 has instead; whatever that lacks is only MERGED."""
+        root = self._publisher.root
         try:
-            return WorkingCopy(self.collection, parent=parent, source=directory, base=pointer.version)
+            directory = require_version(root, self.collection, pointer)
+            return pointer, WorkingCopy(self.collection, parent=parent, source=directory, base=pointer.version)
         except PermanentError as error:
-            if error.code is not ErrorCode.SNAPSHOT_CORRUPT:
+            if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
                 raise
-            restored = self._replaced(pointer, directory, error)
-            return WorkingCopy(self.collection, parent=parent, source=restored, base=pointer.version)
+            logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
+        directory = version_path(root, self.collection, pointer.version)
+        if directory.exists():
+            damaged = directory.with_name(f"{directory.name}.damaged")
+            shutil.rmtree(damaged, ignore_errors=True)
+            directory.rename(damaged)
+        bucket = self.environment.vectors_bucket
+        newest = read_current_object(self.objects, bucket, self.collection)
+        base = pointer
+        if newest is not None and newest.version < pointer.version:
+            logger.error(
+                "a version was lost before S3 had it; its runs are merged again",
+                extra={"collection": self.collection, "lost": pointer.version, "instead": newest.version},
+            )
+            base = newest
+        directory = download_version(self.objects, bucket, self.collection, base, root)
+        return base, WorkingCopy(self.collection, parent=parent, source=directory, base=base.version)
 
     def _may_start_empty(self) -> bool:
         return self.environment.bootstrap_collections and not any(self._currents())
@@ -220,7 +250,8 @@ class CollectionMerger:
             read_current_object(self.objects, self.environment.vectors_bucket, self.collection),
         )
 
-    def _published(self, pointer: Pointer | None) -> Path:
+    def _required(self, pointer: Pointer | None) -> Pointer:
+        """The pointer, if it may be built upon."""
         newest = max((current.version for current in self._currents() if current is not None), default="")
         if pointer is None or pointer.version < newest:
             raise PermanentError(
@@ -232,20 +263,7 @@ class CollectionMerger:
                 way_out="restore the table's pointer, or set receipts:bootstrapCollections for a new stack",
             )
         self._require_compatible(pointer.model, pointer.dimensions, f"version {pointer.version}")
-        try:
-            return require_version(self._publisher.root, self.collection, pointer)
-        except PermanentError as error:
-            return self._replaced(pointer, version_path(self._publisher.root, self.collection, pointer.version), error)
-
-    def _replaced(self, pointer: Pointer, directory: Path, reason: PermanentError) -> Path:
-        """Bring a version from S3 that is missing on the directory, or damaged there; a damaged one is put aside."""
-        logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(reason)})
-        if directory.exists():
-            damaged = directory.with_name(f"{directory.name}.damaged")
-            shutil.rmtree(damaged, ignore_errors=True)
-            directory.rename(damaged)
-        bucket = self.environment.vectors_bucket
-        return download_version(self.objects, bucket, self.collection, pointer, self._publisher.root)
+        return pointer
 
     def _settle_known(
         self, copy: WorkingCopy, runs: list[CompactionRun], wanted: dict[str, RunReference]
@@ -257,17 +275,17 @@ class CollectionMerger:
             run for run in runs if run.progress(self.collection).state not in {RunState.COMPLETED, RunState.FAILED}
         ]
         outcomes = copy.ledger.outcomes(run.run_id for run in unfinished)
-        held = self._mark_merged(copy, [run for run in unfinished if run.run_id in outcomes])
+        held = self._mark_merged([run for run in unfinished if run.run_id in outcomes], outcomes)
         self._mark_completed([run for run in held if run.run_id not in self.unpublished], copy.base)
         return [run for run in unfinished if run.run_id not in outcomes]
 
     def _merge_batch(
         self, heartbeat: Heartbeat, copy: WorkingCopy, batch: list[CompactionRun]
-    ) -> RetryableError | None:
+    ) -> tuple[list[CompactionRun], RetryableError | None]:
         """Bring runs into the working copy; a bad delta fails its own run.
 
         Returns:
-            The last error of a run that must be tried again.
+            Those that the copy holds, not yet marked, and the last error of a run that must be tried again.
         """
         self._publisher.prepare()
         runs = {run.run_id: run for run in batch}
@@ -292,8 +310,7 @@ class CollectionMerger:
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
         self.unpublished |= runs
         self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
-        self.unpublished |= {run.run_id: run for run in self._mark_merged(copy, list(runs.values()))}
-        return failure
+        return list(runs.values()), failure
 
     def _apply(
         self,
@@ -395,21 +412,38 @@ class CollectionMerger:
                 way_out="use another stack for another model, or embed all receipts anew",
             )
 
-    def _publish_if_due(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
-        if not self.unpublished:
-            return
-        every = timedelta(seconds=self.environment.publish_every_seconds)
-        if not is_publication_due(lease.current(), self.now(), every):
-            return
-        pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
-        copy.base = pointer.version
-        published = list(self.unpublished.values())
-        self._forget_unpublished()
+    def _publish_if_due(
+        self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, merged: list[CompactionRun]
+    ) -> None:
+        """Mark what was merged, and publish beside that if it is time."""
+        outcomes = copy.ledger.outcomes(run.run_id for run in merged)
+        with ThreadPoolExecutor(1) as beside:
+            marking = beside.submit(self._mark_merged, merged, outcomes)
+            pointer = self._published(lease, heartbeat, copy)
+            self.unpublished |= {run.run_id: run for run in marking.result()}
+            if pointer is None:
+                return
+            published = list(self.unpublished.values())
+            self._forget_unpublished()
+            following = beside.submit(self._publisher.follow, pointer)
+            copy.warm_up()
+            following.result()
         self._mark_completed(published, pointer.version)
 
-    def _mark_merged(self, copy: WorkingCopy, runs: list[CompactionRun]) -> list[CompactionRun]:
+    def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
+        """Publish what waits if it is time; None when it is not."""
+        every = timedelta(seconds=self.environment.publish_every_seconds)
+        if not self.unpublished or not is_publication_due(lease.current(), self.now(), every):
+            return None
+        try:
+            pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
+        finally:
+            copy.reopen()
+        copy.base = pointer.version
+        return pointer
+
+    def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, Outcome]) -> list[CompactionRun]:
         """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
-        outcomes = copy.ledger.outcomes(run.run_id for run in runs)
 
         def mark(run: CompactionRun) -> None:
             progress, outcome = run.progress(self.collection), outcomes[run.run_id]

@@ -1,23 +1,21 @@
 """Publishing a working copy as a new version; a kill between any two steps leaves a whole version current.
 
 1. The copy is closed, so that its files are at rest.
-2. Side by side: it is copied to the collections directory and fsynced; every file that is copied goes to S3 by its
-   digest; a child process checks it.
-3. When the copy is sound and in both places it is renamed to its version, and the manifest goes to S3: only now the
-   version is whole there.
-4. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
-5. CURRENT follows, on the directory and in S3, never backwards.
+2. It is copied to the collections directory and fsynced, while a child process checks it; when it is sound, the new
+   version is renamed into place.
+3. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
+4. CURRENT follows on the directory: its readers see the version.
+5. The version goes to S3, the manifest last, and CURRENT follows there, never backwards.
 6. Versions whose grace is over are removed.
 
-S3 comes before the pointer: a run is COMPLETED only when its rows are in two places, and an empty directory can
-always be restored to what the pointer names. The price is an upload before readers see the version; orphans are
-removed by step 6.
+A run is COMPLETED after step 5, when its rows are in two places. What a version has that S3 does not is only MERGED, so
+a directory that is lost in between is restored to what S3 has, and the runs are merged again.
 """
 
 import errno
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,17 +25,11 @@ from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import (
-    MANIFEST_NAME,
-    Pointer,
-    replaced_by_next,
-    version_key,
-    version_name,
-    version_path,
-)
+from pipeline.collections.layout import Pointer, replaced_by_next, version_name
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
+    read_current_object,
     remove_expired,
     upload_version,
     write_current,
@@ -48,9 +40,6 @@ from pipeline.errors import ErrorCode, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
-
-THREADS = 4
-"""The check's and three uploads; a version has one large file, one of a fifth of it, and small ones."""
 
 
 class Check(Protocol):
@@ -76,6 +65,7 @@ class Publisher:
 
     Attributes:
         start_check: starts what judges the copies; called before the copy is ready, because that takes a while.
+        behind: what is published and, as far as this process knows, not in S3 yet.
     """
 
     collection: CollectionName
@@ -83,6 +73,7 @@ class Publisher:
     objects: ObjectStore
     now: Callable[[], datetime]
     start_check: Callable[[], Check] = ChildCheck
+    behind: Pointer | None = None
     _check: Check | None = None
 
     @property
@@ -102,7 +93,7 @@ class Publisher:
             self._check = None
 
     def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, newest: tuple[str, ...]) -> Pointer:
-        """Publish a working copy; it is open again afterwards, whatever happened.
+        """Publish a working copy on the collections directory; it is closed then. ``follow`` does the rest.
 
         Args:
             lease: held.
@@ -111,8 +102,9 @@ class Publisher:
             newest: ids of the rows that were written since the last publication, or some of them.
 
         Raises:
-            RetryableError: SNAPSHOT_UNSOUND, STORAGE_FULL, LEASE_LOST, SERVICE_UNAVAILABLE. Nothing was published,
-                unless DynamoDB took the pointer and its answer was lost; the next publication is then newer.
+            RetryableError: SNAPSHOT_UNSOUND, STORAGE_FULL, LEASE_LOST, LEASE_HELD, SERVICE_UNAVAILABLE. Nothing was
+                published, unless DynamoDB took the pointer and its answer was lost, or CURRENT was locked; the next
+                publication is then newer.
         """
         previous = lease.current()
         version = version_name(lease.fence, lease.owner, copy.revision)
@@ -128,63 +120,59 @@ class Publisher:
         heartbeat.require()
         self.prepare()
         copy.close()
-        try:
-            digests = self._published_files(copy, version, inspection)
-        finally:
-            copy.reopen()
+        digest = self._checked_copy(copy, version, inspection)
         heartbeat.require()
-        directory, manifest = version_path(self.root, self.collection, version), {MANIFEST_NAME: digests[MANIFEST_NAME]}
-        upload_version(self.objects, self.environment.vectors_bucket, self.collection, directory, manifest)
         pointer = Pointer(
             version=version,
             fence=lease.fence,
             count=count,
             model=self.environment.embedding_model,
             dimensions=self.environment.embedding_dimensions,
-            digest=digests[MANIFEST_NAME],
+            digest=digest,
             published_at=self.now(),
             replaced=replaced_by_next(previous, self.now()),
         )
         lease.point(pointer)
-        self.follow(pointer)
-        self._tidy(pointer)
+        self.behind = pointer
+        write_current(self.root, self.collection, pointer)
         logger.info("published", extra={"collection": self.collection, "version": version, "vectors": count})
         return pointer
 
     def follow(self, pointer: Pointer) -> None:
-        """Bring both CURRENTs up to the pointer item; after a kill they may lag."""
-        write_current(self.root, self.collection, pointer)
-        write_current_object(self.objects, self.environment.vectors_bucket, self.collection, pointer)
+        """Bring CURRENT on the directory, the version in S3 and CURRENT there up to the pointer item; then tidy.
 
-    def _published_files(self, copy: WorkingCopy, version: str, inspection: Inspection) -> dict[str, str]:
-        """Copy, check and upload all but the manifest; the working copy is opened as soon as nobody reads its files."""
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE, OBJECT_UPLOAD_UNVERIFIED, LEASE_HELD. The version is published and not
+                in S3 yet; it remains ``behind``.
+        """
+        self.behind = pointer
+        bucket = self.environment.vectors_bucket
+        write_current(self.root, self.collection, pointer)
+        there = read_current_object(self.objects, bucket, self.collection)
+        if there is None or there.version < pointer.version:
+            try:
+                upload_version(self.objects, bucket, self.collection, pointer, self.root)
+            except OSError as error:
+                raise storage_error(error, str(self.root)) from error
+            write_current_object(self.objects, bucket, self.collection, pointer)
+        self.behind = None
+        self._tidy(pointer)
+
+    def _checked_copy(self, copy: WorkingCopy, version: str, inspection: Inspection) -> str:
+        """Copy the closed working copy and check it beside that.
+
+        Returns:
+            The digest of the version's manifest.
+        """
         check = self._check
         if check is None:
             raise ValueError("a publication is prepared first")
-        with ThreadPoolExecutor(THREADS) as beside:
+        with ThreadPoolExecutor(1) as beside:
             judged = beside.submit(check.run, inspection)
-            uploads: list[Future[None]] = []
-
-            def upload(name: str, path: Path, digest: str) -> None:
-                key = version_key(self.collection, version, name)
-                bucket = self.environment.vectors_bucket
-                uploads.append(beside.submit(self.objects.put_file, bucket, key, path, digest))
-
-            def require_sound_and_uploaded() -> None:
-                judged.result()
-                copy.reopen()
-                copy.warm_up()
-                for uploaded in uploads:
-                    uploaded.result()
-
             try:
-                return copy_version(
-                    copy.directory, self.root, self.collection, version, require_sound_and_uploaded, copied=upload
-                )
+                return copy_version(copy.directory, self.root, self.collection, version, judged.result)
             except OSError as error:
                 raise storage_error(error, str(self.root)) from error
-            finally:
-                beside.shutdown(cancel_futures=True)
 
     def _tidy(self, pointer: Pointer) -> None:
         """Remove what is expired; what fails is tried again after the next publication, and this one stands."""

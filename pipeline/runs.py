@@ -39,7 +39,11 @@ TRANSACTION_CANCELLED = "TransactionCanceledException"
 RECORD_TRIES = 8
 """Operations of one receipt are recorded one by one but for an operator's, so a second try nearly always succeeds."""
 READERS = 8
-"""Items read at once; below the ten connections of a boto3 client."""
+"""Calls at once; below the ten connections of a boto3 client."""
+READ_AT_ONCE = 100
+"""Items a call, the most that BatchGetItem takes (docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+API_BatchGetItem.html)."""
+READ_TRIES = 8
 TRANSITION_TRIES = 8
 """Two collections move one run at a time each, so a second try nearly always succeeds."""
 ERROR_LIMIT = 1_024
@@ -71,15 +75,48 @@ class RunRepository:
 
     def find_all(self, references: Iterable[RunReference]) -> list[CompactionRun]:
         """Read many runs, consistently, in the order asked for; without those that are missing or unreadable."""
-
-        def find(reference: RunReference) -> CompactionRun | None:
-            try:
-                return self.find(reference)
-            except PermanentError as error:
-                return log_unreadable(error)
-
+        keys = {
+            (run_partition_key(reference.image_id), run_sort_key(reference.receipt_id, reference.run_id)): None
+            for reference in references
+        }
+        parts = [list(keys)[start : start + READ_AT_ONCE] for start in range(0, len(keys), READ_AT_ONCE)]
         with ThreadPoolExecutor(READERS) as readers:
-            return [run for run in readers.map(find, references) if run is not None]
+            found = {key: item for part in readers.map(self._items, parts) for key, item in part.items()}
+        runs = []
+        for key in keys:
+            if key in found:
+                try:
+                    runs.append(run_from_item(found[key]))
+                except PermanentError as error:
+                    log_unreadable(error)
+        return runs
+
+    def _items(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Item]:
+        """The items that are there; DynamoDB may answer for a part of them, and is then asked for the rest."""
+        found: dict[tuple[str, str], Item] = {}
+        left: dict[str, Any] = {
+            self._table: {
+                "Keys": [{"PK": {"S": partition}, "SK": {"S": sort}} for partition, sort in keys],
+                "ConsistentRead": True,
+            }
+        }
+        for attempt in range(READ_TRIES):
+            try:
+                answer = self._dynamodb.batch_get_item(RequestItems=left)
+            except (ClientError, BotoCoreError) as error:
+                raise _unavailable(error) from error
+            for item in answer["Responses"].get(self._table, []):
+                found[item["PK"]["S"], item["SK"]["S"]] = item
+            left = answer.get("UnprocessedKeys", {})
+            if not left:
+                return found
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads retries, guards nothing
+        raise RetryableError(
+            ErrorCode.SERVICE_UNAVAILABLE,
+            value=f"DynamoDB left {len(left[self._table]['Keys'])} of {len(keys)} items unread",
+            rule=f"it answers in {READ_TRIES} tries",
+            way_out="the message is delivered again; look whether the table is throttled",
+        )
 
     def of_receipt(self, image_id: UUID, receipt_id: int) -> list[CompactionRun]:
         """Every operation on a receipt, consistently, oldest first."""

@@ -81,6 +81,7 @@ def use_table(table: aws.dynamodb.Table) -> Statement:
         "KeepRuns",
         [
             "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
             "dynamodb:DeleteItem",

@@ -5,12 +5,11 @@ only kept from going backwards.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +30,13 @@ from pipeline.collections.layout import (
     versions_prefix,
 )
 from pipeline.collections.private import LOCK_NAME
+from pipeline.contracts.digests import FileDigest
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.objects import CHUNK_BYTES, ObjectStore
+from pipeline.objects import ObjectStore
 
+CHUNK_BYTES = 256 * 1024
+"""Bytes of a file in memory at once while it is copied."""
 LOCK_TRIES, LOCK_WAIT_SECONDS = 50, 0.1
 """A pointer file is locked for milliseconds; who holds it longer is frozen, and the next handler heals the file."""
 REPLACE_TRIES = 5
@@ -111,14 +113,8 @@ def write_current_object(objects: ObjectStore, bucket: str, collection: Collecti
 
 
 def copy_version(
-    source: Path,
-    root: Path,
-    collection: CollectionName,
-    version: str,
-    before_rename: Callable[[], None],
-    *,
-    copied: Callable[[str, Path, str], None] | None = None,
-) -> dict[str, str]:
+    source: Path, root: Path, collection: CollectionName, version: str, before_rename: Callable[[], None]
+) -> str:
     """Copy a closed Chroma directory to a new version: partial, fsync, rename.
 
     Args:
@@ -127,22 +123,15 @@ def copy_version(
         collection: the collection.
         version: the new version's name; nobody else uses it.
         before_rename: called when the copy is durable and not yet visible; an error leaves no version.
-        copied: told the name, the copy and the digest of each file while others are still to be copied; the largest
-            comes first, and its copy stands there until ``before_rename`` returns.
 
     Returns:
-        The digest of every file, the manifest's under its own name.
+        The digest of the version's manifest.
     """
     target = version_path(root, collection, version)
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
     try:
         partial.mkdir(parents=True)
-        digests = {}
-        for name in sorted(_files(source), key=lambda name: (source / name).stat().st_size, reverse=True):
-            digests[name] = copy_file(source / name, partial / name)
-            if copied is not None:
-                copied(name, partial / name, digests[name])
-        manifest = encode_manifest(digests)
+        manifest = encode_manifest({name: copy_file(source / name, partial / name) for name in _files(source)})
         (partial / MANIFEST_NAME).write_bytes(manifest)
         for path in [*partial.rglob("*"), partial]:
             _fsync(path)
@@ -152,16 +141,20 @@ def copy_version(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _fsync(target.parent)
-    return digests | {MANIFEST_NAME: sha256_hex(manifest)}
+    return sha256_hex(manifest)
 
 
-def upload_version(
-    objects: ObjectStore, bucket: str, collection: CollectionName, directory: Path, digests: Mapping[str, str]
-) -> None:
-    """Write the files of a version's directory to S3, each verified by its digest, the manifest last."""
-    version = directory.name
-    for name in sorted(digests, key=lambda name: (name == MANIFEST_NAME, name)):
-        objects.put_file(bucket, version_key(collection, version, name), directory / name, digests[name])
+def upload_version(objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer, root: Path) -> None:
+    """Write the files of the version in ``root`` to S3, each held against its digest, the manifest last.
+
+    Raises:
+        PermanentError: SNAPSHOT_MISSING, or SNAPSHOT_CORRUPT when its manifest is not the one pointed at.
+        RetryableError: OBJECT_UPLOAD_UNVERIFIED when a file is not what the manifest says; SERVICE_UNAVAILABLE.
+    """
+    directory = require_version(root, collection, pointer)
+    digests = json.loads((directory / MANIFEST_NAME).read_bytes())["files"]
+    for name, digest in [*digests.items(), (MANIFEST_NAME, pointer.digest)]:
+        objects.put_file(bucket, version_key(collection, pointer.version, name), directory / name, digest)
 
 
 def download_version(
@@ -224,7 +217,7 @@ def copy_verified(directory: Path, target: Path) -> None:
     """
     for name, digest in json.loads((directory / MANIFEST_NAME).read_bytes())["files"].items():
         try:
-            actual = copy_file(directory / name, target / name)
+            actual = copy_file(directory / name, target / name, like=digest)
         except FileNotFoundError as error:
             raise corrupt_version(
                 f"{directory / name} is not there", "a version has the files of its manifest"
@@ -297,18 +290,23 @@ def corrupt_version(value: str, rule: str) -> PermanentError:
     )
 
 
-def copy_file(source: Path, target: Path) -> str:
+def copy_file(source: Path, target: Path, *, like: str | None = None) -> str:
     """Copy a file in bounded memory.
 
+    Args:
+        source: the file.
+        target: where to; its directory is made.
+        like: a digest that the answer is to be compared with.
+
     Returns:
-        The SHA-256 of what was read, 64 hex digits.
+        The digest of what was read (``FileDigest``).
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with source.open("rb") as reading, target.open("wb") as writing:
-        while chunk := reading.read(CHUNK_BYTES):
-            digest.update(chunk)
-            writing.write(chunk)
+    digest, buffer = FileDigest(like), memoryview(bytearray(CHUNK_BYTES))
+    with source.open("rb", buffering=0) as reading, target.open("wb") as writing:
+        while count := reading.readinto(buffer):
+            digest.update(buffer[:count])
+            writing.write(buffer[:count])
     return digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from pipeline.errors import ErrorCode, PermanentError
 Precision = Literal["float32", "float16"]
 
 TENSOR_NAME = "vectors"
+PLAIN_TYPES = frozenset({str, int, float, bool})
 MATRIX = 2
 """Axes of the tensor: rows and dimensions."""
 
@@ -120,7 +121,7 @@ def _require_consistent(delta: Delta) -> None:
         raise _invalid("an id occurs twice", "ids within a delta are unique")
     for row in delta.rows:
         # Chroma refuses such a row in the middle of an upsert, when it is too late to fail this delta alone.
-        if not row.metadata or not all(isinstance(value, str | int | float | bool) for value in row.metadata.values()):
+        if not row.metadata or not PLAIN_TYPES.issuperset(map(type, row.metadata.values())):
             raise _invalid(f"metadata of {row.id} is {row.metadata}", "metadata is not empty and holds plain values")
     if not np.isfinite(delta.vectors).all():
         raise _invalid("a number is not finite", "vectors hold finite numbers")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from pipeline.collections.layout import MANIFEST_NAME, Pointer, version_path
+from pipeline.collections.layout import Pointer, version_path
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.store import copy_version, upload_version, write_current
 from pipeline.errors import ErrorCode, PermanentError
@@ -27,12 +27,11 @@ def publish(tmp_path, root):
         metadatas=[{"merchant_name": "M"}, {"merchant_name": "N"}],
     )
     client.close()
-    digests = copy_version(tmp_path / "work", root, "lines", "v1", lambda: None)
+    digest = copy_version(tmp_path / "work", root, "lines", "v1", lambda: None)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    digest = digests[MANIFEST_NAME]
     pointer = Pointer(version="v1", fence=1, count=2, model="m", dimensions=4, digest=digest, published_at=moment)
     write_current(root, "lines", pointer)
-    return pointer, digests
+    return pointer
 
 
 def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_path, monkeypatch):
@@ -46,8 +45,8 @@ def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_pa
             "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2"
         )
         assert from_bucket.refresh() is None
-        pointer, digests = publish(tmp_path, root)
-        upload_version(ObjectStore(s3), "vectors", "lines", version_path(root, "lines", "v1"), digests)
+        pointer = publish(tmp_path, root)
+        upload_version(ObjectStore(s3), "vectors", "lines", pointer, root)
         s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
         from_directory = SnapshotSource.from_directory(
             "lines", collections_directory=root, private_directory=tmp_path / "p1"
