@@ -3,8 +3,12 @@
 A machine that others use as well is slower for seconds at a time. So every merge has as many raw rows as its own
 beside it, half before and half after, and a ratio is the median over rounds. A round starts from the same published
 version.
+
+A merge has two times: until its rows are published, which is when readers of the directory find them, and until its
+runs are COMPLETED, which is when S3 has the version as well and the next merge may begin.
 """
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +20,9 @@ from typing import NamedTuple
 from benchmarks.compaction.alone import CHUNK_ROWS, OriginCycle, RawCollection, Timing, total
 from benchmarks.compaction.memory import Memory, measure_memory
 from benchmarks.compaction.rows import COLLECTION, Receipts
+from benchmarks.compaction.settled import settle_memory
 from benchmarks.compaction.world import World
+from compaction_handler import publishing
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.planning import ROWS_AT_ONCE
 from pipeline.collections.reader import SnapshotSource
@@ -25,6 +31,8 @@ from pipeline.contracts.messages import RunReference
 SYNC_THRESHOLDS = (1, 1_000)
 """Production's own, which leaves every closed copy at rest, and what FACTS calls best: not above the chunk."""
 SETTING_CHUNKS = 5
+SETTLED = 6
+"""Times the bytes of the version: a publication holds its copy, two indexes and what waits to be sent."""
 RAW_NUMBER = 500_000_000
 """Receipts of the raw collections; no world comes as far."""
 
@@ -52,13 +60,15 @@ class Comparison:
 
     Attributes:
         size: rows in the collection before.
-        measured: a merge, or a cycle, a round.
+        measured: until the rows are published, or until a cycle's end, a round.
+        completed: until the runs are COMPLETED.
         raw: what Chroma alone did beside it.
     """
 
     size: int
     case: Case
     measured: list[Timing] = field(default_factory=list)
+    completed: list[Timing] = field(default_factory=list)
     raw: list[Timing] = field(default_factory=list)
 
     @property
@@ -73,8 +83,16 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Of the raw limit."""
-        pairs = zip(self.measured, self.raw, strict=True)
+        """Of the raw limit, until the rows are published."""
+        return self._ratio(self.measured)
+
+    @property
+    def completed_ratio(self) -> float:
+        """Of the raw limit, until the runs are COMPLETED."""
+        return self._ratio(self.completed)
+
+    def _ratio(self, timings: Sequence[Timing]) -> float:
+        pairs = zip(timings, self.raw, strict=True)
         return statistics.median(timing.rate / beside.rate for timing, beside in pairs)
 
 
@@ -189,10 +207,10 @@ class Measurements:
                         )
                         station.copied.append(reader())
                     if everything:
-                        first = station.words.measured[-1].seconds
-                        station.replays.append(first / replayed(merger, references))
+                        first = station.words.completed[-1].seconds
+                        station.replays.append(first / delivered(merger, references))
                         world.lose_marks(references)
-                        station.lost_marks.append(first / replayed(merger, references))
+                        station.lost_marks.append(first / delivered(merger, references))
                         world.require_completed(references)
                 self._origin(station.origin, raw)
             finally:
@@ -224,7 +242,7 @@ class Measurements:
         receipts = Receipts(self.base.dimensions, number=2 * RAW_NUMBER)
         try:
             deltas = [receipts.delta(self.ten.rows) for _ in range(self.ten.deltas)]
-            self._compare(comparison, raw, lambda: (cycle.run(deltas), []))
+            self._compare(comparison, raw, lambda: Merged(cycle.run(deltas), None, []))
         finally:
             cycle.close()
 
@@ -232,15 +250,18 @@ class Measurements:
         self,
         comparison: Comparison,
         raw: RawCollection,
-        measure: Callable[[], tuple[Timing, list[RunReference]]],
+        measure: Callable[[], "Merged"],
     ) -> list[RunReference]:
         """Measure with raw insertion before and after; as many rows in all."""
         chunks = max(1, round(comparison.case.total / 2 / self.chunk_rows))
+        settle_memory(SETTLED * _bytes_of(self.base.version))
         before = raw.insert(chunks, self.chunk_rows)
-        timing, references = measure()
+        merged = measure()
         comparison.raw.append(total([before, raw.insert(chunks, self.chunk_rows)]))
-        comparison.measured.append(timing)
-        return references
+        comparison.measured.append(merged.published)
+        if merged.completed is not None:
+            comparison.completed.append(merged.completed)
+        return merged.references
 
     def _raw(self, sync_threshold: int) -> RawCollection:
         return RawCollection(
@@ -266,16 +287,49 @@ class Measurements:
         return (self.base.root / COLLECTION / "CURRENT").exists()
 
 
-def merged(world: World, merger: CollectionMerger, case: Case) -> tuple[Timing, list[RunReference]]:
+class Merged(NamedTuple):
+    """A batch that was merged, or a cycle, which has nothing to complete."""
+
+    published: Timing
+    completed: Timing | None
+    references: list[RunReference]
+
+
+class PublicationClock(logging.Handler):
+    """Hears of publications in the log, as whoever operates the function does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the time of a publication, of ``time.perf_counter``."""
+        if record.getMessage() == "published":
+            self.last = time.perf_counter()
+
+
+def merged(world: World, merger: CollectionMerger, case: Case) -> Merged:
     """A batch of new runs: deltas read from S3, merged, checked, published to the directory and S3, runs COMPLETED."""
     references = world.record([case.rows] * case.deltas)
-    seconds = replayed(merger, references)
+    clock = PublicationClock()
+    publishing.logger.setLevel(logging.INFO)
+    publishing.logger.addHandler(clock)
+    try:
+        start = time.perf_counter()
+        merger.merge(references)
+        end = time.perf_counter()
+    finally:
+        publishing.logger.removeHandler(clock)
     world.require_completed(references)
-    return Timing(rows=case.total, seconds=seconds), references
+    if not start < clock.last < end:
+        raise RuntimeError("the merge published nothing")
+    return Merged(
+        Timing(rows=case.total, seconds=clock.last - start), Timing(rows=case.total, seconds=end - start), references
+    )
 
 
-def replayed(merger: CollectionMerger, references: Sequence[RunReference]) -> float:
-    """Seconds that the merger takes for runs that are delivered to it."""
+def delivered(merger: CollectionMerger, references: Sequence[RunReference]) -> float:
+    """Seconds that the merger takes for runs that are delivered to it again."""
     start = time.perf_counter()
     merger.merge(references)
     return time.perf_counter() - start

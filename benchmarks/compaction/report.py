@@ -78,7 +78,10 @@ class Report:
         return [
             _ratio(f"merge and publish of {many} word deltas", main.words, WORDS_TARGET),
             _ratio(f"merge and publish of {many} line deltas", main.lines, LINES_TARGET),
-            _ratio("a batch of 10 word deltas", main.ten, TEN_TARGET),
+            _ratio("merge and publish of 10 word deltas", main.ten, TEN_TARGET),
+            _completed(f"{many} word deltas until COMPLETED", main.words),
+            _completed(f"{many} line deltas until COMPLETED", main.lines),
+            _completed("10 word deltas until COMPLETED", main.ten),
             Figure(
                 name=f"replay of {many} applied deltas, delivered again",
                 value=_median(main.replays),
@@ -102,7 +105,10 @@ class Report:
                 remark=f"directory of {main.directory_bytes / MEGABYTE:,.0f} MB",
             ),
             _ratio("the origin's cycle, 10 messages", main.origin),
-            _ratio(f"{many} word deltas, S3 at {self.slow_bytes_a_second / MEGABYTE:.0f} MB/s a connection", main.slow),
+            _completed(
+                f"{many} word deltas until COMPLETED, {self.slow_bytes_a_second / MEGABYTE:.0f} MB/s a connection",
+                main.slow,
+            ),
             *(
                 Figure(name=f"Chroma alone, sync_threshold {threshold}", value=rate, unit="rows/s")
                 for threshold, rate in self.raw_by_sync_threshold.items()
@@ -179,6 +185,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "ratio": comparison.ratio,
         "ratios": [a.rate / b.rate for a, b in zip(comparison.measured, comparison.raw, strict=True)],
         "seconds": [timing.seconds for timing in comparison.measured],
+        "completed_seconds": [timing.seconds for timing in comparison.completed],
         "rows": comparison.case.total,
     }
 
@@ -191,6 +198,10 @@ def _ratio(name: str, comparison: Comparison, target: float | None = None) -> Fi
         target=target,
         remark=f"{comparison.case.total:,} rows; {comparison.rate:,.0f} of {comparison.raw_rate:,.0f} rows/s",
     )
+
+
+def _completed(name: str, comparison: Comparison) -> Figure:
+    return Figure(name=name, value=comparison.completed_ratio, unit="of raw", remark="in S3 as well")
 
 
 def _median(values: Sequence[float]) -> float:
