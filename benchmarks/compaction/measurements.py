@@ -273,11 +273,11 @@ class Measurements:
 
     @contextmanager
     def _forked(self, s3_endpoint: str | None = None) -> Iterator[tuple[World, CollectionMerger]]:
-        """A fork with a merger that has restored its working copy, as a warm one has it after a publication."""
+        """A fork with a merger that is warm: it has merged and published one delta."""
         world = self.base.fork(s3_endpoint)
         merger = world.merger()
         try:
-            merger.merge([])
+            merger.merge(world.record([self.lines.rows]))
             yield world, merger
         finally:
             merger.close()

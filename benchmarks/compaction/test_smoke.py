@@ -36,7 +36,8 @@ def test_the_compaction_benchmark_gives_every_figure_and_a_plot(tmp_path: Path):
         capture_output=True,
         text=True,
     )
-    assert ended.returncode in {0, 1} and ended.stdout, ended.stderr
+    assert ended.returncode in {0, 1}, ended.stderr
+    assert ended.stdout, ended.stderr
     document = json.loads(ended.stdout)
     assert {figure["name"]: figure["target"] for figure in document["figures"]} == FIGURES
     assert all(figure["value"] > 0 for figure in document["figures"])
