@@ -26,6 +26,7 @@ CHUNK_BYTES = 256 * 1024
 PARTS_AT_ONCE = 8
 """Parts that go or come at once, 64 MiB in all: one connection to S3 carries about 85 MB/s (docs.aws.amazon.com/
 AmazonS3/latest/userguide/optimizing-performance-design-patterns.html). Below the ten connections of a boto3 client."""
+OTHER_BYTES_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch"})
 CUT_CODES = frozenset({"InvalidRange", "416"})
 ALREADY_THERE_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
@@ -213,6 +214,8 @@ class ObjectStore:
                 Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum(digest)
             )
         except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] in OTHER_BYTES_CODES:
+                raise _unverified(bucket, key, str(error), digest) from error
             raise _service_error(error, bucket, key) from error
         self._require_stored(bucket, key, digest)
 
@@ -222,12 +225,7 @@ class ObjectStore:
         except (ClientError, BotoCoreError) as error:
             raise _service_error(error, bucket, key) from error
         if stored != checksum(digest):
-            raise RetryableError(
-                ErrorCode.OBJECT_UPLOAD_UNVERIFIED,
-                value=f"s3://{bucket}/{key} reports checksum {stored!r}",
-                rule=f"what was uploaded has checksum {checksum(digest)}",
-                way_out="the message is delivered again and the upload with it",
-            )
+            raise _unverified(bucket, key, f"checksum {stored!r}", digest)
 
     def _put_in_parts(self, bucket: str, key: str, path: Path, digest: str) -> None:
         names = {"Bucket": bucket, "Key": key}
@@ -291,6 +289,15 @@ def _in_parts(count: int, carry: Callable[[bytearray, int], Part]) -> list[Part]
             return list(carriers.map(one, range(count)))
         finally:
             carriers.shutdown(cancel_futures=True)
+
+
+def _unverified(bucket: str, key: str, reported: str, digest: str) -> RetryableError:
+    return RetryableError(
+        ErrorCode.OBJECT_UPLOAD_UNVERIFIED,
+        value=f"s3://{bucket}/{key} reports {reported}",
+        rule=f"what was uploaded has checksum {checksum(digest)}",
+        way_out="the message is delivered again and the upload with it",
+    )
 
 
 def _changed(bucket: str, key: str, actual: str, recorded: str) -> PermanentError:

@@ -13,6 +13,7 @@ from compaction_handler.lease import Lease, acquire
 from compaction_handler.merging import MAXIMUM_ATTEMPTS
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.layout import version_path
 from pipeline.collections.store import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.messages import CompactionMessage, RunReference
@@ -202,6 +203,47 @@ def test_after_a_publication_that_found_s3_unavailable_the_same_process_publishe
             merger.merge([waiting])
     merger.merge([waiting, later])
     assert world.states(waiting, later) == [RunState.COMPLETED] * 2
+    assert world.readers() == [ids(1, 2)] * 2
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_what_s3_does_not_have_yet_is_published_but_not_completed(world, monkeypatch, cold):
+    done, waiting = world.run(1), world.run(2)
+    merger = world.merger()
+    merger.merge([done])
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "upload_version", failing(unavailable(), publishing.upload_version, after=False))
+        with pytest.raises(RetryableError):
+            merger.merge([waiting])
+    published = read_current(world.root, "lines")
+    assert world.states(done, waiting) == [RunState.COMPLETED, RunState.MERGED]
+    assert world.readers() == [ids(1, 2), ids(1)]
+    (world.merger() if cold else merger).merge([waiting])
+    assert world.states(waiting) == [RunState.COMPLETED]
+    assert world.readers() == [ids(1, 2)] * 2
+    assert read_current(world.root, "lines") == published
+
+
+def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_runs_are_merged_again(world, monkeypatch):
+    done, waiting = world.run(1), world.run(2)
+    merger = world.merger()
+    merger.merge([done])
+
+    def damaged(*arguments: Any) -> None:
+        version = version_path(world.root, "lines", arguments[3].version)
+        with (version / "chroma.sqlite3").open("r+b") as file:
+            file.truncate(5_000)
+        # What S3 makes of it, tests/compaction/test_parts.py; moto believes every checksum.
+        raise RetryableError(ErrorCode.OBJECT_UPLOAD_UNVERIFIED, value="another", rule="as checked", way_out="again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "upload_version", damaged)
+        with pytest.raises(RetryableError) as caught:
+            merger.merge([waiting])
+    assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
+    assert world.states(done, waiting) == [RunState.COMPLETED, RunState.MERGED]
+    merger.merge([waiting])
+    assert world.states(done, waiting) == [RunState.COMPLETED] * 2
     assert world.readers() == [ids(1, 2)] * 2
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import runs
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import ALLOWED_TRANSITIONS, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
@@ -123,3 +124,33 @@ def test_a_long_list_of_waiting_receipts_is_read_to_its_end(world, monkeypatch):
     query = world.dynamodb.query
     monkeypatch.setattr(world.dynamodb, "query", lambda **arguments: query(**arguments, Limit=2))
     assert {run.run_id for run in world.runs.unfinished(PENDING)} == references
+
+
+def test_many_runs_are_read_in_the_order_asked_for_also_when_dynamodb_leaves_some_for_later(world, monkeypatch):
+    references = [world.run(number) for number in range(1, 5)]
+    missing = references[0].model_copy(update={"run_id": "f" * 32})
+    monkeypatch.setattr(runs, "READ_AT_ONCE", 3)
+    real, calls = world.dynamodb.batch_get_item, []
+
+    def throttled(RequestItems: dict[str, Any]) -> Any:
+        calls.append(RequestItems)
+        keys = RequestItems[TABLE]["Keys"]
+        now = RequestItems[TABLE] | {"Keys": keys[:1]}
+        later = {TABLE: RequestItems[TABLE] | {"Keys": keys[1:]}} if keys[1:] else {}
+        return real(RequestItems={TABLE: now}) | {"UnprocessedKeys": later}
+
+    monkeypatch.setattr(world.dynamodb, "batch_get_item", throttled)
+    asked = [references[2], missing, *references, references[2]]
+    found = world.runs.find_all(asked)
+    assert [run.run_id for run in found] == [references[index].run_id for index in (2, 0, 1, 3)]
+    assert len(calls) == 5
+
+
+def test_a_table_that_leaves_runs_unread_for_long_is_tried_again_later(world, monkeypatch):
+    monkeypatch.setattr(runs.time, "sleep", lambda _: None)
+    monkeypatch.setattr(
+        world.dynamodb, "batch_get_item", lambda RequestItems: {"Responses": {}, "UnprocessedKeys": RequestItems}
+    )
+    with pytest.raises(RetryableError) as caught:
+        world.runs.find_all([world.run(1)])
+    assert caught.value.code is ErrorCode.SERVICE_UNAVAILABLE

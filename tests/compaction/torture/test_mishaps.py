@@ -131,6 +131,21 @@ def test_what_is_lost_on_the_directory_is_restored_from_s3(world: TorturedWorld,
     world.recover()
 
 
+@pytest.mark.parametrize("loss", ["the version", "everything"])
+def test_what_is_lost_before_s3_has_it_is_merged_again(world: TorturedWorld, loss: str):
+    world.handle([world.record("upsert", receipt) for receipt in (1, 2, 3)])
+    world.require_sound()
+    killed = {"point": "uploading the version", "moment": "before", "call": 1}
+    assert world.handle([world.record("upsert", receipt) for receipt in (2, 4)], kill=killed)["killed"]
+    root = world.directory / "collections"
+    pointer = read_current(root, "lines")
+    assert pointer is not None
+    assert len(world.unfinished()) == 2
+    shutil.rmtree(root if loss == "everything" else version_path(root, "lines", pointer.version))
+    world.settings["bootstrap_collections"] = False
+    world.recover()
+
+
 def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
     references = [world.record() for _ in range(6)]
     records = [
