@@ -31,8 +31,10 @@ from pipeline.contracts.messages import RunReference
 SYNC_THRESHOLDS = (1, 1_000)
 """Production's own, which leaves every closed copy at rest, and what FACTS calls best: not above the chunk."""
 SETTING_CHUNKS = 5
-SETTLED = 6
-"""Times the bytes of the version: a publication holds its copy, two indexes and what waits to be sent."""
+SETTLED = 18
+"""Times the bytes of the version. A publication needs four to six: its copy, two indexes, what waits to be sent. But
+Linux offers a sixteenth of the free memory to the host every two seconds (mm/page_reporting.c), and the rows come
+first."""
 RAW_NUMBER = 500_000_000
 """Receipts of the raw collections; no world comes as far."""
 
