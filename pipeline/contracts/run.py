@@ -5,8 +5,8 @@ fields of them. ``receipt_version`` orders the operations of a receipt, whenever
 
 States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
 
-    PENDING ──► MERGED ──► COMPLETED        MERGED: in the working copy; COMPLETED: a published version holds it
-       │  ▲        │
+    PENDING ──► MERGED ──► COMPLETED        MERGED: in the working copy; COMPLETED: a published version holds it,
+       │  ▲        │                        on the directory and in S3
        ▼  └────────┘                        MERGED → PENDING: the working copy was lost, the delta is merged again
     FAILED ──► PENDING                      by an operator's re-drive
 """
