@@ -74,7 +74,7 @@ class RunRepository:
         return None if item is None else run_from_item(item)
 
     def find_all(self, references: Iterable[RunReference]) -> list[CompactionRun]:
-        """Read many runs, consistently, in the order asked for; without those that are missing or unreadable."""
+        """Read many runs, consistently, in the order asked for, each once; without those missing or unreadable."""
         keys = {
             (run_partition_key(reference.image_id), run_sort_key(reference.receipt_id, reference.run_id)): None
             for reference in references
@@ -110,7 +110,7 @@ class RunRepository:
             left = answer.get("UnprocessedKeys", {})
             if not left:
                 return found
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads retries, guards nothing
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise RetryableError(
             ErrorCode.SERVICE_UNAVAILABLE,
             value=f"DynamoDB left {len(left[self._table]['Keys'])} of {len(keys)} items unread",

@@ -121,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, UPLOAD.format(name=name))
             return
         file = self._objects.uploads.pop(self._query["uploadId"])
-        parts = [part.text or "" for part in ElementTree.fromstring(content).iter(f"{S3_XML}ChecksumSHA256")]  # noqa: S314 - from the client beside it
+        listed = ElementTree.fromstring(content)  # noqa: S314 - the benchmark's own client on 127.0.0.1 wrote it
+        parts = [part.text or "" for part in listed.iter(f"{S3_XML}ChecksumSHA256")]
         told = checksum(digest_of_parts([base64.b64decode(part) for part in parts]))
         tag = f'"{uuid.uuid4().hex}"'
         self._store(_Stored(file, file.stat().st_size, tag, told, datetime.now(UTC)), COMPLETED.format(tag=tag))
@@ -195,7 +196,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         if "uploadId" in self._query:
-            raise NotImplementedError("no upload of a benchmark is given up")
+            file = self._objects.uploads.pop(self._query["uploadId"])
+            with self._objects.lock:
+                self._objects.spare.append((file.stat().st_size, file))
+            self._answer(HTTPStatus.NO_CONTENT)
+            return
         with self._objects.lock:
             stored = self._objects.stored.pop(self._key, None)
         if stored is not None:
