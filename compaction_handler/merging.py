@@ -415,20 +415,20 @@ class CollectionMerger:
     def _publish_if_due(
         self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, merged: list[CompactionRun]
     ) -> None:
-        """Mark what was merged, and publish beside that if it is time."""
+        """Publish if it is time; what was merged is marked after that, so that readers do not wait for it."""
         outcomes = copy.ledger.outcomes(run.run_id for run in merged)
+        pointer = self._published(lease, heartbeat, copy)
+        if pointer is None:
+            self.unpublished |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
+            return
+        waited = self.unpublished
+        self._forget_unpublished()
         with ThreadPoolExecutor(1) as beside:
-            marking = beside.submit(self._mark_merged, merged, outcomes)
-            pointer = self._published(lease, heartbeat, copy)
-            self.unpublished |= {run.run_id: run for run in marking.result()}
-            if pointer is None:
-                return
-            published = list(self.unpublished.values())
-            self._forget_unpublished()
             following = beside.submit(self._publisher.follow, pointer)
+            waited |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
             copy.warm_up()
             following.result()
-        self._mark_completed(published, pointer.version)
+        self._mark_completed(list(waited.values()), pointer.version)
 
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""

@@ -267,7 +267,7 @@ def test_a_merge_whose_lease_was_stolen_publishes_nothing_and_the_receipt_is_mer
     assert caught.value.code is ErrorCode.LEASE_LOST
     assert read_current(world.root, "lines") == before == read_current_object(world.objects, BUCKET, "lines")
     assert world.dynamodb.get_item(TableName=TABLE, Key=lease)["Item"]["lease_owner"] == {"S": "thief"}
-    assert world.states(done, waiting) == [RunState.COMPLETED, RunState.MERGED]
+    assert world.states(done, waiting) == [RunState.COMPLETED, RunState.PENDING]
     merger.merge([waiting])
     assert world.states(waiting) == [RunState.COMPLETED]
     assert world.readers() == [ids(1, 2)] * 2

@@ -199,7 +199,7 @@ def test_the_check_is_another_process_in_production(world: TorturedWorld):
 
 
 def test_what_a_killed_process_left_on_the_local_disk_is_removed_by_the_next(world: TorturedWorld):
-    kill = {"point": "upsert", "moment": "after", "call": 1}
+    kill = {"point": "add", "moment": "after", "call": 1}
     assert world.handle([world.record("upsert", 1)], kill=kill)["killed"]
     working = world.directory / "working"
     assert len(list(working.glob("*.private"))) == 1

@@ -36,7 +36,8 @@ from pipeline.runs import RunRepository
 
 CHUNK_ROWS = 25
 """Small, so that Chroma persists several times in a merge of a few receipts."""
-SPARE_CHECKS = 3
+SPARE_CHECKS = 8
+"""A merge publishes once a batch here, and runs that were in a killed one come in smaller and smaller batches."""
 
 
 class ForkedCheck:
@@ -77,6 +78,7 @@ class ForkedCheck:
 
 POINTS: dict[str, tuple[Any, str]] = {
     "restoring": (working_copy, "copy_verified"),
+    "add": (Collection, "add"),
     "upsert": (Collection, "upsert"),
     "delete": (Collection, "delete"),
     "update": (Collection, "update"),
