@@ -2,8 +2,10 @@
 
 A broken Chroma directory may crash whoever opens it, and opening is a write; the merge does neither to what it
 publishes. The child is started early and kept, because importing Chroma takes longer than a check; for each copy it
-forks, so that a crash is a verdict and the next copy meets a process that has opened nothing. It ends with its parent:
-its input then ends. ``python -m compaction_handler.checking`` is the child.
+forks, so that a crash is a verdict and the next copy meets a process that has opened nothing. The fork takes its memory
+while the merge still writes: to get new memory from the kernel, and on a virtual machine from its host, takes longer
+than to read an index into it (measured). All of it ends with its parent: its input then ends.
+``python -m compaction_handler.checking`` is the child.
 """
 
 import json
@@ -27,11 +29,13 @@ from pipeline.errors import ErrorCode, RetryableError
 CHECK_SECONDS = 300.0
 SAMPLE_ROWS = 256
 """Vectors that are read out of the index, spread over the collection, and as many of the newest rows."""
+HELD_SHARE = 0.25
+"""Of the memory that is available, what a fork may take before it is needed; the merge goes on growing meanwhile."""
 CHILD_VARIABLES = {
     # It forks, and threads do not survive that; its numbers are too few to need any.
     "OPENBLAS_NUM_THREADS": "1",
-    # The index is read into memory that is new to the fork; in huge pages that takes half the time (measured).
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # What a fork has taken and freed again is what Chroma gets in it (man mallopt; other libraries ignore this).
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.arena_max=1",
 }
 
 
@@ -95,11 +99,20 @@ class ChildCheck:
             env=os.environ | CHILD_VARIABLES,
             start_new_session=True,
         )
+        self._expects = False
 
     @property
     def ready(self) -> bool:
         """Whether it can judge a copy."""
         return self._process.poll() is None
+
+    def expect(self, size: int) -> None:
+        """Have a fork wait for the next copy, of about so many bytes; at most one waits."""
+        if not self._expects:
+            self._expects = True
+            # A child that is gone is heard of when it is asked.
+            with suppress(BrokenPipeError):
+                self._write({"size": size})
 
     def run(self, inspection: Inspection) -> None:
         """Inspect.
@@ -107,14 +120,15 @@ class ChildCheck:
         Raises:
             RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it.
         """
-        requests, answers = self._process.stdin, self._process.stdout
-        if requests is None or answers is None:
+        answers = self._process.stdout
+        if answers is None:
             raise ValueError("the child has pipes")
+        self.expect(0)
         too_long = threading.Timer(CHECK_SECONDS, self._kill)
         too_long.start()
         try:
-            requests.write(json.dumps(asdict(inspection)).encode() + b"\n")
-            requests.flush()
+            self._expects = False
+            self._write(asdict(inspection))
             answer = answers.readline()
         except BrokenPipeError:
             answer = b""
@@ -130,6 +144,13 @@ class ChildCheck:
         """End the child and what it forked."""
         self._kill()
         self._process.communicate()
+
+    def _write(self, request: dict[str, object]) -> None:
+        requests = self._process.stdin
+        if requests is None:
+            raise ValueError("the child has pipes")
+        requests.write(json.dumps(request).encode() + b"\n")
+        requests.flush()
 
     def _kill(self) -> None:
         # Its group, which it leads: a fork that hangs would keep the pipe open.
@@ -148,28 +169,45 @@ def unsound(inspection: Inspection, reason: str) -> RetryableError:
 
 
 def main() -> None:
-    """The child: an inspection a line of JSON in, a list of faults a line of JSON out, until the input ends."""
+    """The child, until its input ends: a copy's size and then its inspection in, a list of faults out.
+
+    Each is a line of JSON. The child reads the size, its fork the inspection.
+    """
     import chromadb  # noqa: F401, PLC0415 - while the merge still writes
 
-    for request in sys.stdin.buffer:
-        fields = json.loads(request)
-        inspection = Inspection(**fields | {"newest": tuple(fields["newest"])})
-        if (forked := os.fork()) == 0:
-            _answer(inspection)
-        _, status = os.waitpid(forked, 0)
-        if status:
-            _write([f"the check ended with {os.waitstatus_to_exitcode(status)}"])
+    # Without a buffer: what follows the size is for the fork.
+    with os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as requests:
+        while request := requests.readline():
+            if (forked := os.fork()) == 0:
+                _answer(json.loads(request)["size"])
+            _, status = os.waitpid(forked, 0)
+            if status:
+                _write([f"the check ended with {os.waitstatus_to_exitcode(status)}"])
 
 
-def _answer(inspection: Inspection) -> None:
+def _answer(size: int) -> None:
     """What a fork does; it never returns."""
     try:
-        _write(list(faults(inspection)))
+        _take(size)
+        if request := sys.stdin.buffer.readline():
+            fields = json.loads(request)
+            _write(list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])}))))
     except BaseException:  # noqa: BLE001 - a fork never runs on into its parent's code
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
+
+
+def _take(size: int) -> None:
+    """Touch so much memory, or what can be spared, and leave it to the allocator."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    except FileNotFoundError:
+        return
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    taken = b"\1" * min(size, int(HELD_SHARE * available))
+    del taken
 
 
 def _write(found: list[str]) -> None:

@@ -287,7 +287,7 @@ class CollectionMerger:
         Returns:
             Those that the copy holds, not yet marked, and the last error of a run that must be tried again.
         """
-        self._publisher.prepare()
+        self._publisher.prepare(copy)
         runs = {run.run_id: run for run in batch}
         holdings = self._holdings(copy, batch)
         deltas: dict[str, Delta] = {}

@@ -50,6 +50,10 @@ class Check(Protocol):
         """Whether it can judge another copy; else another one is started."""
         ...
 
+    def expect(self, size: int) -> None:
+        """Be ready soon for a copy of about so many bytes."""
+        ...
+
     def run(self, inspection: Inspection) -> None:
         """Raise SNAPSHOT_UNSOUND, or return."""
         ...
@@ -81,10 +85,12 @@ class Publisher:
         """The collections directory."""
         return Path(self.environment.collections_directory)
 
-    def prepare(self) -> None:
-        """Start the check's process beside the merge, unless the last one is still there."""
+    def prepare(self, copy: WorkingCopy | None = None) -> None:
+        """Start the check's process beside the merge, unless the last one is still there, and say what comes."""
         if self._check is None or not self._check.ready:
             self._check = self.start_check()
+        if copy is not None:
+            self._check.expect(copy.size)
 
     def abandon(self) -> None:
         """End the check's process."""
@@ -118,7 +124,7 @@ class Publisher:
             newest=newest,
         )
         heartbeat.require()
-        self.prepare()
+        self.prepare(copy)
         copy.close()
         digest = self._checked_copy(copy, version, inspection)
         heartbeat.require()

@@ -86,6 +86,11 @@ class WorkingCopy:
         """Vectors in the copy."""
         return self._collection.count()
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
+
     def identifiers_of(self, key: ReceiptKey) -> list[str]:
         """The ids of a receipt's rows as Chroma itself has them, whatever the ledger says."""
         prefix = receipt_vector_prefix(uuid.UUID(key.image_id), key.receipt_id)
