@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def faults(inspection: Inspection) -> Iterator[str]:
 
 
 class ChildCheck:
-    """A child that judges one copy after the other."""
+    """A child that judges one copy after the other, until one is rejected."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -138,6 +138,8 @@ class ChildCheck:
             self.close()
             raise unsound(inspection, f"the check did not answer in {CHECK_SECONDS:.0f} seconds, or its child is gone")
         if found := json.loads(answer):
+            # A fork that broke may have left the next line unread.
+            self.close()
             raise unsound(inspection, "; ".join(found))
 
     def close(self) -> None:
@@ -145,7 +147,7 @@ class ChildCheck:
         self._kill()
         self._process.communicate()
 
-    def _write(self, request: dict[str, object]) -> None:
+    def _write(self, request: Mapping[str, object]) -> None:
         requests = self._process.stdin
         if requests is None:
             raise ValueError("the child has pipes")
@@ -179,18 +181,18 @@ def main() -> None:
     with os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as requests:
         while request := requests.readline():
             if (forked := os.fork()) == 0:
-                _answer(json.loads(request)["size"])
+                _answer(request)
             _, status = os.waitpid(forked, 0)
             if status:
                 _write([f"the check ended with {os.waitstatus_to_exitcode(status)}"])
 
 
-def _answer(size: int) -> None:
+def _answer(request: bytes) -> None:
     """What a fork does; it never returns."""
     try:
-        _take(size)
-        if request := sys.stdin.buffer.readline():
-            fields = json.loads(request)
+        _take(json.loads(request)["size"])
+        if inspection := sys.stdin.buffer.readline():
+            fields = json.loads(inspection)
             _write(list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])}))))
     except BaseException:  # noqa: BLE001 - a fork never runs on into its parent's code
         traceback.print_exc()

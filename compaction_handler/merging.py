@@ -1,8 +1,8 @@
 """Merging the runs of one collection and publishing versions, under the collection's lease.
 
 A kill between any two steps loses nothing: a run is MERGED when the working copy holds it, COMPLETED when a published
-version does, and what is only MERGED is merged again into the next copy. What is written is decided in ``planning.py``,
-how it becomes a version in ``publishing.py``.
+version does, and what is only MERGED is merged again into the next copy. Where a cold copy comes from is said in
+``restoring.py``, what is written in ``planning.py``, how it becomes a version in ``publishing.py``.
 """
 
 import logging
@@ -20,12 +20,12 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, acquire
 from compaction_handler.planning import Plan, batches, deltas_needed, is_publication_due, make_plan
 from compaction_handler.publishing import Check, Publisher, storage_error
+from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.layout import Pointer
 from pipeline.collections.ledger import Holding, Outcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
-from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.delta import Delta, decode_delta
 from pipeline.contracts.identifiers import CollectionName, delta_key, receipt_vector_prefix
 from pipeline.contracts.messages import RunReference
@@ -203,67 +203,12 @@ class CollectionMerger:
             return self._copy, []
         self._discard()
         pointer = lease.current()
-        parent = Path(self.environment.working_directory)
         self._publisher.prepare()
-        if pointer is None and self._may_start_empty():
-            self._copy = WorkingCopy(self.collection, parent=parent, source=None)
-        else:
-            base, self._copy = self._restored(self._required(pointer), parent)
-            if base == pointer:
-                # Whoever moved the pointer may have been killed before S3 had the version.
-                self._publisher.follow(base)
+        base, self._copy = restore(self.collection, self.environment, self.objects, pointer)
+        if base is not None and base == pointer:
+            # Whoever moved the pointer may have been killed before S3 had the version.
+            self._publisher.follow(base)
         return self._copy, [run.reference for run in self._in_state(RunState.MERGED)]
-
-    def _restored(self, pointer: Pointer, parent: Path) -> tuple[Pointer, WorkingCopy]:
-        """A copy of what the pointer names, or of what S3 has instead; whatever that lacks is only MERGED."""
-        root = self._publisher.root
-        try:
-            directory = require_version(root, self.collection, pointer)
-            return pointer, WorkingCopy(self.collection, parent=parent, source=directory, base=pointer.version)
-        except PermanentError as error:
-            if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
-                raise
-            logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
-        directory = version_path(root, self.collection, pointer.version)
-        if directory.exists():
-            damaged = directory.with_name(f"{directory.name}.damaged")
-            shutil.rmtree(damaged, ignore_errors=True)
-            directory.rename(damaged)
-        bucket = self.environment.vectors_bucket
-        newest = read_current_object(self.objects, bucket, self.collection)
-        base = pointer
-        if newest is not None and newest.version < pointer.version:
-            logger.error(
-                "a version was lost before S3 had it; its runs are merged again",
-                extra={"collection": self.collection, "lost": pointer.version, "instead": newest.version},
-            )
-            base = newest
-        directory = download_version(self.objects, bucket, self.collection, base, root)
-        return base, WorkingCopy(self.collection, parent=parent, source=directory, base=base.version)
-
-    def _may_start_empty(self) -> bool:
-        return self.environment.bootstrap_collections and not any(self._currents())
-
-    def _currents(self) -> tuple[Pointer | None, Pointer | None]:
-        return (
-            read_current(self._publisher.root, self.collection),
-            read_current_object(self.objects, self.environment.vectors_bucket, self.collection),
-        )
-
-    def _required(self, pointer: Pointer | None) -> Pointer:
-        """The pointer, if it may be built upon."""
-        newest = max((current.version for current in self._currents() if current is not None), default="")
-        if pointer is None or pointer.version < newest:
-            raise PermanentError(
-                ErrorCode.SNAPSHOT_MISSING,
-                value=f"the table's pointer of {self.collection} names {pointer.version if pointer else 'no version'}, "
-                f"CURRENT {newest or 'none'}",
-                rule="the pointer item is never behind CURRENT, and an empty start is wanted: "
-                "receipts:bootstrapCollections",
-                way_out="restore the table's pointer, or set receipts:bootstrapCollections for a new stack",
-            )
-        self._require_compatible(pointer.model, pointer.dimensions, f"version {pointer.version}")
-        return pointer
 
     def _settle_known(
         self, copy: WorkingCopy, runs: list[CompactionRun], wanted: dict[str, RunReference]
@@ -390,7 +335,7 @@ class CollectionMerger:
         progress = run.progress(self.collection)
         key = delta_key(self.collection, run.delta_run_id or run.run_id)
         delta = decode_delta(self.objects.get_verified(run.delta_bucket, key, progress.delta_sha256 or ""), key)
-        self._require_compatible(delta.model, delta.dimensions, f"delta of run {run.run_id}")
+        require_compatible(self.environment, delta.model, delta.dimensions, f"delta of run {run.run_id}")
         prefix = receipt_vector_prefix(run.image_id, run.receipt_id)
         strange = next((row.id for row in delta.rows if not row.id.startswith(prefix)), None)
         if len(delta.rows) != progress.expected_count or strange is not None:
@@ -401,16 +346,6 @@ class CollectionMerger:
                 way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
             )
         return delta
-
-    def _require_compatible(self, model: str, dimensions: int, what: str) -> None:
-        expected = (self.environment.embedding_model, self.environment.embedding_dimensions)
-        if (model, dimensions) != expected:
-            raise PermanentError(
-                ErrorCode.DELTA_INCOMPATIBLE,
-                value=f"{what} is of {model} with {dimensions} dimensions",
-                rule=f"the collection is of {expected[0]} with {expected[1]}; models are never mixed",
-                way_out="use another stack for another model, or embed all receipts anew",
-            )
 
     def _publish_if_due(
         self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, merged: list[CompactionRun]

@@ -111,7 +111,7 @@ def _read_metadata(content: bytes) -> dict[str, str]:
 
 
 def _read_vectors(content: bytes) -> np.ndarray:
-    return load(content)[TENSOR_NAME].astype(np.float32)
+    return load(content)[TENSOR_NAME].astype(np.float32, copy=False)
 
 
 def _require_consistent(delta: Delta) -> None:

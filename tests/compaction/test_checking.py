@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pipeline.errors import ErrorCode, RetryableError
 from tests.compaction.world import row_id
 
 ROWS = 8
+TAKEN = 300 * 1024 * 1024
+needs_linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="memory is taken ahead on Linux only")
 
 
 @pytest.fixture
@@ -53,14 +56,21 @@ def rejection(check: ChildCheck, inspection: Inspection) -> str:
     return str(caught.value)
 
 
-def test_one_child_judges_every_copy_and_a_bad_one_does_not_spoil_it(check, inspection):
+def test_one_child_judges_one_sound_copy_after_the_other(check, inspection):
     check.run(inspection)
-    assert "were written" in rejection(check, replace(inspection, count=ROWS + 1))
-    Path(inspection.directory, DATABASE_NAME).rename(Path(inspection.directory, "elsewhere"))
-    assert "ended with 1" in rejection(check, inspection)
-    Path(inspection.directory, "elsewhere").rename(Path(inspection.directory, DATABASE_NAME))
     check.run(inspection)
     assert check.ready
+
+
+def test_a_copy_with_another_number_of_rows_is_rejected_and_the_child_ends_with_it(check, inspection):
+    assert "were written" in rejection(check, replace(inspection, count=ROWS + 1))
+    assert not check.ready
+
+
+def test_a_copy_over_which_the_check_breaks_is_rejected(check, inspection):
+    Path(inspection.directory, DATABASE_NAME).unlink()
+    assert "ended with 1" in rejection(check, inspection)
+    assert not check.ready
 
 
 def test_a_child_that_was_killed_rejects_the_copy_and_says_that_it_is_not_ready(check, inspection):
@@ -75,4 +85,61 @@ def test_a_check_that_hangs_is_ended_and_rejects_the_copy(check, inspection, mon
     monkeypatch.setattr(checking, "CHECK_SECONDS", 0.2)
     os.kill(check._process.pid, signal.SIGSTOP)
     rejection(check, inspection)
+    assert not check.ready
+
+
+def forks(process_id: int) -> list[int]:
+    path = Path(f"/proc/{process_id}/task/{process_id}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def resident(process_id: int) -> int:
+    try:
+        return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return met
+
+
+@needs_linux
+def test_a_fork_has_its_memory_before_it_is_needed_and_keeps_it_for_the_copy(check, inspection):
+    for _ in range(2):
+        check.expect(TAKEN)
+        check.expect(TAKEN)
+        assert eventually(lambda: [resident(fork) > TAKEN for fork in forks(check._process.pid)] == [True])
+        time.sleep(0.2)
+        assert [resident(fork) > TAKEN for fork in forks(check._process.pid)] == [True]
+        check.run(inspection)
+        assert eventually(lambda: forks(check._process.pid) == [])
+
+
+@needs_linux
+def test_a_fork_takes_no_more_than_its_share_of_what_is_there(monkeypatch):
+    monkeypatch.setattr(checking, "HELD_SHARE", 0.001)
+    checking._take(1 << 50)
+
+
+@needs_linux
+def test_a_fork_that_waits_ends_when_the_merge_is_gone(check):
+    check.expect(0)
+    assert eventually(lambda: len(forks(check._process.pid)) == 1)
+    (fork,) = forks(check._process.pid)
+    check._process.stdin.close()
+    check._process.stdin = None
+    assert check._process.wait(timeout=20) == 0
+    assert not Path(f"/proc/{fork}").exists()
+
+
+@needs_linux
+def test_a_fork_that_is_killed_while_it_waits_rejects_the_copy(check, inspection):
+    check.expect(0)
+    assert eventually(lambda: len(forks(check._process.pid)) == 1)
+    os.kill(forks(check._process.pid)[0], signal.SIGKILL)
+    assert "ended with -9" in rejection(check, inspection)
     assert not check.ready

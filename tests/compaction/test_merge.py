@@ -20,6 +20,7 @@ from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
 from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
 
 __all__ = ["world"]
@@ -113,6 +114,33 @@ def test_a_bad_delta_fails_its_own_receipt_with_the_reason_and_its_neighbour_is_
     assert world.states(bad, good) == [RunState.FAILED, RunState.COMPLETED]
     assert world.lines(bad).error.startswith(code)
     assert world.readers() == [ids(2), ids(2)]
+
+
+def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(world):
+    merger = world.merger()
+    merger.merge([world.run(1)])
+    again, other = world.operation("upsert", 1, rows=2), world.run(2)
+    merger.merge([again, other])
+    assert world.readers() == [ids(1, 2)] * 2
+    assert merger._copy is not None
+    rows = merger._copy._collection.get(include=["metadatas"])["metadatas"]
+    assert {(row["image_id"], row["run_id"]) for row in rows} == {
+        (str(run.image_id), run.run_id) for run in (again, other)
+    }
+
+
+def test_readers_do_not_wait_for_marks(world, monkeypatch):
+    merger, reference = world.merger(), world.run(1)
+    original, published_before = RunRepository.transition, []
+
+    def transition(*arguments: Any, **named: Any) -> bool:
+        published_before.append(read_current(world.root, "lines") is not None)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(RunRepository, "transition", transition)
+    merger.merge([reference])
+    assert published_before == [True, True]
+    assert world.states(reference) == [RunState.COMPLETED]
 
 
 def test_a_message_of_a_run_that_does_not_exist_does_not_stop_its_neighbour(world):

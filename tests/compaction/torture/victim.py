@@ -18,8 +18,8 @@ import boto3
 import numpy as np
 from chromadb.api.models.Collection import Collection
 
-from compaction_handler import publishing, working_copy
-from compaction_handler.checking import ChildCheck, Inspection, faults, unsound
+from compaction_handler import checking, publishing, working_copy
+from compaction_handler.checking import ChildCheck, Inspection, unsound
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease
 from compaction_handler.merge import MergeHandler
@@ -36,47 +36,40 @@ from pipeline.runs import RunRepository
 
 CHUNK_ROWS = 25
 """Small, so that Chroma persists several times in a merge of a few receipts."""
-SPARE_CHECKS = 8
-"""A merge publishes once a batch here, and runs that were in a killed one come in smaller and smaller batches."""
 
 
 class ForkedCheck:
-    """A child that checks once, forked before anything is open; it ends when its input does."""
+    """Production's child, forked from this process before anything is open instead of started, which takes a second."""
 
     ready = True
 
     def __init__(self) -> None:
-        request, self._request = os.pipe()
-        self._answer, answer = os.pipe()
+        requests, self._requests = os.pipe()
+        self._answers, answers = os.pipe()
         self._process = os.fork()
         if self._process == 0:
-            os.close(self._request)
-            with os.fdopen(request, "rb") as reading:
-                content = reading.read()
-            if content:
-                fields = json.loads(content)
-                found = list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])})))
-                os.write(answer, json.dumps(found).encode())
+            os.close(self._requests)
+            os.dup2(requests, sys.stdin.fileno())
+            os.dup2(answers, sys.stdout.fileno())
+            checking.main()
             os._exit(0)
-        os.close(request)
-        os.close(answer)
+        os.close(requests)
+        os.close(answers)
 
     def expect(self, size: int) -> None:
-        """It waits already."""
+        """Each is asked for when it is needed."""
 
     def run(self, inspection: Inspection) -> None:
-        self.ready = False
-        with os.fdopen(self._request, "wb") as writing:
-            writing.write(json.dumps(vars(inspection)).encode())
-        with os.fdopen(self._answer, "rb") as reading:
-            answer = reading.read()
-        _, status = os.waitpid(self._process, 0)
-        if status or not answer or json.loads(answer):
-            raise unsound(inspection, f"ended with {status}: {answer.decode()}")
+        for request in ({"size": 0}, vars(inspection)):
+            os.write(self._requests, json.dumps(request).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n") and (part := os.read(self._answers, 65_536)):
+            answer += part
+        if not answer or json.loads(answer):
+            raise unsound(inspection, answer.decode())
 
     def close(self) -> None:
-        if self.ready:
-            os.kill(self._process, signal.SIGKILL)
+        os.kill(self._process, signal.SIGKILL)
 
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -156,9 +149,7 @@ class Clients:
 
 
 def handle(clients: Clients, job: dict[str, Any]) -> Any:
-    spares: list[ForkedCheck] = []
-    if not job.get("real_check"):
-        spares = [ForkedCheck() for _ in range(SPARE_CHECKS)]
+    check = None if job.get("real_check") else ForkedCheck()
     working_copy.CHUNK_ROWS = CHUNK_ROWS
     if job.get("kill") and "point" in job["kill"]:
         arm(job["kill"])
@@ -172,7 +163,7 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
         objects=objects,
         runs=runs,
         dynamodb=clients.dynamodb,
-        start_check=spares.pop if spares else ChildCheck,
+        start_check=ChildCheck if check is None else lambda: check,
     )
     handler = MergeHandler(environment=environment, mergers={"lines": merger}, sqs_client=clients.sqs)
     answer = [handler.handle(event) for event in job["events"]]

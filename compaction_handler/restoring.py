@@ -1,0 +1,101 @@
+"""Where a merge that starts cold gets its working copy: what the pointer names, what S3 has instead, or nothing.
+
+An empty directory is never taken for an empty collection, and a version of another model is never written to. What the
+restored version lacks is only MERGED, and whoever restores merges it again.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from compaction_handler.environment import MergeEnvironment
+from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.store import download_version, read_current, read_current_object, require_version
+from pipeline.contracts.identifiers import CollectionName
+from pipeline.errors import ErrorCode, PermanentError
+from pipeline.objects import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+
+def restore(
+    collection: CollectionName, environment: MergeEnvironment, objects: ObjectStore, pointer: Pointer | None
+) -> tuple[Pointer | None, WorkingCopy]:
+    """A working copy of what was published.
+
+    Args:
+        collection: its name.
+        environment: of the merge.
+        objects: S3.
+        pointer: the pointer item; None when nothing was ever published.
+
+    Returns:
+        What the copy was made of, older than the pointer when that version was lost before S3 had it, and the copy.
+
+    Raises:
+        PermanentError: SNAPSHOT_MISSING, SNAPSHOT_CORRUPT when there is nothing to build upon, DELTA_INCOMPATIBLE.
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
+    root, parent = Path(environment.collections_directory), Path(environment.working_directory)
+    currents = (
+        read_current(root, collection),
+        read_current_object(objects, environment.vectors_bucket, collection),
+    )
+    newest = max((current.version for current in currents if current is not None), default="")
+    if pointer is None and not newest and environment.bootstrap_collections:
+        return None, WorkingCopy(collection, parent=parent, source=None)
+    if pointer is None or pointer.version < newest:
+        raise PermanentError(
+            ErrorCode.SNAPSHOT_MISSING,
+            value=f"the table's pointer of {collection} names {pointer.version if pointer else 'no version'}, "
+            f"CURRENT {newest or 'none'}",
+            rule="the pointer item is never behind CURRENT, and an empty start is wanted: "
+            "receipts:bootstrapCollections",
+            way_out="restore the table's pointer, or set receipts:bootstrapCollections for a new stack",
+        )
+    require_compatible(environment, pointer.model, pointer.dimensions, f"version {pointer.version}")
+    try:
+        directory = require_version(root, collection, pointer)
+        return pointer, WorkingCopy(collection, parent=parent, source=directory, base=pointer.version)
+    except PermanentError as error:
+        if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
+            raise
+        logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
+    base = _newest_in_s3(collection, pointer, currents[1])
+    _set_aside(version_path(root, collection, pointer.version))
+    directory = download_version(objects, environment.vectors_bucket, collection, base, root)
+    return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
+
+
+def require_compatible(environment: MergeEnvironment, model: str, dimensions: int, what: str) -> None:
+    """Refuse vectors of another model than the collection's.
+
+    Raises:
+        PermanentError: DELTA_INCOMPATIBLE.
+    """
+    expected = (environment.embedding_model, environment.embedding_dimensions)
+    if (model, dimensions) != expected:
+        raise PermanentError(
+            ErrorCode.DELTA_INCOMPATIBLE,
+            value=f"{what} is of {model} with {dimensions} dimensions",
+            rule=f"the collection is of {expected[0]} with {expected[1]}; models are never mixed",
+            way_out="use another stack for another model, or embed all receipts anew",
+        )
+
+
+def _newest_in_s3(collection: CollectionName, pointer: Pointer, there: Pointer | None) -> Pointer:
+    if there is None or there.version >= pointer.version:
+        return pointer
+    logger.error(
+        "a version was lost before S3 had it; its runs are merged again",
+        extra={"collection": collection, "lost": pointer.version, "instead": there.version},
+    )
+    return there
+
+
+def _set_aside(directory: Path) -> None:
+    if directory.exists():
+        damaged = directory.with_name(f"{directory.name}.damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        directory.rename(damaged)

@@ -1,0 +1,39 @@
+"""A version on its way to the disk; a failure publishes what a crash of the machine takes back."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from pipeline.collections import store
+from pipeline.collections.layout import version_path
+
+PIECES = 5
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(store, "SENT_BYTES", store.CHUNK_BYTES)
+    directory = tmp_path / "source"
+    directory.mkdir()
+    (directory / "data").write_bytes(b"x" * store.CHUNK_BYTES * PIECES)
+    return directory
+
+
+def test_the_disk_is_at_work_while_a_large_file_is_copied(source, tmp_path, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr(store.os, "fdatasync", sent.append)
+    store.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+    assert 1 <= len(sent) <= PIECES
+    copied = version_path(tmp_path / "root", "words", "one") / "data"
+    assert copied.read_bytes() == (source / "data").read_bytes()
+
+
+def test_an_error_that_the_disk_tells_while_a_file_is_copied_leaves_no_version(source, tmp_path, monkeypatch):
+    def refused(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(store.os, "fdatasync", refused)
+    with pytest.raises(OSError, match="Input/output"):
+        store.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+    assert list((tmp_path / "root").rglob("*one*")) == []
