@@ -1,7 +1,7 @@
 """Merging the runs of one collection and publishing versions, under the collection's lease.
 
-A kill between any two steps loses nothing: a run is MERGED when the working copy holds it, COMPLETED when a published
-version does, and what is only MERGED is merged again into the next copy. Where a cold copy comes from is said in
+A kill between any two steps loses nothing: a run is MERGED only when the working copy holds it, COMPLETED only when a
+published version does, and what is not is merged again into the next copy. Where a cold copy comes from is said in
 ``restoring.py``, what is written in ``planning.py``, how it becomes a version in ``publishing.py``.
 """
 

@@ -20,7 +20,7 @@ from benchmarks.compaction.plot import draw
 from benchmarks.compaction.report import Report
 from benchmarks.compaction.world import Services, World
 
-ROWS, LARGE_ROWS, DIMENSIONS, ROUNDS = 70_000, 200_000, 1_536, 3
+ROWS, LARGE_ROWS, DIMENSIONS, ROUNDS = 70_000, 200_000, 1_536, 5
 SIZES = (1_000, 10_000, 30_000)
 DELTAS, FEW_DELTAS = 100, 10
 WORDS_A_RECEIPT, LINES_A_RECEIPT = 150, 35

@@ -5,10 +5,10 @@ fields of them. ``receipt_version`` orders the operations of a receipt, whenever
 
 States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
 
-    PENDING ──► MERGED ──► COMPLETED        MERGED: in the working copy; COMPLETED: a published version holds it,
-       │  ▲        │                        on the directory and in S3
-       ▼  └────────┘                        MERGED → PENDING: the working copy was lost, the delta is merged again
-    FAILED ──► PENDING                      by an operator's re-drive
+    PENDING ──► MERGED ──► COMPLETED        MERGED: in a working copy, and merged again when that is lost;
+       ▼          ▼                         COMPLETED: a published version holds it, on the directory and in S3
+       FAILED ◄───┘
+    FAILED ──► PENDING                      an operator drives it again
 """
 
 from datetime import datetime
@@ -38,7 +38,7 @@ class RunState(StrEnum):
 
 ALLOWED_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.MERGED, RunState.FAILED}),
-    RunState.MERGED: frozenset({RunState.COMPLETED, RunState.PENDING, RunState.FAILED}),
+    RunState.MERGED: frozenset({RunState.COMPLETED, RunState.FAILED}),
     RunState.COMPLETED: frozenset(),
     RunState.FAILED: frozenset({RunState.PENDING}),
 }
