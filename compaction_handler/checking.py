@@ -10,6 +10,7 @@ than to read an index into it (measured). All of it ends with its parent: its in
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -103,8 +104,9 @@ class ChildCheck:
 
     @property
     def ready(self) -> bool:
-        """Whether it can judge a copy."""
-        return self._process.poll() is None
+        """Whether it can judge a copy: a child that says something without being asked has lost its fork."""
+        answers = self._process.stdout
+        return self._process.poll() is None and answers is not None and not select.select([answers], [], [], 0)[0]
 
     def expect(self, size: int) -> None:
         """Have a fork wait for the next copy, of about so many bytes; at most one waits."""
@@ -203,13 +205,20 @@ def _answer(request: bytes) -> None:
 
 def _take(size: int) -> None:
     """Touch so much memory, or what can be spared, and leave it to the allocator."""
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    except FileNotFoundError:
-        return
-    available = int(fields["MemAvailable"].split()[0]) * 1024
-    taken = b"\1" * min(size, int(HELD_SHARE * available))
-    del taken
+    with suppress(OSError, MemoryError):
+        taken = b"\1" * affordable(size, Path("/proc/meminfo").read_text())
+        del taken
+
+
+def affordable(size: int, memory: str) -> int:
+    """Bytes that may be taken ahead.
+
+    Args:
+        size: bytes that are wanted.
+        memory: /proc/meminfo; 0 when it does not say what is available.
+    """
+    available = next((line.split()[1] for line in memory.splitlines() if line.startswith("MemAvailable:")), "0")
+    return min(size, int(HELD_SHARE * int(available) * 1024))
 
 
 def _write(found: list[str]) -> None:

@@ -43,7 +43,7 @@ class Lease:
     copy_before: str
     """Which working copy, at which revision, wrote last; empty when none did or the writer never finished."""
     suspects_before: tuple[RunReference, ...] = ()
-    """The runs that the holder before was writing when it ended without a word."""
+    """The runs that the holder before was writing when it ended without a word; named until they are blamed."""
 
     def renew(self) -> None:
         """Prolong the lease; LEASE_LOST when somebody else has it."""
@@ -200,9 +200,7 @@ def acquire(
             before = dynamodb.update_item(
                 TableName=table,
                 Key=_key(collection, "LEASE"),
-                UpdateExpression=(
-                    "SET lease_owner = :owner, expires = :expires REMOVE working_copy, suspects ADD fence :one"
-                ),
+                UpdateExpression=("SET lease_owner = :owner, expires = :expires REMOVE working_copy ADD fence :one"),
                 ConditionExpression="attribute_not_exists(PK) OR expires < :now",
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},

@@ -107,7 +107,7 @@ class CollectionMerger:
         """
         wanted = {reference.run_id: reference for reference in references}
         with self._leased() as (lease, heartbeat):
-            self._blame(lease.suspects_before)
+            self._blame(lease)
             copy, replayed = self._working_copy(lease)
             wanted |= {reference.run_id: reference for reference in replayed}
             runs = self._settle_known(copy, self.runs.find_all(wanted.values()), wanted)
@@ -144,6 +144,9 @@ class CollectionMerger:
     @contextmanager
     def _leased(self) -> Iterator[tuple[Lease, Heartbeat]]:
         lease = acquire(self.environment.table_name, self.dynamodb, self.collection, self.environment.lease_seconds)
+        if self._copy is not None and self._copy.stamp != lease.copy_before:
+            # At once: whatever breaks from here on, this copy is never named as the one that wrote last.
+            self._discard()
         try:
             with Heartbeat(lease) as heartbeat:
                 yield lease, heartbeat
@@ -196,14 +199,14 @@ class CollectionMerger:
         )
 
     def _working_copy(self, lease: Lease) -> tuple[WorkingCopy, list[RunReference]]:
-        """The warm copy if it wrote last; else a restored one, and everything that is only MERGED to be replayed."""
-        if self._copy is not None and self._copy.stamp == lease.copy_before:
+        """The warm copy, or a restored one and everything that is only MERGED, to be merged again."""
+        if self._copy is not None:
             if self._publisher.behind is not None:
                 self._publisher.follow(self._publisher.behind)
             return self._copy, []
-        self._discard()
-        pointer = lease.current()
+        self._publisher.behind = None
         self._publisher.prepare()
+        pointer = lease.current()
         base, self._copy = restore(self.collection, self.environment, self.objects, pointer)
         if base is not None and base == pointer:
             # Whoever moved the pointer may have been killed before S3 had the version.
@@ -232,7 +235,8 @@ class CollectionMerger:
         Returns:
             Those that the copy holds, not yet marked, and the last error of a run that must be tried again.
         """
-        self._publisher.prepare(copy)
+        if self._is_due(heartbeat.lease.current(), copy):
+            self._publisher.prepare(copy)
         runs = {run.run_id: run for run in batch}
         holdings = self._holdings(copy, batch)
         deltas: dict[str, Delta] = {}
@@ -253,7 +257,6 @@ class CollectionMerger:
             {run_id: [row.id for row in delta.rows] for run_id, delta in deltas.items()},
         )
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
-        self.unpublished |= runs
         self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
         return list(runs.values()), failure
 
@@ -270,17 +273,25 @@ class CollectionMerger:
             copy.apply(plan, deltas, heartbeat.require)
         except RetryableError as error:
             if error.code is ErrorCode.MERGE_INCOMPLETE:
+                # First of all: nobody goes on with it, whatever becomes of the record.
+                self._discard()
                 self._each([(self._record_failure, run, error) for run in runs])
             raise
         except Exception as error:
             broken = self._broken(error)
+            self._discard()
             if broken.code is ErrorCode.MERGE_BROKEN:
                 self._each([(self._record_failure, run, broken) for run in runs])
             raise
+        # At once: a run that the ledger knows and this does not is taken for published.
+        self.unpublished |= {run.run_id: run for run in runs}
         heartbeat.lease.suspect(())
 
-    def _blame(self, suspects: tuple[RunReference, ...]) -> None:
+    def _blame(self, lease: Lease) -> None:
         """Count a failed attempt for every run that a merge was writing when its process was killed."""
+        suspects = lease.suspects_before
+        if not suspects:
+            return
         killed = RetryableError(
             ErrorCode.MERGE_KILLED,
             value=f"the process that merged {len(suspects)} runs of {self.collection} ended while it wrote them",
@@ -290,6 +301,7 @@ class CollectionMerger:
         runs = self.runs.find_all(suspects)
         unfinished = [run for run in runs if run.progress(self.collection).state in {RunState.PENDING, RunState.MERGED}]
         self._each([(self._record_failure, run, killed) for run in unfinished])
+        lease.suspect(())
 
     def _holdings(self, copy: WorkingCopy, batch: list[CompactionRun]) -> dict[ReceiptKey, Holding]:
         holdings = copy.ledger.holdings({receipt_of(run): None for run in batch})
@@ -360,15 +372,21 @@ class CollectionMerger:
         self._forget_unpublished()
         with ThreadPoolExecutor(1) as beside:
             following = beside.submit(self._publisher.follow, pointer)
-            waited |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
-            copy.warm_up()
-            following.result()
+            try:
+                waited |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
+                copy.warm_up()
+            finally:
+                # Its error says more of the version than another one.
+                following.result()
+        # Who took over may have built on what was there before.
+        heartbeat.require()
         self._mark_completed(list(waited.values()), pointer.version)
 
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
-        every = timedelta(seconds=self.environment.publish_every_seconds)
-        if not self.unpublished or not is_publication_due(lease.current(), self.now(), every):
+        current = lease.current()
+        is_lost = current is not None and current.version != copy.base
+        if not self._is_due(current, copy) or not (self.unpublished or is_lost):
             return None
         try:
             pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
@@ -376,6 +394,14 @@ class CollectionMerger:
             copy.reopen()
         copy.base = pointer.version
         return pointer
+
+    def _is_due(self, current: Pointer | None, copy: WorkingCopy) -> bool:
+        """Whether it is time to publish; at once when the current version is not what the copy was made of.
+
+        It then is lost: readers of the directory have nothing to read.
+        """
+        every = timedelta(seconds=self.environment.publish_every_seconds)
+        return is_publication_due(current, self.now(), every) or (current is not None and current.version != copy.base)
 
     def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, Outcome]) -> list[CompactionRun]:
         """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
@@ -388,14 +414,17 @@ class CollectionMerger:
                 outcome.rows,
                 outcome.superseded_by,
             ):
-                self.runs.transition(
-                    run.reference,
-                    self.collection,
-                    {RunState.PENDING, RunState.MERGED},
-                    RunState.MERGED,
-                    merged_count=outcome.rows,
-                    superseded_by=outcome.superseded_by,
-                    known=run,
+                self._told(
+                    run,
+                    self.runs.transition(
+                        run.reference,
+                        self.collection,
+                        {RunState.PENDING, RunState.MERGED},
+                        RunState.MERGED,
+                        merged_count=outcome.rows,
+                        superseded_by=outcome.superseded_by,
+                        known=run,
+                    ),
                 )
 
         self._each([(mark, run) for run in runs])
@@ -403,16 +432,26 @@ class CollectionMerger:
 
     def _mark_completed(self, runs: list[CompactionRun], version: str) -> None:
         def mark(run: CompactionRun) -> None:
-            self.runs.transition(
-                run.reference,
-                self.collection,
-                {RunState.MERGED},
-                RunState.COMPLETED,
-                snapshot_version=version,
-                known=run,
+            self._told(
+                run,
+                self.runs.transition(
+                    run.reference,
+                    self.collection,
+                    {RunState.MERGED},
+                    RunState.COMPLETED,
+                    snapshot_version=version,
+                    known=run,
+                ),
             )
 
         self._each([(mark, run) for run in runs])
+
+    def _told(self, run: CompactionRun, moved: bool) -> None:
+        if not moved:
+            logger.warning(
+                "a run that was merged stands elsewhere; somebody else moved it",
+                extra={"collection": self.collection, "run_id": run.run_id},
+            )
 
     def _each(self, calls: list[tuple]) -> None:
         if not calls:

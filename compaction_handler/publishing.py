@@ -8,8 +8,8 @@
 5. The version goes to S3, the manifest last, and CURRENT follows there, never backwards.
 6. Versions whose grace is over are removed.
 
-A run is COMPLETED after step 5, when its rows are in two places. What a version has that S3 does not is only MERGED, so
-a directory that is lost in between is restored to what S3 has, and the runs are merged again.
+A run is COMPLETED after step 5, when its rows are in two places. What a version has that S3 does not is PENDING or
+MERGED, so a directory that is lost in between is restored to what S3 has, and the runs are merged again.
 """
 
 import errno
@@ -23,7 +23,7 @@ from typing import Protocol
 
 from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
-from compaction_handler.lease import Heartbeat, Lease
+from compaction_handler.lease import Heartbeat, Lease, lost_lease
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import Pointer, replaced_by_next, version_name
 from pipeline.collections.store import (
@@ -88,6 +88,7 @@ class Publisher:
     def prepare(self, copy: WorkingCopy | None = None) -> None:
         """Start the check's process beside the merge, unless the last one is still there, and say what comes."""
         if self._check is None or not self._check.ready:
+            self.abandon()
             self._check = self.start_check()
         if copy is not None:
             self._check.expect(copy.size)
@@ -148,13 +149,15 @@ class Publisher:
         """Bring CURRENT on the directory, the version in S3 and CURRENT there up to the pointer item; then tidy.
 
         Raises:
-            RetryableError: SERVICE_UNAVAILABLE, OBJECT_UPLOAD_UNVERIFIED, LEASE_HELD. The version is published and not
-                in S3 yet; it remains ``behind``.
+            RetryableError: SERVICE_UNAVAILABLE, OBJECT_UPLOAD_UNVERIFIED, LEASE_HELD: the version is published and not
+                in S3 yet; it remains ``behind``. LEASE_LOST: another holder has published since, perhaps without it.
         """
         self.behind = pointer
         bucket = self.environment.vectors_bucket
         write_current(self.root, self.collection, pointer)
         there = read_current_object(self.objects, bucket, self.collection)
+        if there is not None and there.version > pointer.version:
+            raise lost_lease(self.collection, pointer.fence, f"S3 has version {there.version} already")
         if there is None or there.version < pointer.version:
             try:
                 upload_version(self.objects, bucket, self.collection, pointer, self.root)
@@ -178,6 +181,8 @@ class Publisher:
             try:
                 return copy_version(copy.directory, self.root, self.collection, version, judged.result)
             except OSError as error:
+                # An unsound copy is the graver news: nobody may build on it.
+                judged.result()
                 raise storage_error(error, str(self.root)) from error
 
     def _tidy(self, pointer: Pointer) -> None:

@@ -1,7 +1,7 @@
 """Where a merge that starts cold gets its working copy: what the pointer names, what S3 has instead, or nothing.
 
 An empty directory is never taken for an empty collection, and a version of another model is never written to. What the
-restored version lacks is only MERGED, and whoever restores merges it again.
+restored version lacks is PENDING or MERGED: what is MERGED is merged again at once, the rest by its message or a tick.
 """
 
 import logging
@@ -62,7 +62,8 @@ def restore(
         if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
             raise
         logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
-    base = _newest_in_s3(collection, pointer, currents[1])
+    # Anew: whoever published it may have brought it to S3 meanwhile.
+    base = _newest_in_s3(collection, pointer, read_current_object(objects, environment.vectors_bucket, collection))
     _set_aside(version_path(root, collection, pointer.version))
     directory = download_version(objects, environment.vectors_bucket, collection, base, root)
     return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
@@ -85,7 +86,15 @@ def require_compatible(environment: MergeEnvironment, model: str, dimensions: in
 
 
 def _newest_in_s3(collection: CollectionName, pointer: Pointer, there: Pointer | None) -> Pointer:
-    if there is None or there.version >= pointer.version:
+    if there is None:
+        raise PermanentError(
+            ErrorCode.SNAPSHOT_MISSING,
+            value=f"version {pointer.version} of {collection} is not whole on the directory, and S3 has no version",
+            rule="a version is on the directory or in S3",
+            way_out="restore the bucket; when this was the collection's first version, no run of it is COMPLETED: "
+            f"delete the item COLLECTION#{collection}, CURRENT and the directory's CURRENT, and they are merged again",
+        )
+    if there.version >= pointer.version:
         return pointer
     logger.error(
         "a version was lost before S3 had it; its runs are merged again",

@@ -6,6 +6,7 @@ ledger stands beside Chroma's files and is as disposable.
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,8 +89,12 @@ class WorkingCopy:
 
     @property
     def size(self) -> int:
-        """Bytes of its files."""
-        return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
+        """Bytes of its files, about: SQLite's journals come and go."""
+        size = 0
+        for path in self.directory.rglob("*"):
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return size
 
     def identifiers_of(self, key: ReceiptKey) -> list[str]:
         """The ids of a receipt's rows as Chroma itself has them, whatever the ledger says."""

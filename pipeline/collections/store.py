@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -318,11 +318,18 @@ def copy_file(source: Path, target: Path, *, like: str | None = None, beside: Ex
                 unsent += count
                 if beside is not None and unsent >= SENT_BYTES and (sending is None or sending.done()):
                     _require(sending)
-                    unsent, sending = 0, beside.submit(os.fdatasync, writing.fileno())
-        finally:
-            # A disk tells its error once: whoever is told has to pass it on, and before the file is closed.
-            _require(sending)
+                    unsent, sending = 0, beside.submit(_send, writing.fileno())
+        except BaseException:
+            # It uses the file; what it says is the same trouble or a later one.
+            wait([] if sending is None else [sending])
+            raise
+        # A disk tells its error once: whoever is told has to pass it on.
+        _require(sending)
     return digest.hexdigest()
+
+
+def _send(file: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(file)
 
 
 def _require(sending: Future[None] | None) -> None:

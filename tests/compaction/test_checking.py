@@ -119,10 +119,11 @@ def test_a_fork_has_its_memory_before_it_is_needed_and_keeps_it_for_the_copy(che
         assert eventually(lambda: forks(check._process.pid) == [])
 
 
-@needs_linux
-def test_a_fork_takes_no_more_than_its_share_of_what_is_there(monkeypatch):
-    monkeypatch.setattr(checking, "HELD_SHARE", 0.001)
-    checking._take(1 << 50)
+def test_a_fork_takes_no_more_than_its_share_of_what_is_there():
+    memory = "MemTotal:        4000 kB\nMemAvailable:    2000 kB\n"
+    assert checking.affordable(100, memory) == 100
+    assert checking.affordable(1 << 50, memory) == 2_000 * 1_024 / 4
+    assert checking.affordable(100, "MemTotal:        4000 kB\n") == 0
 
 
 @needs_linux
@@ -137,7 +138,16 @@ def test_a_fork_that_waits_ends_when_the_merge_is_gone(check):
 
 
 @needs_linux
-def test_a_fork_that_is_killed_while_it_waits_rejects_the_copy(check, inspection):
+def test_a_child_whose_fork_was_killed_while_it_waited_is_not_ready_and_judges_no_copy(check):
+    check.expect(0)
+    assert eventually(lambda: len(forks(check._process.pid)) == 1)
+    assert check.ready
+    os.kill(forks(check._process.pid)[0], signal.SIGKILL)
+    assert eventually(lambda: not check.ready)
+
+
+@needs_linux
+def test_a_fork_that_is_killed_at_the_last_moment_rejects_the_copy(check, inspection):
     check.expect(0)
     assert eventually(lambda: len(forks(check._process.pid)) == 1)
     os.kill(forks(check._process.pid)[0], signal.SIGKILL)

@@ -1,19 +1,22 @@
 """Merging and publishing with a real Chroma; a failure loses a receipt's rows, doubles them, or hides a bad one."""
 
+import itertools
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from compaction_handler import publishing
 from compaction_handler.lease import Lease, acquire
 from compaction_handler.merging import MAXIMUM_ATTEMPTS
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import version_path
+from pipeline.collections.layout import current_path, version_path
 from pipeline.collections.store import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.messages import CompactionMessage, RunReference
@@ -42,6 +45,32 @@ def failing(error: BaseException, original: Callable[..., Any], *, after: bool) 
         raise error
 
     return step
+
+
+class FlakyClient:
+    """A client of which one call fails, or has its answer lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._left, self._after, self.has_failed = 0, False, False
+
+    def fail(self, number: int, *, after: bool) -> None:
+        """Let the n-th call from now on fail; 0 for none."""
+        self._left, self._after, self.has_failed = number, after, False
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(self._client, name)
+
+        def call(**arguments: Any) -> Any:
+            self._left -= 1
+            if self._left != 0:
+                return original(**arguments)
+            self.has_failed = True
+            if self._after:
+                original(**arguments)
+            raise EndpointConnectionError(endpoint_url="https://example.invalid")
+
+        return call if callable(original) and name != "get_paginator" else original
 
 
 def expire_the_lease(world: World) -> None:
@@ -252,10 +281,15 @@ def test_what_s3_does_not_have_yet_is_published_but_not_completed(world, monkeyp
     assert read_current(world.root, "lines") == published
 
 
-def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_runs_are_merged_again(world, monkeypatch):
+@pytest.mark.parametrize("every", [0, 300])
+def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_runs_are_merged_again(
+    world, monkeypatch, every
+):
+    world.settings["publish_every_seconds"] = every
     done, waiting = world.run(1), world.run(2)
     merger = world.merger()
     merger.merge([done])
+    world.moment += timedelta(seconds=every)
 
     def damaged(*arguments: Any) -> None:
         version = version_path(world.root, "lines", arguments[3].version)
@@ -273,6 +307,113 @@ def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_run
     merger.merge([waiting])
     assert world.states(done, waiting) == [RunState.COMPLETED] * 2
     assert world.readers() == [ids(1, 2)] * 2
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("service", ["dynamodb", "s3"])
+def test_whichever_call_fails_once_a_receipt_that_is_completed_is_published(world, service, after):
+    merger, client = world.merger(), FlakyClient(getattr(world, service))
+    for owner, name in (
+        ((merger, "dynamodb"), (merger.runs, "_dynamodb")) if service == "dynamodb" else ((merger.objects, "_s3"),)
+    ):
+        setattr(owner, name, client)
+    for number in itertools.count(1):
+        reference = world.run(number)
+        client.fail(number, after=after)
+        with suppress(RetryableError):
+            merger.merge([reference])
+        has_failed = client.has_failed
+        client.fail(0, after=after)
+        expire_the_lease(world)
+        merger.merge([reference])
+        assert world.states(reference) == [RunState.COMPLETED]
+        assert world.readers() == [sorted(ids(*range(1, number + 1)))] * 2
+        if not has_failed:
+            break
+    assert number > (8 if service == "dynamodb" else 4)
+
+
+def test_what_another_process_merged_survives_an_outage_before_this_one_looked(world, monkeypatch):
+    here, there = world.merger(), world.merger()
+    waiting = world.run(3)
+    here.merge([world.run(1)])
+    there.merge([world.run(2)])
+    named = [waiting.model_dump(mode="json")]
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}},
+        UpdateExpression="SET suspects = :named",
+        ExpressionAttributeValues={":named": {"S": json.dumps(named)}},
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRepository, "find_all", failing(unavailable(), RunRepository.find_all, after=False))
+        with pytest.raises(RetryableError):
+            here.merge([waiting])
+    here.merge([waiting])
+    assert world.readers() == [ids(1, 2, 3)] * 2
+
+
+def test_half_a_receipt_is_never_published_although_its_failure_could_not_be_recorded(world, monkeypatch):
+    merger, broken, other = world.merger(), world.run(1, rows=3), world.run(2)
+    original = WorkingCopy._found
+
+    def lost(copy: WorkingCopy, identifiers: Any) -> int:
+        return original(copy, identifiers) - 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkingCopy, "_found", lost)
+        patch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+        with pytest.raises(RetryableError):
+            merger.merge([broken])
+    merger.merge([other])
+    assert world.readers() == [ids(2)] * 2
+
+
+def test_who_finds_a_newer_version_in_s3_has_lost_the_collection_and_completes_nothing(world, monkeypatch):
+    merger, waiting = world.merger(), world.run(1)
+    original = publishing.read_current_object
+
+    def newer(*arguments: Any) -> Any:
+        pointer = read_current(world.root, "lines")
+        return pointer and pointer.model_copy(update={"version": "999999999999-thief-000001"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "read_current_object", newer)
+        with pytest.raises(RetryableError) as caught:
+            merger.merge([waiting])
+    assert caught.value.code is ErrorCode.LEASE_LOST
+    assert publishing.read_current_object is original
+    assert world.states(waiting) == [RunState.MERGED]
+
+
+def test_what_happens_to_a_version_is_told_although_a_mark_failed_too(world, monkeypatch):
+    unverified = RetryableError(ErrorCode.OBJECT_UPLOAD_UNVERIFIED, value="another", rule="as checked", way_out="again")
+    monkeypatch.setattr(publishing, "upload_version", failing(unverified, publishing.upload_version, after=False))
+    monkeypatch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+    with pytest.raises(RetryableError) as caught:
+        world.merger().merge([world.run(1)])
+    assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
+
+
+def test_a_first_version_that_is_lost_before_s3_had_it_has_a_way_out(world, monkeypatch):
+    reference = world.run(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "upload_version", failing(unavailable(), publishing.upload_version, after=False))
+        with pytest.raises(RetryableError):
+            world.merger().merge([reference])
+    current = read_current(world.root, "lines")
+    assert current is not None
+    (version_path(world.root, "lines", current.version) / "chroma.sqlite3").unlink()
+    with pytest.raises(PermanentError) as caught:
+        world.merger().merge([reference])
+    assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
+    assert "delete the item COLLECTION#lines, CURRENT and the directory's CURRENT" in caught.value.way_out
+    assert version_path(world.root, "lines", current.version).exists()
+    world.dynamodb.delete_item(TableName=TABLE, Key={"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "CURRENT"}})
+    current_path(world.root, "lines").unlink()
+    world.merger().merge([reference])
+    assert world.states(reference) == [RunState.COMPLETED]
+    assert world.readers() == [ids(1)] * 2
 
 
 def test_a_merge_whose_lease_was_stolen_publishes_nothing_and_the_receipt_is_merged_by_the_next(world, monkeypatch):

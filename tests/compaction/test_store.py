@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.collections import store
 from pipeline.collections.layout import version_path
+from pipeline.contracts.digests import FileDigest
 
 PIECES = 5
 
@@ -37,3 +38,23 @@ def test_an_error_that_the_disk_tells_while_a_file_is_copied_leaves_no_version(s
     with pytest.raises(OSError, match="Input/output"):
         store.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
     assert list((tmp_path / "root").rglob("*one*")) == []
+
+
+def test_a_full_disk_is_told_as_one_whatever_else_the_disk_says(source, tmp_path, monkeypatch):
+    def refused(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    class Full(FileDigest):
+        def update(self, piece: memoryview) -> None:
+            super().update(piece)
+            if self.pieces == PIECES - 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.pieces += 1
+
+        pieces = 0
+
+    monkeypatch.setattr(store, "SENT_BYTES", store.CHUNK_BYTES * (PIECES - 1))
+    monkeypatch.setattr(store.os, "fdatasync", refused)
+    monkeypatch.setattr(store, "FileDigest", Full)
+    with pytest.raises(OSError, match="No space"):
+        store.copy_version(source, tmp_path / "root", "words", "one", lambda: None)

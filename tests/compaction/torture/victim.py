@@ -41,9 +41,8 @@ CHUNK_ROWS = 25
 class ForkedCheck:
     """Production's child, forked from this process before anything is open instead of started, which takes a second."""
 
-    ready = True
-
     def __init__(self) -> None:
+        self.ready, self._expects = True, False
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._process = os.fork()
@@ -57,19 +56,28 @@ class ForkedCheck:
         os.close(answers)
 
     def expect(self, size: int) -> None:
-        """Each is asked for when it is needed."""
+        if not self._expects:
+            self._expects = True
+            self._write({"size": size})
 
     def run(self, inspection: Inspection) -> None:
-        for request in ({"size": 0}, vars(inspection)):
-            os.write(self._requests, json.dumps(request).encode() + b"\n")
+        self.expect(0)
+        self._expects = False
+        self._write(vars(inspection))
         answer = b""
         while not answer.endswith(b"\n") and (part := os.read(self._answers, 65_536)):
             answer += part
         if not answer or json.loads(answer):
+            self.close()
             raise unsound(inspection, answer.decode())
 
     def close(self) -> None:
-        os.kill(self._process, signal.SIGKILL)
+        if self.ready:
+            self.ready = False
+            os.kill(self._process, signal.SIGKILL)
+
+    def _write(self, request: dict[str, Any]) -> None:
+        os.write(self._requests, json.dumps(request).encode() + b"\n")
 
 
 POINTS: dict[str, tuple[Any, str]] = {
