@@ -105,8 +105,11 @@ class ChildCheck:
     @property
     def ready(self) -> bool:
         """Whether it can judge a copy: a child that says something without being asked has lost its fork."""
-        answers = self._process.stdout
-        return self._process.poll() is None and answers is not None and not select.select([answers], [], [], 0)[0]
+        answers = select.poll()
+        if self._process.poll() is not None or self._process.stdout is None:
+            return False
+        answers.register(self._process.stdout, select.POLLIN)
+        return not answers.poll(0)
 
     def expect(self, size: int) -> None:
         """Have a fork wait for the next copy, of about so many bytes; at most one waits."""

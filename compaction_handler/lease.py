@@ -49,10 +49,15 @@ class Lease:
         """Prolong the lease; LEASE_LOST when somebody else has it."""
         self._update("SET expires = :expires", {":expires": {"N": str(int(time.time()) + self.seconds)}})
 
-    def release(self, copy: str) -> None:
-        """Give the lease back and say which working copy wrote last."""
+    def release(self, copy: str, *, keep_suspects: bool = False) -> None:
+        """Give the lease back and say which working copy wrote last.
+
+        Args:
+            copy: its stamp; empty when none may be trusted.
+            keep_suspects: the suspects of the holder before were not blamed yet; else nobody is suspected.
+        """
         self._update(
-            "SET expires = :expires, working_copy = :copy REMOVE suspects",
+            "SET expires = :expires, working_copy = :copy" + ("" if keep_suspects else " REMOVE suspects"),
             {":expires": {"N": "0"}, ":copy": {"S": copy}},
         )
 
@@ -225,9 +230,7 @@ def acquire(
             fence=int(before.get("fence", {"N": "0"})["N"]) + 1,
             seconds=seconds,
             copy_before=before.get("working_copy", {"S": ""})["S"],
-            suspects_before=tuple(
-                map(RunReference.model_validate, json.loads(before.get("suspects", {"S": "[]"})["S"]))
-            ),
+            suspects_before=_suspects(before.get("suspects", {"S": "[]"})["S"]),
         )
     raise RetryableError(
         ErrorCode.LEASE_HELD,
@@ -235,6 +238,15 @@ def acquire(
         rule="one merge a collection at a time",
         way_out="the message is delivered again; a dead holder's lease expires by itself",
     )
+
+
+def _suspects(named: str) -> tuple[RunReference, ...]:
+    try:
+        return tuple(map(RunReference.model_validate, json.loads(named)))
+    except ValueError:
+        # Of another release: they are not blamed, and the collection goes on.
+        logger.exception("the suspects of the holder before cannot be read")
+        return ()
 
 
 def _key(collection: CollectionName, name: str) -> dict[str, Any]:

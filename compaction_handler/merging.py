@@ -80,6 +80,7 @@ class CollectionMerger:
     _newest: list[str] = field(default_factory=list)
     _copy: WorkingCopy | None = None
     _publisher: Publisher = field(init=False)
+    _is_blamed: bool = False
 
     def __post_init__(self) -> None:
         self._publisher = Publisher(
@@ -144,17 +145,18 @@ class CollectionMerger:
     @contextmanager
     def _leased(self) -> Iterator[tuple[Lease, Heartbeat]]:
         lease = acquire(self.environment.table_name, self.dynamodb, self.collection, self.environment.lease_seconds)
-        if self._copy is not None and self._copy.stamp != lease.copy_before:
-            # At once: whatever breaks from here on, this copy is never named as the one that wrote last.
-            self._discard()
+        self._is_blamed = False
         try:
+            if self._copy is not None and self._copy.stamp != lease.copy_before:
+                # At once: whatever breaks from here on, this copy is never named as the one that wrote last.
+                self._discard()
             with Heartbeat(lease) as heartbeat:
                 yield lease, heartbeat
         except RetryableError as error:
             if error.code in COPY_LOST:
                 self._discard()
-            if error.code is not ErrorCode.LEASE_LOST:
-                self._release(lease)
+            # Lost or not: it is conditional, and who ended with a word leaves no suspects behind.
+            self._release(lease)
             raise
         except Exception as error:
             # A Chroma directory that was open while something unknown broke is not trusted again.
@@ -172,7 +174,7 @@ class CollectionMerger:
 
     def _release(self, lease: Lease) -> None:
         try:
-            lease.release(self._stamp())
+            lease.release(self._stamp(), keep_suspects=not self._is_blamed)
         except RetryableError as error:
             # It expires by itself; what broke before is what the caller must hear of.
             logger.warning("the lease was not released", extra={"error_code": error.code})
@@ -291,6 +293,7 @@ class CollectionMerger:
         """Count a failed attempt for every run that a merge was writing when its process was killed."""
         suspects = lease.suspects_before
         if not suspects:
+            self._is_blamed = True
             return
         killed = RetryableError(
             ErrorCode.MERGE_KILLED,
@@ -301,6 +304,7 @@ class CollectionMerger:
         runs = self.runs.find_all(suspects)
         unfinished = [run for run in runs if run.progress(self.collection).state in {RunState.PENDING, RunState.MERGED}]
         self._each([(self._record_failure, run, killed) for run in unfinished])
+        self._is_blamed = True
         lease.suspect(())
 
     def _holdings(self, copy: WorkingCopy, batch: list[CompactionRun]) -> dict[ReceiptKey, Holding]:
@@ -375,9 +379,11 @@ class CollectionMerger:
             try:
                 waited |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
                 copy.warm_up()
-            finally:
-                # Its error says more of the version than another one.
+            except RetryableError:
+                # What has become of the version matters more than a mark.
                 following.result()
+                raise
+            following.result()
         # Who took over may have built on what was there before.
         heartbeat.require()
         self._mark_completed(list(waited.values()), pointer.version)
@@ -472,10 +478,10 @@ class CollectionMerger:
         self._newest = []
 
     def _discard(self) -> None:
-        if self._copy is not None:
-            self._copy.discard()
-            self._copy = None
+        copy, self._copy = self._copy, None
         self._forget_unpublished()
+        if copy is not None:
+            copy.discard()
 
 
 def _by_receipt(runs: Iterable[CompactionRun]) -> dict[ReceiptKey, list[Operation]]:

@@ -162,7 +162,7 @@ class Publisher:
             try:
                 upload_version(self.objects, bucket, self.collection, pointer, self.root)
             except OSError as error:
-                raise storage_error(error, str(self.root)) from error
+                raise unreadable_version(error, pointer.version) from error
             write_current_object(self.objects, bucket, self.collection, pointer)
         self.behind = None
         self._tidy(pointer)
@@ -195,6 +195,16 @@ class Publisher:
             logger.exception("old versions were not all removed", extra={"collection": self.collection})
         if removed:
             logger.info("removed versions", extra={"collection": self.collection, "versions": removed})
+
+
+def unreadable_version(error: OSError, version: str) -> RetryableError:
+    """The error of a published file that cannot be read while it goes to S3."""
+    return RetryableError(
+        ErrorCode.OBJECT_UPLOAD_UNVERIFIED,
+        value=f"version {version}: {error}",
+        rule="a published version stays as it was checked",
+        way_out="the next merge looks at the whole version; when it is damaged, it goes back to what S3 has",
+    )
 
 
 def storage_error(error: OSError, place: str) -> RetryableError:

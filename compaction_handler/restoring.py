@@ -11,7 +11,13 @@ from pathlib import Path
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import Pointer, version_path
-from pipeline.collections.store import download_version, read_current, read_current_object, require_version
+from pipeline.collections.store import (
+    download_version,
+    has_versions,
+    read_current,
+    read_current_object,
+    require_version,
+)
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
@@ -43,7 +49,15 @@ def restore(
         read_current_object(objects, environment.vectors_bucket, collection),
     )
     newest = max((current.version for current in currents if current is not None), default="")
+    bucket = environment.vectors_bucket
     if pointer is None and not newest and environment.bootstrap_collections:
+        if has_versions(objects, bucket, collection):
+            raise PermanentError(
+                ErrorCode.SNAPSHOT_MISSING,
+                value=f"nothing names a version of {collection}, and s3://{bucket} has some",
+                rule="a collection starts empty only when nothing was ever published",
+                way_out="restore the pointer in S3 or in the table; remove the versions when they are not wanted",
+            )
         return None, WorkingCopy(collection, parent=parent, source=None)
     if pointer is None or pointer.version < newest:
         raise PermanentError(
@@ -63,9 +77,17 @@ def restore(
             raise
         logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
     # Anew: whoever published it may have brought it to S3 meanwhile.
-    base = _newest_in_s3(collection, pointer, read_current_object(objects, environment.vectors_bucket, collection))
+    base = _newest_in_s3(objects, bucket, collection, pointer)
     _set_aside(version_path(root, collection, pointer.version))
-    directory = download_version(objects, environment.vectors_bucket, collection, base, root)
+    try:
+        directory = download_version(objects, bucket, collection, base, root)
+        return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
+    except PermanentError as error:
+        if error.code is not ErrorCode.SNAPSHOT_CORRUPT:
+            raise
+        logger.warning("the older version is not whole on the directory either", extra={"reason": str(error)})
+    _set_aside(version_path(root, collection, base.version))
+    directory = download_version(objects, bucket, collection, base, root)
     return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
 
 
@@ -85,16 +107,18 @@ def require_compatible(environment: MergeEnvironment, model: str, dimensions: in
         )
 
 
-def _newest_in_s3(collection: CollectionName, pointer: Pointer, there: Pointer | None) -> Pointer:
-    if there is None:
+def _newest_in_s3(objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer) -> Pointer:
+    there = read_current_object(objects, bucket, collection)
+    if there is None and not has_versions(objects, bucket, collection):
         raise PermanentError(
             ErrorCode.SNAPSHOT_MISSING,
-            value=f"version {pointer.version} of {collection} is not whole on the directory, and S3 has no version",
+            value=f"version {pointer.version} of {collection} is not whole on the directory; s3://{bucket} has none",
             rule="a version is on the directory or in S3",
             way_out="restore the bucket; when this was the collection's first version, no run of it is COMPLETED: "
-            f"delete the item COLLECTION#{collection}, CURRENT and the directory's CURRENT, and they are merged again",
+            f"delete the item COLLECTION#{collection}, CURRENT of the table and the file CURRENT of the directory, set "
+            "receipts:bootstrapCollections, and they are merged again",
         )
-    if there.version >= pointer.version:
+    if there is None or there.version >= pointer.version:
         return pointer
     logger.error(
         "a version was lost before S3 had it; its runs are merged again",

@@ -167,8 +167,10 @@ class WorkingCopy:
 
     def discard(self) -> None:
         """Close and delete."""
-        self.close()
-        self._private.remove()
+        try:
+            self.close()
+        finally:
+            self._private.remove()
 
     def _found(self, identifiers: Sequence[str]) -> int:
         return sum(len(self._collection.get(ids=part, include=[])["ids"]) for part in _parts(identifiers))

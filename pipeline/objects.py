@@ -235,7 +235,10 @@ class ObjectStore:
                 with path.open("rb") as file:
 
                     def put(buffer: bytearray, number: int) -> dict[str, object]:
-                        return self._put_part(names, file.fileno(), buffer, number)
+                        count = os.preadv(file.fileno(), [buffer], number * PART_BYTES)
+                        if count == 0 or (count < PART_BYTES and number + 1 < part_count(digest)):
+                            raise _unverified(bucket, key, f"part {number + 1} of {count} bytes", digest)
+                        return self._put_part(names, buffer if count == len(buffer) else buffer[:count], number)
 
                     parts = _in_parts(part_count(digest), put)
                 self._s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
@@ -248,9 +251,7 @@ class ObjectStore:
             raise _service_error(error, bucket, key) from error
         self._require_stored(bucket, key, digest)
 
-    def _put_part(self, names: dict[str, str], file: int, buffer: bytearray, number: int) -> dict[str, object]:
-        count = os.preadv(file, [buffer], number * PART_BYTES)
-        body = buffer if count == len(buffer) else buffer[:count]
+    def _put_part(self, names: dict[str, str], body: bytearray, number: int) -> dict[str, object]:
         sent = {"PartNumber": number + 1, "ChecksumSHA256": checksum(hashlib.sha256(body).hexdigest())}
         return sent | {"ETag": self._s3.upload_part(**names, **sent, Body=body)["ETag"]}
 

@@ -5,7 +5,7 @@ the version are only held against them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -148,7 +148,7 @@ def compare(
         findings += _of_rows(collection, receipt, holding, held, deltas)
         for run in receipt.runs:
             findings += _of_run(collection, run, receipt.state, deltas, now - run.created_at - publish_every)
-    return findings + _of_deltas(collection, receipts.values(), deltas, now)
+    return findings + _of_deltas(collection, receipts.values(), held, deltas, now)
 
 
 def unreadable(collection: CollectionName, error: PipelineError) -> Finding:
@@ -210,6 +210,13 @@ def _of_rows(
             yield finding(Difference.VECTORS_MISSING, deciding.run_id, _some(lost))
     if surplus := receipt.found - known:
         yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, _some(surplus))
+    if deciding is None and (unaccounted := receipt.found & known):
+        # The table may have been restored to an older day: removing them is for a person to decide.
+        yield replace(
+            finding(Difference.ROWS_SURPLUS, None, f"{_some(unaccounted)}, whose run is not in the table"),
+            repair=None,
+            way_out="restore the run's item, or upload the receipt's OCR result again, which records it anew",
+        )
 
 
 def _some(identifiers: set[str]) -> str:
@@ -265,9 +272,13 @@ def _of_run(
 
 
 def _of_deltas(
-    collection: CollectionName, receipts: Iterable[_Receipt], deltas: Mapping[str, datetime], now: datetime
+    collection: CollectionName,
+    receipts: Iterable[_Receipt],
+    held: frozenset[str],
+    deltas: Mapping[str, datetime],
+    now: datetime,
 ) -> list[Finding]:
-    used = {operation_of(run).delta_run_id for receipt in receipts for run in receipt.runs}
+    used = held | {operation_of(run).delta_run_id for receipt in receipts for run in receipt.runs}
     return [
         Finding(
             difference=Difference.DELTA_SURPLUS,

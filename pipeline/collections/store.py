@@ -252,6 +252,12 @@ def remove_expired(root: Path, collection: CollectionName, current: Pointer, now
     return expired
 
 
+def has_versions(objects: ObjectStore, bucket: str, collection: CollectionName) -> bool:
+    """Whether S3 has a whole version, whatever CURRENT says: one has its manifest."""
+    keys = objects.modification_times(bucket, versions_prefix(collection))
+    return any(key.endswith(f"/{MANIFEST_NAME}") for key, _ in keys)
+
+
 def delete_expired(
     objects: ObjectStore, bucket: str, collection: CollectionName, current: Pointer, now: datetime
 ) -> list[str]:

@@ -407,7 +407,7 @@ def test_a_first_version_that_is_lost_before_s3_had_it_has_a_way_out(world, monk
     with pytest.raises(PermanentError) as caught:
         world.merger().merge([reference])
     assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
-    assert "delete the item COLLECTION#lines, CURRENT and the directory's CURRENT" in caught.value.way_out
+    assert "delete the item COLLECTION#lines, CURRENT of the table and the file CURRENT" in caught.value.way_out
     assert version_path(world.root, "lines", current.version).exists()
     world.dynamodb.delete_item(TableName=TABLE, Key={"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "CURRENT"}})
     current_path(world.root, "lines").unlink()
@@ -518,7 +518,7 @@ def test_a_receipt_that_kills_the_process_is_quarantined_and_its_neighbours_get_
     """Nothing catches a segmentation fault: whoever takes over counts what the dead one was writing."""
     bad, good = world.run(1), world.run(2)
     monkeypatch.setattr(WorkingCopy, "apply", poisoned(bad, Killed()))
-    monkeypatch.setattr(Lease, "release", lambda *_: None)
+    monkeypatch.setattr(Lease, "release", lambda *_, **__: None)
     kills = 0
     while world.states(bad) == [RunState.PENDING] and kills <= MAXIMUM_ATTEMPTS:
         try:

@@ -60,6 +60,15 @@ def test_a_file_that_changed_since_its_digest_is_not_taken_for_it(s3, tmp_path, 
     assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
 
 
+@pytest.mark.parametrize("left", [0, 1_000, PART_BYTES, PART_BYTES + 1_000, len(CONTENT) - 1])
+def test_a_file_that_was_cut_since_its_digest_is_not_taken_for_it(s3, large, left):
+    path, digest = large
+    path.write_bytes(CONTENT[:left])
+    with pytest.raises(RetryableError) as caught:
+        ObjectStore(s3).put_file(BUCKET, KEY, path, digest)
+    assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
+
+
 @pytest.mark.parametrize("left", [PART_BYTES, 2 * PART_BYTES + 5, len(CONTENT) - 1])
 def test_an_object_that_was_cut_is_found_out_wherever_it_was_cut(s3, large, tmp_path, left):
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=CONTENT[:left])

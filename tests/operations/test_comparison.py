@@ -123,6 +123,12 @@ def test_rows_of_a_removed_receipt_are_surplus():
     assert look([run(1), run(2, "delete")], [], known=[]) == []
 
 
+def test_published_rows_whose_run_is_gone_are_told_and_neither_they_nor_their_delta_are_touched():
+    day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
+    found = look([], rows(RUN_1), held={RUN_1}, deltas={RUN_1: START}, minutes=day + 1)
+    assert found == [(Difference.ROWS_SURPLUS, None)]
+
+
 @pytest.mark.parametrize("identifier", ["somebody's", line_vector_id(IMAGE, 1, 9)])
 def test_a_row_that_is_of_no_receipt_or_does_not_say_so_is_told_and_left_to_a_person(identifier):
     strange = PublishedRow(id=identifier, metadata={})
