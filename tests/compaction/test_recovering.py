@@ -1,4 +1,4 @@
-"""Several things broke and a process goes on; a failure means that it never ends, or goes on with what is not trusted."""
+"""Several things broke and a process goes on; a failure means that it never ends, or trusts what it must not."""
 
 import json
 from contextlib import suppress
