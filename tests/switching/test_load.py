@@ -16,13 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
+from ops.auditing import DEAD_LETTERS
 from ops.local.stack import LocalStack
 from ops.local.timeline import TimelineEntry
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
 from ops.uploading import UploadedDocument, upload, wait_until_searchable
-from tests.switching.conftest import samples
+from pipeline.contracts.run import RunState
+from tests.switching.conftest import eventually, samples
 
 SWITCHES = int(os.environ.get("LOAD_SWITCHES", "4"))
 """Few in the gate, 20 with ``make torture``."""
@@ -65,6 +67,15 @@ def published_lines(target: Target) -> int:
     return search(target, "TOTAL", collection="lines", limit=1).count
 
 
+def is_quiet(target: Target) -> bool:
+    """Whether nothing that earlier tests uploaded is on its way."""
+    status = stack_status(target)
+    waiting = [queue for queue in status["queues"] if queue["name"] not in DEAD_LETTERS]
+    return not any(queue["visible"] + queue["in_flight"] for queue in waiting) and not any(
+        state.endswith((RunState.PENDING, RunState.MERGED)) for state in status["runs_by_state"]
+    )
+
+
 class Uploads:
     """A customer who never sleeps: real receipts under new image ids, one after the other."""
 
@@ -96,6 +107,7 @@ def test_switches_under_load_lose_nothing_repeat_nothing_and_never_have_two_cons
     stack.up({"embedConsumer": "lambda"})
     target = local_target(stack)
     outputs = target.outputs
+    eventually(lambda: is_quiet(target))
     before, lines_before = stack_status(target)["runs_by_consumer"], published_lines(target)
     uploads, began = Uploads(target), time.time()
     enabled = [Interval("mapping", began, float("inf"))]
