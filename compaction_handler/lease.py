@@ -205,7 +205,7 @@ def acquire(
             before = dynamodb.update_item(
                 TableName=table,
                 Key=_key(collection, "LEASE"),
-                UpdateExpression=("SET lease_owner = :owner, expires = :expires REMOVE working_copy ADD fence :one"),
+                UpdateExpression="SET lease_owner = :owner, expires = :expires REMOVE working_copy ADD fence :one",
                 ConditionExpression="attribute_not_exists(PK) OR expires < :now",
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
