@@ -391,8 +391,7 @@ class CollectionMerger:
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
         current = lease.current()
-        is_lost = current is not None and current.version != copy.base
-        if not self._is_due(current, copy) or not (self.unpublished or is_lost):
+        if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy)):
             return None
         try:
             pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
@@ -402,12 +401,9 @@ class CollectionMerger:
         return pointer
 
     def _is_due(self, current: Pointer | None, copy: WorkingCopy) -> bool:
-        """Whether it is time to publish; at once when the current version is not what the copy was made of.
-
-        It then is lost: readers of the directory have nothing to read.
-        """
+        """Whether it is time to publish; at once when readers of the directory have nothing to read."""
         every = timedelta(seconds=self.environment.publish_every_seconds)
-        return is_publication_due(current, self.now(), every) or (current is not None and current.version != copy.base)
+        return is_publication_due(current, self.now(), every) or _is_lost(current, copy)
 
     def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, Outcome]) -> list[CompactionRun]:
         """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
@@ -482,6 +478,11 @@ class CollectionMerger:
         self._forget_unpublished()
         if copy is not None:
             copy.discard()
+
+
+def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
+    """Whether the current version is not what the copy was made of: it could not be read."""
+    return current is not None and current.version != copy.base
 
 
 def _by_receipt(runs: Iterable[CompactionRun]) -> dict[ReceiptKey, list[Operation]]:
