@@ -1,6 +1,6 @@
-"""Whether a closed copy may be published: opened, counted and read in a child process, through a view of its own.
+"""Whether a closed copy may be published: opened, counted and asked in a child process, its index through a private copy.
 
-A broken Chroma directory may crash whoever opens it, and opening is a write; the merge does neither to what it
+A broken Chroma directory may crash the process that opens it, and opening is a write; the merge does neither to what it
 publishes. The child is started early and kept, because importing Chroma takes longer than a check; for each copy it
 forks, so that a crash is a verdict and the next copy meets a process that has opened nothing. The fork takes its memory
 while the merge still writes: to get new memory from the kernel, and on a virtual machine from its host, takes longer
@@ -21,15 +21,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.collections.layout import LEDGER_NAME
-from pipeline.collections.ledger import Ledger
-from pipeline.collections.view import open_view
+import numpy as np
+
+from pipeline.collections.chroma import ChromaIndex, open_private, record_id
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
+from pipeline.collections.recall import LEAST_RECALL, describe_losses, measure_recall
+from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
 
 CHECK_SECONDS = 300.0
-SAMPLE_ROWS = 256
-"""Vectors that are read out of the index, spread over the collection, and as many of the newest rows."""
 HELD_SHARE = 0.25
 """Of the memory that is available, what a fork may take before it is needed; the merge goes on growing meanwhile."""
 CHILD_VARIABLES = {
@@ -46,46 +48,76 @@ class Inspection:
 
     Attributes:
         directory: a closed working copy.
-        private_directory: where the view is made.
-        count: vectors that are in it.
+        private_directory: where Chroma's private copy is made.
+        rows: rows that are in it.
+        texts: distinct texts that are in it.
         dimensions: numbers a vector.
-        newest: ids that were written last.
+        asked_from: texts before this position were asked for before, see ``measure_recall``; 0 asks all.
     """
 
     collection: CollectionName
     directory: str
     private_directory: str
-    count: int
+    rows: int
+    texts: int
     dimensions: int
-    newest: tuple[str, ...]
+    asked_from: int
 
 
-def faults(inspection: Inspection) -> Iterator[str]:
-    """What is wrong with a copy; nothing when it may be published."""
-    import numpy as np  # noqa: PLC0415 - what is imported with Chroma costs nothing here
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a check found.
 
+    Attributes:
+        faults: why the copy must not be published, each a sentence; nothing when it is sound.
+        losses: what the index does not find, each a sentence; a stronger index may.
+    """
+
+    faults: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+def judge(inspection: Inspection) -> Verdict:
+    """Open, count, read and ask a closed copy."""
     directory = Path(inspection.directory)
-    with Ledger(directory / LEDGER_NAME, read_only=True) as ledger:
-        held = set(ledger.identifiers())
-    view = open_view(inspection.collection, directory, Path(inspection.private_directory))
+    database = CollectionDatabase.open(directory / ROWS_NAME)
     try:
-        found = view.identifiers()
-        if not len(set(found)) == len(found) == view.collection.count() == inspection.count:
-            yield f"{len(set(found))} ids, {view.collection.count()} rows, {inspection.count} were written"
-        if missing := held - set(found):
-            yield f"{len(missing)} rows of the ledger are missing, for example {min(missing)}"
-        sample = sorted({*found[:: max(1, len(found) // SAMPLE_ROWS)], *inspection.newest} & set(found))
-        if not sample:
-            return
-        rows = view.collection.get(ids=sample, include=["embeddings", "documents", "metadatas"])
-        vectors = np.asarray(rows["embeddings"], dtype=np.float32)
-        if vectors.shape != (len(sample), inspection.dimensions) or not np.isfinite(vectors).all():
-            yield f"vectors of {len(sample)} rows have shape {vectors.shape}"
-            return
-        if not view.collection.query(query_embeddings=vectors[:1], n_results=1, include=["distances"])["ids"][0]:
-            yield "a query finds nothing"
+        vectors = VectorFile.open(directory / VECTORS_NAME, inspection.dimensions)
+        try:
+            index = open_private(inspection.collection, directory / INDEX_NAME, Path(inspection.private_directory))
+            try:
+                faults = tuple(_faults(inspection, database, vectors, index))
+                return Verdict(faults=faults) if faults else _recall(inspection, database, vectors, index)
+            finally:
+                index.close()
+        finally:
+            vectors.close()
     finally:
-        view.close()
+        database.close()
+
+
+def _faults(
+    inspection: Inspection, database: CollectionDatabase, vectors: VectorFile, index: ChromaIndex
+) -> Iterator[str]:
+    yield from database.check()
+    yield from database.rows.faults()
+    found = (database.rows.count, database.rows.text_count, len(vectors), index.count)
+    expected = (inspection.rows, inspection.texts, inspection.texts, inspection.texts)
+    if found != expected:
+        yield f"rows, texts, vectors and records are {found}, {expected} were written"
+    records = index.identifiers()
+    if missing := [text for text in database.rows.texts() if record_id(text) not in records]:
+        yield f"{len(missing)} texts have no record, for example {missing[0][:80]!r}"
+    for start, block in vectors.blocks():
+        norms = np.linalg.norm(block, axis=1)
+        if not (np.isfinite(norms).all() and (norms > 0).all()):
+            yield f"vectors from position {start} on are not finite, or have no direction"
+
+
+def _recall(inspection: Inspection, database: CollectionDatabase, vectors: VectorFile, index: ChromaIndex) -> Verdict:
+    texts = database.rows.texts()
+    recall = measure_recall(index, texts, vectors, search_width=index.parameters.ef_search, start=inspection.asked_from)
+    return Verdict(losses=tuple(describe_losses(recall, texts)))
 
 
 class ChildCheck:
@@ -123,7 +155,8 @@ class ChildCheck:
         """Inspect.
 
         Raises:
-            RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it.
+            RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it; SNAPSHOT_RECALL when
+                the index does not find all texts and a stronger one may.
         """
         answers = self._process.stdout
         if answers is None:
@@ -142,10 +175,11 @@ class ChildCheck:
         if not answer.endswith(b"\n"):
             self.close()
             raise unsound(inspection, f"the check did not answer in {CHECK_SECONDS:.0f} seconds, or its child is gone")
-        if found := json.loads(answer):
+        verdict = json.loads(answer)
+        if verdict["faults"]:
             # A fork that broke may have left the next line unread.
             self.close()
-            raise unsound(inspection, "; ".join(found))
+        require_sound(inspection, Verdict(faults=tuple(verdict["faults"]), losses=tuple(verdict["losses"])))
 
     def close(self) -> None:
         """End the child and what it forked."""
@@ -163,6 +197,21 @@ class ChildCheck:
         # Its group, which it leads: a fork that hangs would keep the pipe open.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def require_sound(inspection: Inspection, verdict: Verdict) -> None:
+    """Raise what a verdict says: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, or nothing."""
+    if verdict.faults:
+        raise unsound(inspection, "; ".join(verdict.faults))
+    if verdict.losses:
+        raise RetryableError(
+            ErrorCode.SNAPSHOT_RECALL,
+            value=f"a copy of {inspection.collection}: {'; '.join(verdict.losses)}",
+            rule="every text of a published index is found by its own vector, and recall at ten is at least "
+            f"{LEAST_RECALL} of an exact scan",
+            way_out="the index is built again with stronger parameters; when the strongest falls short too, nothing is "
+            "published and the runs stay MERGED: look for many texts with equal vectors",
+        )
 
 
 def unsound(inspection: Inspection, reason: str) -> RetryableError:
@@ -189,7 +238,7 @@ def main() -> None:
                 _answer(request)
             _, status = os.waitpid(forked, 0)
             if status:
-                _write([f"the check ended with {os.waitstatus_to_exitcode(status)}"])
+                _write(Verdict(faults=(f"the check ended with {os.waitstatus_to_exitcode(status)}",)))
 
 
 def _answer(request: bytes) -> None:
@@ -197,8 +246,7 @@ def _answer(request: bytes) -> None:
     try:
         _take(json.loads(request)["size"])
         if inspection := sys.stdin.buffer.readline():
-            fields = json.loads(inspection)
-            _write(list(faults(Inspection(**fields | {"newest": tuple(fields["newest"])}))))
+            _write(judge(Inspection(**json.loads(inspection))))
     except BaseException:  # noqa: BLE001 - a fork never runs on into its parent's code
         traceback.print_exc()
         sys.stderr.flush()
@@ -224,8 +272,8 @@ def affordable(size: int, memory: str) -> int:
     return min(size, int(HELD_SHARE * int(available) * 1024))
 
 
-def _write(found: list[str]) -> None:
-    os.write(sys.stdout.fileno(), json.dumps(found).encode() + b"\n")
+def _write(verdict: Verdict) -> None:
+    os.write(sys.stdout.fileno(), json.dumps(asdict(verdict)).encode() + b"\n")
 
 
 if __name__ == "__main__":

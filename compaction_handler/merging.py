@@ -24,12 +24,14 @@ from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer
-from pipeline.collections.ledger import Holding, Outcome
+from pipeline.collections.ledger import LedgerEntry, RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
-from pipeline.contracts.delta import Delta, decode_delta
-from pipeline.contracts.identifiers import CollectionName, delta_key, receipt_vector_prefix
+from pipeline.collections.rows import parse_identifier
+from pipeline.contracts.delta import Delta
+from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import read_delta
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
@@ -46,7 +48,6 @@ CALLS_AT_ONCE = 8
 """Calls to S3 or DynamoDB at once; below the ten connections of a boto3 client."""
 FREE_BYTES = 64 * 1024 * 1024
 """With less than this left on the local disk, whatever broke is blamed on the disk."""
-NEWEST_ROWS = 256
 COPY_LOST = frozenset(
     {
         ErrorCode.LEASE_LOST,
@@ -77,7 +78,6 @@ class CollectionMerger:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     start_check: Callable[[], Check] = ChildCheck
     unpublished: dict[str, CompactionRun] = field(default_factory=dict)
-    _newest: list[str] = field(default_factory=list)
     _copy: WorkingCopy | None = None
     _publisher: Publisher = field(init=False)
     _is_blamed: bool = False
@@ -240,10 +240,10 @@ class CollectionMerger:
         if self._is_due(heartbeat.lease.current(), copy):
             self._publisher.prepare(copy)
         runs = {run.run_id: run for run in batch}
-        holdings = self._holdings(copy, batch)
+        entries = copy.ledger.entries({receipt_of(run): None for run in batch})
         deltas: dict[str, Delta] = {}
         failure: RetryableError | None = None
-        while needed := deltas_needed(holdings, _by_receipt(runs.values())) - deltas.keys():
+        while needed := deltas_needed(entries, _by_receipt(runs.values())) - deltas.keys():
             with ThreadPoolExecutor(CALLS_AT_ONCE) as readers:
                 answers = list(readers.map(self._delta, [runs[run_id] for run_id in sorted(needed)]))
             for run_id, answer in zip(sorted(needed), answers, strict=True):
@@ -254,12 +254,11 @@ class CollectionMerger:
                 failure = self._record_failure(runs.pop(run_id), answer) or failure
         operations = _by_receipt(runs.values())
         plan = make_plan(
-            {key: holdings[key] for key in operations},
+            {key: entries[key] for key in operations},
             operations,
-            {run_id: [row.id for row in delta.rows] for run_id, delta in deltas.items()},
+            {run_id: len(delta.rows) for run_id, delta in deltas.items()},
         )
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
-        self._newest = [row.id for delta in deltas.values() for row in delta.rows][-NEWEST_ROWS:] or self._newest
         return list(runs.values()), failure
 
     def _apply(
@@ -307,17 +306,6 @@ class CollectionMerger:
         self._is_blamed = True
         lease.suspect(())
 
-    def _holdings(self, copy: WorkingCopy, batch: list[CompactionRun]) -> dict[ReceiptKey, Holding]:
-        holdings = copy.ledger.holdings({receipt_of(run): None for run in batch})
-        for run in batch:
-            # A removal, and a repair, look at what is there and not only at what the ledger knows of.
-            if run.kind == "delete" or run.delta_run_id is not None:
-                key = receipt_of(run)
-                known = holdings[key].identifiers
-                strays = set(copy.identifiers_of(key)) - set(known)
-                holdings[key] = Holding(state=holdings[key].state, identifiers=(*known, *sorted(strays)))
-        return holdings
-
     def _record_failure(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
         """Fail a run for good, or count an attempt; the error when it is to be tried again.
 
@@ -349,15 +337,15 @@ class CollectionMerger:
 
     def _read_delta(self, run: CompactionRun) -> Delta:
         progress = run.progress(self.collection)
-        key = delta_key(self.collection, run.delta_run_id or run.run_id)
-        delta = decode_delta(self.objects.get_verified(run.delta_bucket, key, progress.delta_sha256 or ""), key)
+        written_for = run.delta_run_id or run.run_id
+        delta = read_delta(self.objects, run.delta_bucket, self.collection, written_for, progress.delta_sha256 or "")
         require_compatible(self.environment, delta.model, delta.dimensions, f"delta of run {run.run_id}")
-        prefix = receipt_vector_prefix(run.image_id, run.receipt_id)
-        strange = next((row.id for row in delta.rows if not row.id.startswith(prefix)), None)
+        strange = next((row.id for row in delta.rows if not _is_row_of(run, row.id)), None)
         if len(delta.rows) != progress.expected_count or strange is not None:
             raise PermanentError(
                 ErrorCode.DELTA_INVALID,
-                value=f"{key} has {len(delta.rows)} rows" + (f", one of them {strange}" if strange else ""),
+                value=f"the delta of run {written_for} has {len(delta.rows)} rows"
+                + (f", one of them {strange}" if strange else ""),
                 rule=f"the run expects {progress.expected_count}, all of its own receipt",
                 way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
             )
@@ -378,7 +366,6 @@ class CollectionMerger:
             following = beside.submit(self._publisher.follow, pointer)
             try:
                 waited |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
-                copy.warm_up()
             except RetryableError:
                 # What has become of the version matters more than a mark.
                 following.result()
@@ -394,7 +381,7 @@ class CollectionMerger:
         if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy)):
             return None
         try:
-            pointer = self._publisher.publish(lease, heartbeat, copy, tuple(self._newest))
+            pointer = self._publisher.publish(lease, heartbeat, copy)
         finally:
             copy.reopen()
         copy.base = pointer.version
@@ -405,7 +392,7 @@ class CollectionMerger:
         every = timedelta(seconds=self.environment.publish_every_seconds)
         return is_publication_due(current, self.now(), every) or _is_lost(current, copy)
 
-    def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, Outcome]) -> list[CompactionRun]:
+    def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, RunOutcome]) -> list[CompactionRun]:
         """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
 
         def mark(run: CompactionRun) -> None:
@@ -471,7 +458,6 @@ class CollectionMerger:
 
     def _forget_unpublished(self) -> None:
         self.unpublished = {}
-        self._newest = []
 
     def _discard(self) -> None:
         copy, self._copy = self._copy, None
@@ -483,6 +469,12 @@ class CollectionMerger:
 def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
     """Whether the current version is not what the copy was made of: it could not be read."""
     return current is not None and current.version != copy.base
+
+
+def _is_row_of(run: CompactionRun, identifier: str) -> bool:
+    name = parse_identifier(identifier)
+    # The very spelling: a leading zero more would be another id of the same row.
+    return name is not None and name.receipt == receipt_of(run) and name.identifier == identifier
 
 
 def _by_receipt(runs: Iterable[CompactionRun]) -> dict[ReceiptKey, list[Operation]]:

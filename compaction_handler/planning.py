@@ -1,7 +1,6 @@
 """What a merge does: from runs and the ledger to batches, rows to write, rows to remove, fields to change. Pure.
 
-Operations are folded before anything is written: a delete followed by an insert in one batch is the insert, and ids
-that are removed are never among those that are written.
+Operations are folded before anything is written: a delete followed by an insert in one batch is the insert.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.collections.layout import Pointer
-from pipeline.collections.ledger import Holding, Outcome
+from pipeline.collections.ledger import LedgerEntry, RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState, fold
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun
 
 DELTAS_AT_ONCE = 300
-"""FACTS, Chroma: 300 deltas merged at once run at the raw speed; 1,000 cost 3.6 GB for no gain."""
+"""More at once are hardly faster: what a batch costs for itself is one SQLite transaction."""
 ROWS_AT_ONCE = 25_000
 """Bounds the memory of a batch, whatever the receipts: 154 MB of vectors at 1,536 dimensions."""
 SUSPECTS_AT_ONCE = {1: 40, 2: 5}
@@ -28,20 +27,18 @@ class Plan:
     """What one batch writes.
 
     Attributes:
-        upserts: receipt to the run whose rows it gets; all of the run's delta.
-        changes: metadata fields that go on top of the rows of a receipt in ``upserts``.
-        patches: metadata fields of rows that are there already, by id.
-        removals: ids to remove; none of them is written.
-        holdings: what the ledger says of the receipts afterwards.
+        upserts: receipt to the run whose rows it gets instead of its own; all of the run's delta.
+        removals: receipts whose rows go; none of them is in ``upserts``.
+        changes: metadata fields that go on top of the rows of a receipt, after the upserts.
+        states: what the ledger says of the receipts afterwards.
         outcomes: what the ledger says of the runs afterwards.
     """
 
     upserts: Mapping[ReceiptKey, Operation]
+    removals: Sequence[ReceiptKey]
     changes: Mapping[ReceiptKey, Metadata]
-    patches: Mapping[str, Metadata]
-    removals: Sequence[str]
-    holdings: Mapping[ReceiptKey, Holding]
-    outcomes: Mapping[str, Outcome]
+    states: Mapping[ReceiptKey, ReceiptState]
+    outcomes: Mapping[str, RunOutcome]
 
 
 def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterator[list[CompactionRun]]:
@@ -71,58 +68,50 @@ def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterat
 
 
 def deltas_needed(
-    holdings: Mapping[ReceiptKey, Holding], operations: Mapping[ReceiptKey, Sequence[Operation]]
+    entries: Mapping[ReceiptKey, LedgerEntry], operations: Mapping[ReceiptKey, Sequence[Operation]]
 ) -> set[str]:
     """The runs whose delta decides a receipt; a superseded upsert is never read."""
     needed = set()
     for key, arrived in operations.items():
-        before, after = holdings[key].state, fold(holdings[key].state, arrived)
+        before, after = entries[key].state, fold(entries[key].state, arrived)
         if _replaces(before, after) and after.decided_by is not None and after.decided_by.kind == "upsert":
             needed.add(after.decided_by.run_id)
     return needed
 
 
 def make_plan(
-    holdings: Mapping[ReceiptKey, Holding],
+    entries: Mapping[ReceiptKey, LedgerEntry],
     operations: Mapping[ReceiptKey, Sequence[Operation]],
-    delta_identifiers: Mapping[str, Sequence[str]],
+    delta_rows: Mapping[str, int],
 ) -> Plan:
     """Fold the operations of a batch and say what is to be written.
 
     Args:
-        holdings: what the ledger says of every receipt in ``operations``.
+        entries: what the ledger says of every receipt in ``operations``.
         operations: what arrived, by receipt.
-        delta_identifiers: run to the ids of its delta, for every run in ``deltas_needed``.
+        delta_rows: run to the number of rows of its delta, for every run in ``deltas_needed``.
     """
     upserts: dict[ReceiptKey, Operation] = {}
+    removals: list[ReceiptKey] = []
     changes: dict[ReceiptKey, Metadata] = {}
-    patches: dict[str, Metadata] = {}
-    removals: list[str] = []
-    after_all: dict[ReceiptKey, Holding] = {}
-    outcomes: dict[str, Outcome] = {}
+    states: dict[ReceiptKey, ReceiptState] = {}
+    outcomes: dict[str, RunOutcome] = {}
     for key, arrived in operations.items():
-        held = holdings[key]
+        held = entries[key]
         after = fold(held.state, arrived)
-        identifiers = held.identifiers
+        rows = held.rows
         if _replaces(held.state, after) and after.decided_by is not None:
-            identifiers = tuple(delta_identifiers.get(after.decided_by.run_id, ()))
-            kept = set(identifiers)
-            removals += [identifier for identifier in held.identifiers if identifier not in kept]
+            rows = delta_rows.get(after.decided_by.run_id, 0)
             if after.decided_by.kind == "upsert":
                 upserts[key] = after.decided_by
                 changes[key] = after.changes
+            else:
+                removals.append(key)
         elif after.patches != held.state.patches:
-            patches |= dict.fromkeys(identifiers, after.changes)
-        after_all[key] = Holding(state=after, identifiers=identifiers)
-        outcomes |= {operation.run_id: _outcome(operation, after, len(identifiers)) for operation in arrived}
-    return Plan(
-        upserts=upserts,
-        changes=changes,
-        patches=patches,
-        removals=removals,
-        holdings=after_all,
-        outcomes=outcomes,
-    )
+            changes[key] = after.changes
+        states[key] = after
+        outcomes |= {operation.run_id: _outcome(operation, after, rows) for operation in arrived}
+    return Plan(upserts=upserts, removals=removals, changes=changes, states=states, outcomes=outcomes)
 
 
 def is_publication_due(pointer: Pointer | None, now: datetime, every: timedelta) -> bool:
@@ -142,7 +131,7 @@ def _replaces(before: ReceiptState, after: ReceiptState) -> bool:
     )
 
 
-def _outcome(operation: Operation, after: ReceiptState, rows: int) -> Outcome:
+def _outcome(operation: Operation, after: ReceiptState, rows: int) -> RunOutcome:
     if after.decided_by is not None and after.supersedes(operation):
-        return Outcome(rows=0, superseded_by=after.decided_by.order.receipt_version)
-    return Outcome(rows=0 if operation.kind == "delete" else rows)
+        return RunOutcome(rows=0, superseded_by=after.decided_by.order.receipt_version)
+    return RunOutcome(rows=0 if operation.kind == "delete" else rows)

@@ -1,6 +1,6 @@
 """Publishing a working copy as a new version; a kill between any two steps leaves a whole version current.
 
-1. The copy is closed, so that its files are at rest.
+1. The copy is sealed: index and letters are brought up to the texts, and its files are at rest.
 2. It is copied to the collections directory and fsynced, while a child process checks it; when it is sound, the new
    version is renamed into place.
 3. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
@@ -25,7 +25,8 @@ from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, lost_lease
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import Pointer, replaced_by_next, version_name
+from pipeline.collections.chroma import PARAMETERS
+from pipeline.collections.layout import LAYOUT, Pointer, replaced_by_next, version_name
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
@@ -99,40 +100,33 @@ class Publisher:
             self._check.close()
             self._check = None
 
-    def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, newest: tuple[str, ...]) -> Pointer:
+    def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer:
         """Publish a working copy on the collections directory; it is closed then. ``follow`` does the rest.
 
         Args:
             lease: held.
             heartbeat: of the lease.
             copy: open, nothing pending.
-            newest: ids of the rows that were written since the last publication, or some of them.
 
         Raises:
-            RetryableError: SNAPSHOT_UNSOUND, STORAGE_FULL, LEASE_LOST, LEASE_HELD, SERVICE_UNAVAILABLE. Nothing was
+            RetryableError: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, STORAGE_FULL, LEASE_LOST, LEASE_HELD, SERVICE_UNAVAILABLE. Nothing was
                 published, unless DynamoDB took the pointer and its answer was lost, or CURRENT was locked; the next
                 publication is then newer.
         """
         previous = lease.current()
         version = version_name(lease.fence, lease.owner, copy.revision)
-        count = copy.count
-        inspection = Inspection(
-            collection=self.collection,
-            directory=str(copy.directory),
-            private_directory=self.environment.working_directory,
-            count=count,
-            dimensions=self.environment.embedding_dimensions,
-            newest=newest,
-        )
+        rows, texts = copy.count, copy.text_count
         heartbeat.require()
         self.prepare(copy)
-        copy.close()
-        digest = self._checked_copy(copy, version, inspection)
+        copy.seal(heartbeat.require)
+        digest = self._checked_copy(heartbeat, copy, version, rows, texts)
         heartbeat.require()
         pointer = Pointer(
             version=version,
             fence=lease.fence,
-            count=count,
+            count=rows,
+            texts=texts,
+            layout=LAYOUT,
             model=self.environment.embedding_model,
             dimensions=self.environment.embedding_dimensions,
             digest=digest,
@@ -142,7 +136,9 @@ class Publisher:
         lease.point(pointer)
         self.behind = pointer
         write_current(self.root, self.collection, pointer)
-        logger.info("published", extra={"collection": self.collection, "version": version, "vectors": count})
+        logger.info(
+            "published", extra={"collection": self.collection, "version": version, "rows": rows, "texts": texts}
+        )
         return pointer
 
     def follow(self, pointer: Pointer) -> None:
@@ -167,12 +163,36 @@ class Publisher:
         self.behind = None
         self._tidy(pointer)
 
-    def _checked_copy(self, copy: WorkingCopy, version: str, inspection: Inspection) -> str:
-        """Copy the closed working copy and check it beside that.
+    def _checked_copy(self, heartbeat: Heartbeat, copy: WorkingCopy, version: str, rows: int, texts: int) -> str:
+        """Copy the sealed working copy and check it beside that; build its index again when it loses texts.
 
         Returns:
             The digest of the version's manifest.
         """
+        while True:
+            start, parameters = copy.asked_from(texts), copy.parameters
+            inspection = Inspection(
+                collection=self.collection,
+                directory=str(copy.directory),
+                private_directory=self.environment.working_directory,
+                rows=rows,
+                texts=texts,
+                dimensions=self.environment.embedding_dimensions,
+                asked_from=start,
+            )
+            try:
+                digest = self._copied_and_checked(copy, version, inspection)
+            except RetryableError as error:
+                if error.code is not ErrorCode.SNAPSHOT_RECALL or parameters + 1 == len(PARAMETERS):
+                    raise
+                logger.warning("the index is built again with stronger parameters", extra={"reason": str(error)})
+                copy.rebuild(parameters + 1, heartbeat.require)
+                self.prepare(copy)
+                continue
+            copy.asked(start, texts)
+            return digest
+
+    def _copied_and_checked(self, copy: WorkingCopy, version: str, inspection: Inspection) -> str:
         check = self._check
         if check is None:
             raise ValueError("a publication is prepared first")

@@ -8,9 +8,10 @@ import logging
 import shutil
 from pathlib import Path
 
+from compaction_handler.conversion import convert
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.layout import LAYOUT, Pointer, version_path
 from pipeline.collections.store import (
     download_version,
     has_versions,
@@ -23,6 +24,9 @@ from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+OLD_LAYOUT = 1
+"""One record a row; converted when a merge starts cold on it."""
 
 
 def restore(
@@ -58,7 +62,7 @@ def restore(
                 rule="a collection starts empty only when nothing was ever published",
                 way_out="restore the pointer in S3 or in the table; remove the versions when they are not wanted",
             )
-        return None, WorkingCopy(collection, parent=parent, source=None)
+        return None, WorkingCopy(collection, parent=parent, dimensions=environment.embedding_dimensions, source=None)
     if pointer is None or pointer.version < newest:
         raise PermanentError(
             ErrorCode.SNAPSHOT_MISSING,
@@ -71,7 +75,7 @@ def restore(
     require_compatible(environment, pointer.model, pointer.dimensions, f"version {pointer.version}")
     try:
         directory = require_version(root, collection, pointer)
-        return pointer, WorkingCopy(collection, parent=parent, source=directory, base=pointer.version)
+        return pointer, _working_copy(collection, pointer, directory, parent)
     except PermanentError as error:
         if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
             raise
@@ -81,14 +85,14 @@ def restore(
     _set_aside(version_path(root, collection, pointer.version))
     try:
         directory = download_version(objects, bucket, collection, base, root)
-        return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
+        return base, _working_copy(collection, base, directory, parent)
     except PermanentError as error:
         if error.code is not ErrorCode.SNAPSHOT_CORRUPT:
             raise
         logger.warning("the older version is not whole on the directory either", extra={"reason": str(error)})
     _set_aside(version_path(root, collection, base.version))
     directory = download_version(objects, bucket, collection, base, root)
-    return base, WorkingCopy(collection, parent=parent, source=directory, base=base.version)
+    return base, _working_copy(collection, base, directory, parent)
 
 
 def require_compatible(environment: MergeEnvironment, model: str, dimensions: int, what: str) -> None:
@@ -105,6 +109,19 @@ def require_compatible(environment: MergeEnvironment, model: str, dimensions: in
             rule=f"the collection is of {expected[0]} with {expected[1]}; models are never mixed",
             way_out="use another stack for another model, or embed all receipts anew",
         )
+
+
+def _working_copy(collection: CollectionName, pointer: Pointer, directory: Path, parent: Path) -> WorkingCopy:
+    if pointer.layout == OLD_LAYOUT:
+        return convert(collection, directory, parent=parent, dimensions=pointer.dimensions, base=pointer.version)
+    if pointer.layout != LAYOUT:
+        raise PermanentError(
+            ErrorCode.VERSION_UNSUPPORTED,
+            value=f"version {pointer.version} of {collection} has layout {pointer.layout}",
+            rule=f"this release reads layouts {OLD_LAYOUT} and {LAYOUT}",
+            way_out="deploy the release that published it",
+        )
+    return WorkingCopy(collection, parent=parent, dimensions=pointer.dimensions, source=directory, base=pointer.version)
 
 
 def _newest_in_s3(objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer) -> Pointer:

@@ -1,41 +1,40 @@
-"""The working copy of one collection: a private Chroma directory on local disk, disposable, trusted while warm.
+"""The working copy of one collection on local disk: rows, vectors and index, disposable, trusted while warm.
 
-After any doubt it is deleted and restored; a Chroma directory that was open during a crash is never opened again. Its
-ledger stands beside Chroma's files and is as disposable.
+A batch is written to the rows and vectors at once. The Chroma collection and the letters follow when the copy is
+sealed, which is before each publication: a text that comes and goes in between never reaches them. When a text was
+removed, both are built again, because a removed text must stay in no byte of the next version and Chroma 1.5.9 may lose
+live records after a deletion (chroma-core/chroma issue 7758). After any doubt the whole copy is deleted and restored.
 """
 
+import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import chromadb
 import numpy as np
-from chromadb.config import Settings
 
 from compaction_handler.planning import Plan
-from pipeline.collections.layout import LEDGER_NAME
-from pipeline.collections.ledger import Ledger
+from pipeline.collections import chroma
+from pipeline.collections.chroma import PARAMETERS, ChromaIndex
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
+from pipeline.collections.ledger import Ledger, RunOutcome
 from pipeline.collections.private import PrivateDirectory
-from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.receipts import ReceiptKey, ReceiptState
+from pipeline.collections.rows import NewRow, RowTable, parse_identifier
 from pipeline.collections.store import copy_verified
+from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.delta import Delta
-from pipeline.contracts.identifiers import CollectionName, receipt_vector_prefix
+from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.errors import ErrorCode, RetryableError
 
-CHUNK_ROWS = 900
-"""Rows of one call; 500 to 1,000 is best, and the upsert holds the GIL throughout (FACTS, Chroma: measured). The log
-of a call leaves 8 KB a row of free pages in the database, which every reader copies, so it is not the most (measured:
-1,000 make the database 0.2003 of a version of 85,000 rows and 1,536 dimensions, 900 make it 0.1977)."""
+PARAMETERS_FACT = "index_parameters"
+"""Under this name the file notes which of ``PARAMETERS`` its index was built with."""
 
 
-class _Chunk(NamedTuple):
-    identifiers: list[str]
-    vectors: np.ndarray
-    documents: list[str]
-    metadatas: list[Metadata]
+GROWTH_ASKED_ANEW = 1.25
 
 
 class WorkingCopy:
@@ -44,23 +43,33 @@ class WorkingCopy:
     Args:
         collection: its name.
         parent: the directory on local disk under which the copy gets a directory of its own.
+        dimensions: numbers a vector.
         source: the published version to start from, verified as it is copied; None starts empty.
         base: the name of that version; empty when there is none.
     """
 
-    def __init__(self, collection: CollectionName, *, parent: Path, source: Path | None, base: str = "") -> None:
+    def __init__(
+        self, collection: CollectionName, *, parent: Path, dimensions: int, source: Path | None, base: str = ""
+    ) -> None:
         self.identifier = uuid.uuid4().hex
         self.revision = 0
         self.base = base
+        self.parameters = 0
+        """Which of ``PARAMETERS`` the index has, or gets."""
+        self._asked_whole = 0
+        self._asked_to = 0
         self._private = PrivateDirectory.create(parent, f"{collection}-working")
         self._name: CollectionName = collection
-        self._client: Any = None
-        self._collection: Any = None
-        self._ledger: Ledger | None = None
+        self._dimensions = dimensions
+        self._database: CollectionDatabase | None = None
+        self._vectors: VectorFile | None = None
+        self._index: ChromaIndex | None = None
+        self._indexed = 0
         try:
             if source is not None:
                 copy_verified(source, self.directory)
             self._open(create=source is None)
+            self._indexed = 0 if source is None else self.rows.text_count
         except BaseException:
             self.discard()
             raise
@@ -76,94 +85,156 @@ class WorkingCopy:
         return f"{self.identifier}:{self.revision}"
 
     @property
+    def rows(self) -> RowTable:
+        """Rows and texts."""
+        return self._opened.rows
+
+    @property
     def ledger(self) -> Ledger:
         """What the copy holds."""
-        if self._ledger is None:
-            raise ValueError("the working copy is closed")
-        return self._ledger
+        return self._opened.ledger
 
     @property
     def count(self) -> int:
-        """Vectors in the copy."""
-        return self._collection.count()
+        """Rows in the copy."""
+        return self.rows.count
+
+    @property
+    def text_count(self) -> int:
+        """Distinct texts in the copy."""
+        return self.rows.text_count
+
+    def asked_from(self, count: int) -> int:
+        """From which position on the ``count`` texts must be asked for before a publication; 0 for all of them.
+
+        All of them when the index was built again, when this process has never asked, and when the texts have grown by
+        a quarter since; so a text is asked four or five times while a collection grows, whatever its size.
+        """
+        is_whole = self._asked_whole == 0 or count > GROWTH_ASKED_ANEW * self._asked_whole
+        return 0 if is_whole else self._asked_to
+
+    def asked(self, start: int, count: int) -> None:
+        """Remember that the texts from ``start`` on were found, of ``count`` in all."""
+        self._asked_to = count
+        if start == 0:
+            self._asked_whole = count
 
     @property
     def size(self) -> int:
-        """Bytes of its files, about: SQLite's journals come and go."""
+        """Bytes of its index, about: what a check reads into memory."""
         size = 0
-        for path in self.directory.rglob("*"):
+        for path in (self.directory / INDEX_NAME).rglob("*"):
             with suppress(FileNotFoundError):
                 size += path.stat().st_size
         return size
 
-    def identifiers_of(self, key: ReceiptKey) -> list[str]:
-        """The ids of a receipt's rows as Chroma itself has them, whatever the ledger says."""
-        prefix = receipt_vector_prefix(uuid.UUID(key.image_id), key.receipt_id)
-        found = self._collection.get(where={"image_id": key.image_id}, include=[])["ids"]
-        return [identifier for identifier in found if identifier.startswith(prefix)]
-
-    def apply(self, plan: Plan, deltas: Mapping[str, Delta], between_chunks: Callable[[], None]) -> None:
-        """Write what a plan says, read every id back, then remember it in the ledger.
+    def apply(self, plan: Plan, deltas: Mapping[str, Delta], between_receipts: Callable[[], None]) -> None:
+        """Write what a plan says and remember it in the ledger, in one transaction, then count it.
 
         Args:
             plan: what to write.
             deltas: by run, verified; one for every upsert of the plan.
-            between_chunks: called after each chunk; it raises when the lease is gone.
+            between_receipts: called after each receipt; it raises when the lease is gone.
 
         Raises:
             RetryableError: MERGE_INCOMPLETE when what is there afterwards is not what was written.
         """
         self.revision += 1
-        expected = self.count - self._found(plan.removals)
-        written: list[str] = []
-        for part in _parts(plan.removals):
-            self._collection.delete(ids=part)
-            between_chunks()
-        for chunk in _chunks(plan, deltas):
-            present = self._collection.get(ids=chunk.identifiers, include=["metadatas"])
-            expected += len(chunk.identifiers) - len(present["ids"])
-            # Chroma adds 6 % faster than it upserts (measured), and silently drops what is there already.
-            write = self._collection.upsert if present["ids"] else self._collection.add
-            write(
-                ids=chunk.identifiers,
-                embeddings=chunk.vectors,
-                documents=chunk.documents,
-                metadatas=_replacing(chunk, dict(zip(present["ids"], present["metadatas"], strict=True))),
-            )
-            written += chunk.identifiers
-            between_chunks()
-        for part in _parts(list(plan.patches)):
-            self._collection.update(ids=part, metadatas=[plan.patches[identifier] for identifier in part])
-            between_chunks()
-        written += plan.patches
-        found, left, count = self._found(written), self._found(plan.removals), self.count
-        if found != len(written) or left or count != expected:
+        keys = {*plan.upserts, *plan.removals}
+        before = {key: entry.rows for key, entry in self.ledger.entries(keys).items()}
+        expected = (
+            self.count
+            - sum(before.values())
+            + sum(len(deltas[operation.run_id].rows) for operation in plan.upserts.values())
+        )
+        arrived: list[np.ndarray] = []
+        with self._opened.transaction():
+            for key in plan.removals:
+                self.rows.remove(key)
+            for key, operation in plan.upserts.items():
+                delta = deltas[operation.run_id]
+                new = self.rows.replace(key, delta.texts, _new_rows(delta, plan.changes.get(key, {})))
+                arrived.append(delta.vectors[new])
+                between_receipts()
+            for key, changes in plan.changes.items():
+                if key not in plan.upserts:
+                    self.rows.change(key, changes)
+            if arrived:
+                self._written.append(np.concatenate(arrived))
+            removed = self.rows.remove_unused_texts()
+            if removed is not None:
+                self._written.remove(removed.moves, removed.count)
+                # Built again when it is sealed, letters and index.
+                self._indexed = 0
+            self.ledger.write(plan.states, plan.outcomes)
+        found = self.count
+        if found != expected or self.text_count != len(self._written):
             raise RetryableError(
                 ErrorCode.MERGE_INCOMPLETE,
-                value=f"{found} of {len(written)} rows are in the working copy of {self._name}, {left} of "
-                f"{len(plan.removals)} removed ones as well, {count} in all instead of {expected}",
-                rule="every id that is written or removed is read back",
+                value=f"{found} rows are in the working copy of {self._name} instead of {expected}, "
+                f"{self.text_count} texts and {len(self._written)} vectors",
+                rule="every row that is written or removed is counted afterwards",
                 way_out="the working copy is discarded and the runs are merged again",
             )
-        self.ledger.write(plan.holdings, plan.outcomes)
+
+    def fill(
+        self,
+        receipts: Iterable[tuple[ReceiptKey, Sequence[str], Sequence[NewRow], np.ndarray]],
+        states: Mapping[ReceiptKey, ReceiptState],
+        outcomes: Mapping[str, RunOutcome],
+    ) -> None:
+        """Fill an empty copy: of each receipt its distinct texts, its rows and a vector for each text."""
+        self.revision += 1
+        with self._opened.transaction():
+            for key, texts, rows, vectors in receipts:
+                self._written.append(vectors[self.rows.replace(key, texts, rows)])
+            self.rows.remove_unused_texts()
+            self.ledger.write(states, outcomes)
+
+    def seal(self, between_chunks: Callable[[], None]) -> None:
+        """Bring index and letters up to the texts and close the copy, after which its directory may be copied.
+
+        Args:
+            between_chunks: called after each chunk of texts; it raises when the lease is gone.
+        """
+        count = self.text_count
+        is_rebuilt = self._indexed == 0
+        if self._indexed < count or is_rebuilt:
+            self._index_texts(between_chunks)
+        self.close()
+        if is_rebuilt:
+            chroma.compact(self.directory / INDEX_NAME)
+        self._indexed = count
+
+    def rebuild(self, parameters: int, between_chunks: Callable[[], None]) -> None:
+        """Build index and letters again with other parameters, then close the copy as ``seal`` does.
+
+        Args:
+            parameters: which of ``PARAMETERS``.
+            between_chunks: see ``seal``.
+        """
+        self.reopen()
+        self.parameters = parameters
+        self._opened.note(PARAMETERS_FACT, str(parameters))
+        self._indexed = 0
+        self.seal(between_chunks)
 
     def close(self) -> None:
-        """Close the files, after which the directory may be copied; ``reopen`` goes on."""
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
-        if self._client is not None:
-            self._client.close()
-            self._client = self._collection = None
+        """Close the files; ``reopen`` goes on."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+        if self._vectors is not None:
+            self._vectors.close()
+            self._vectors = None
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
     def reopen(self) -> None:
         """Open again after ``close``, unless it is open; nothing else has touched the directory."""
-        if self._client is None:
+        if self._database is None:
             self._open(create=False)
-
-    def warm_up(self) -> None:
-        """Have Chroma read the index now, which it else does at the first use, and with the GIL (measured)."""
-        self._collection.get(limit=1, include=["embeddings"])
 
     def discard(self) -> None:
         """Close and delete."""
@@ -172,77 +243,49 @@ class WorkingCopy:
         finally:
             self._private.remove()
 
-    def _found(self, identifiers: Sequence[str]) -> int:
-        return sum(len(self._collection.get(ids=part, include=[])["ids"]) for part in _parts(identifiers))
+    @property
+    def _opened(self) -> CollectionDatabase:
+        if self._database is None:
+            raise ValueError("the working copy is closed")
+        return self._database
+
+    @property
+    def _written(self) -> VectorFile:
+        if self._vectors is None:
+            raise ValueError("the working copy is closed")
+        return self._vectors
 
     def _open(self, *, create: bool) -> None:
-        self._client = chromadb.PersistentClient(
-            path=str(self.directory), settings=Settings(anonymized_telemetry=False)
-        )
+        rows, vectors = self.directory / ROWS_NAME, self.directory / VECTORS_NAME
         if create:
-            # Cosine explicitly, the default is l2; no embedding function, or Chroma reaches for a model to download.
-            # Every call is persisted: calls are as large as chunks anyway, and a copy that is closed is at rest.
-            self._collection = self._client.create_collection(
-                self._name,
-                embedding_function=None,
-                configuration={"hnsw": {"space": "cosine", "sync_threshold": 1, "batch_size": 1}},
-            )
+            self._database = CollectionDatabase.create(rows)
+            self._vectors = VectorFile.create(vectors, self._dimensions)
         else:
-            self._collection = self._client.get_collection(self._name, embedding_function=None)
-        path = self.directory / LEDGER_NAME
-        is_new = not path.exists()
-        self._ledger = Ledger(path)
-        if is_new and not create:
-            self._ledger.rebuild(self._rows_and_runs())
+            self._database = CollectionDatabase.open(rows, writable=True)
+            self._vectors = VectorFile.open(vectors, self._dimensions, writable=True)
+            self.parameters = min(int(self._database.fact(PARAMETERS_FACT) or 0), len(PARAMETERS) - 1)
 
-    def _rows_and_runs(self) -> Iterator[tuple[str, str]]:
-        # In pages: Chroma refuses the metadata of more than 32,766 rows at once, for too many SQL variables (measured).
-        for offset in range(0, self.count, CHUNK_ROWS):
-            page = self._collection.get(limit=CHUNK_ROWS, offset=offset, include=["metadatas"])
-            for identifier, metadata in zip(page["ids"], page["metadatas"], strict=True):
-                yield identifier, str((metadata or {}).get("run_id", ""))
-
-
-def _chunks(plan: Plan, deltas: Mapping[str, Delta]) -> Iterator[_Chunk]:
-    """The rows of all upserts, across receipts, in chunks that Chroma takes best."""
-    pieces: list[tuple[Delta, Metadata, int, int]] = []
-    size = 0
-    for key, operation in plan.upserts.items():
-        delta, start = deltas[operation.run_id], 0
-        while start < len(delta.rows):
-            stop = min(len(delta.rows), start + CHUNK_ROWS - size)
-            pieces.append((delta, plan.changes.get(key, {}), start, stop))
-            size += stop - start
-            start = stop
-            if size == CHUNK_ROWS:
-                yield _chunk(pieces)
-                pieces, size = [], 0
-    if pieces:
-        yield _chunk(pieces)
+    def _index_texts(self, between_chunks: Callable[[], None]) -> None:
+        directory, start, vectors = self.directory / INDEX_NAME, self._indexed, self._written
+        if start == 0:
+            # In a new directory: the old one, whatever it says, is not asked.
+            shutil.rmtree(directory, ignore_errors=True)
+            self._asked_whole = 0
+            self._index = ChromaIndex.create(directory, self._name, PARAMETERS[self.parameters])
+        else:
+            self._index = ChromaIndex.open(directory, self._name)
+        self._index.add(
+            self.rows.texts(start), lambda first, last: vectors.read(start + first, start + last), between_chunks
+        )
+        with self._opened.transaction():
+            self.rows.index_letters(start)
+        if start == 0:
+            self._opened.compact()
 
 
-def _chunk(pieces: Iterable[tuple[Delta, Metadata, int, int]]) -> _Chunk:
-    parts = list(pieces)
-    rows = [(row, changes) for delta, changes, start, stop in parts for row in delta.rows[start:stop]]
-    return _Chunk(
-        identifiers=[row.id for row, _ in rows],
-        vectors=np.ascontiguousarray(np.concatenate([delta.vectors[start:stop] for delta, _, start, stop in parts])),
-        documents=[row.document for row, _ in rows],
-        metadatas=[{**row.metadata, **changes} for row, changes in rows],
-    )
-
-
-def _replacing(chunk: _Chunk, present: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
-    """The metadata of a chunk, with None for fields that a row has and loses: Chroma's upsert merges, it never removes.
-
-    To delete the row first would be faster, but the index never gives a deleted row's place back (measured).
-    """
+def _new_rows(delta: Delta, changes: Metadata) -> Sequence[NewRow]:
     return [
-        dict.fromkeys(present.get(identifier) or {}) | metadata
-        for identifier, metadata in zip(chunk.identifiers, chunk.metadatas, strict=True)
+        NewRow(name=name, text=row.text, metadata={**row.metadata, **changes})
+        for row in delta.rows
+        if (name := parse_identifier(row.id)) is not None
     ]
-
-
-def _parts(identifiers: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(identifiers), CHUNK_ROWS):
-        yield list(identifiers[start : start + CHUNK_ROWS])

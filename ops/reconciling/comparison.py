@@ -1,7 +1,7 @@
 """What a collection should hold by its runs, and what differs from that. Pure.
 
 The runs decide: what is completed must be in the published version, what is waiting may be. The ledger and the rows of
-the version are only held against them.
+the version are compared with them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pipeline.collections.ledger import UNKNOWN_RECEIPT, Holding, receipt_of_vector
-from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of, receipt_of
+from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun, RunState
@@ -46,7 +45,7 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.ROWS_MISSING: "A completed run's rows are not all in the published version.",
     Difference.ROWS_SURPLUS: "Rows are published that no run accounts for, or that were removed.",
     Difference.ROWS_STALE: "Rows are published as an older operation left them.",
-    Difference.VECTORS_MISSING: "Rows are published whose vectors the index has lost: no search finds them.",
+    Difference.VECTORS_MISSING: "Texts are published that the Chroma collection does not find by their own vector.",
     Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
     Difference.RUN_FAILED: "A run was given up, with the reason it says.",
     Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
@@ -62,7 +61,7 @@ class Finding:
     """One difference.
 
     Attributes:
-        receipt: which; None for a delta of no run, and for rows whose ids name no receipt.
+        receipt: which; None for a delta of no run, and for what concerns a whole collection.
         run_id: the run in question, or the one whose delta it is.
         detail: figures and examples.
         repair: what mends it; None when nothing here can.
@@ -84,13 +83,13 @@ class PublishedRows:
 
     Attributes:
         run_ids: the runs in its ledger.
-        holdings: what its ledger says of each receipt.
         rows: every row; read once.
+        losses: what its Chroma collection does not find, each a sentence.
     """
 
     run_ids: frozenset[str]
-    holdings: Mapping[ReceiptKey, Holding]
-    rows: Iterable[PublishedRow]
+    rows: Iterable[Row]
+    losses: tuple[str, ...] = ()
 
 
 @dataclass
@@ -102,7 +101,6 @@ class _Receipt:
     state: ReceiptState = field(default_factory=ReceiptState)
     found: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
-    without_vector: set[str] = field(default_factory=set)
 
 
 def compare(
@@ -134,18 +132,13 @@ def compare(
         counting = [run for run in receipt.runs if run.run_id in completed_before or run.run_id in held]
         receipt.state = fold(ReceiptState(), map(operation_of, counting))
     for row in () if published is None else published.rows:
-        # A row that does not say which receipt it is of is not found by a removal.
-        key = receipt_of_vector(row.id) if row.metadata.get("image_id") else UNKNOWN_RECEIPT
-        receipt = receipts.setdefault(key, _Receipt(key, []))
+        receipt = receipts.setdefault(row.receipt, _Receipt(row.receipt, []))
         receipt.found.add(row.id)
-        if not row.has_vector:
-            receipt.without_vector.add(row.id)
-        elif _is_stale(receipt.state, row.metadata):
+        if _is_stale(receipt.state, row.metadata):
             receipt.stale.add(row.id)
-    findings: list[Finding] = []
+    findings = [_loss(collection, loss) for loss in (() if published is None else published.losses)]
     for receipt in receipts.values():
-        holding = Holding() if published is None else published.holdings.get(receipt.key, Holding())
-        findings += _of_rows(collection, receipt, holding, held, deltas)
+        findings += _of_rows(collection, receipt, held, deltas)
         for run in receipt.runs:
             findings += _of_run(collection, run, receipt.state, deltas, now - run.created_at - publish_every)
     return findings + _of_deltas(collection, receipts.values(), held, deltas, now)
@@ -172,14 +165,22 @@ def _is_stale(state: ReceiptState, metadata: Metadata) -> bool:
     )
 
 
+def _loss(collection: CollectionName, loss: str) -> Finding:
+    return Finding(
+        difference=Difference.VECTORS_MISSING,
+        collection=collection,
+        receipt=None,
+        run_id=None,
+        detail=loss,
+        repair=None,
+        way_out=f"receipts rebuild --collection {collection}",
+    )
+
+
 def _of_rows(
-    collection: CollectionName,
-    receipt: _Receipt,
-    holding: Holding,
-    held: frozenset[str],
-    deltas: Mapping[str, datetime],
+    collection: CollectionName, receipt: _Receipt, held: frozenset[str], deltas: Mapping[str, datetime]
 ) -> Iterator[Finding]:
-    state, known = receipt.state, set(holding.identifiers)
+    state, found = receipt.state, receipt.found
     deciding = next((run for run in receipt.runs if state.decided_by and run.run_id == state.decided_by.run_id), None)
     repair, way_out = _repair(receipt, deltas)
 
@@ -187,7 +188,7 @@ def _of_rows(
         return Finding(
             difference=difference,
             collection=collection,
-            receipt=None if receipt.key == UNKNOWN_RECEIPT else receipt.key,
+            receipt=receipt.key,
             run_id=run_id,
             detail=detail,
             repair=repair,
@@ -197,26 +198,25 @@ def _of_rows(
     for operation in state.operations:
         if operation.run_id not in held:
             yield finding(Difference.RUN_NOT_HELD, operation.run_id, f"a completed {operation.kind}")
-    if deciding is not None and deciding.kind == "upsert" and deciding.run_id in held:
+    if deciding is None:
+        if found:
+            # The table may have been restored to an older day: removing them is for a person to decide.
+            yield replace(
+                finding(Difference.ROWS_SURPLUS, None, f"{_some(found)}, whose run is not in the table"),
+                repair=None,
+                way_out="restore the run's item, or upload the receipt's OCR result again, which records it anew",
+            )
+    elif deciding.kind == "delete":
+        if found:
+            yield finding(Difference.ROWS_SURPLUS, deciding.run_id, _some(found))
+    elif deciding.run_id in held:
         expected = deciding.progress(collection).expected_count
-        missing = known - receipt.found
-        if missing or len(known) != expected:
-            present = len(known & receipt.found)
-            example = f", for example not {min(missing)}" if missing else ""
-            yield finding(Difference.ROWS_MISSING, deciding.run_id, f"{present} of {expected} rows{example}")
-        if stale := known & receipt.stale:
-            yield finding(Difference.ROWS_STALE, deciding.run_id, _some(stale))
-        if lost := known & receipt.without_vector:
-            yield finding(Difference.VECTORS_MISSING, deciding.run_id, _some(lost))
-    if surplus := receipt.found - known:
-        yield finding(Difference.ROWS_SURPLUS, deciding.run_id if deciding else None, _some(surplus))
-    if deciding is None and (unaccounted := receipt.found & known):
-        # The table may have been restored to an older day: removing them is for a person to decide.
-        yield replace(
-            finding(Difference.ROWS_SURPLUS, None, f"{_some(unaccounted)}, whose run is not in the table"),
-            repair=None,
-            way_out="restore the run's item, or upload the receipt's OCR result again, which records it anew",
-        )
+        if len(found) < expected:
+            yield finding(Difference.ROWS_MISSING, deciding.run_id, f"{len(found)} of {expected} rows")
+        if len(found) > expected:
+            yield finding(Difference.ROWS_SURPLUS, deciding.run_id, f"{len(found)} rows instead of {expected}")
+        if receipt.stale:
+            yield finding(Difference.ROWS_STALE, deciding.run_id, _some(receipt.stale))
 
 
 def _some(identifiers: set[str]) -> str:
@@ -225,8 +225,6 @@ def _some(identifiers: set[str]) -> str:
 
 def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair | None, str]:
     """Apply what was recorded last again, unless something is on its way or cannot be applied any more."""
-    if receipt.key == UNKNOWN_RECEIPT:
-        return None, "find out who wrote rows of no receipt; they are not of this pipeline"
     if any(is_on_its_way(run) for run in receipt.runs):
         return None, "operations of this receipt are on their way; look again when they are done"
     newest = fold(ReceiptState(), map(operation_of, receipt.runs)).decided_by

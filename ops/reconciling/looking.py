@@ -9,6 +9,7 @@ from ops.operations import repository
 from ops.reconciling.comparison import Finding, PublishedRows, compare, unreadable
 from ops.target import Target
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.recall import describe_losses, measure_recall
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import PermanentError
@@ -21,7 +22,7 @@ class Reconciliation:
 
     Attributes:
         version: the published version; None when nothing was ever published.
-        rows: vectors in it.
+        rows: rows in it.
         runs: all of the table.
         deltas: deltas of the collection in the bucket.
         looked_at: when they were listed.
@@ -81,10 +82,14 @@ def completed(runs: Iterable[CompactionRun], collection: CollectionName) -> froz
 
 
 def _rows(published: PublishedCollection) -> PublishedRows:
-    with published.ledger() as ledger:
-        return PublishedRows(
-            run_ids=frozenset(ledger.run_ids()), holdings=dict(ledger.all_holdings()), rows=published.rows()
-        )
+    texts = published.database.rows.texts()
+    index = published.open_index()
+    recall = measure_recall(index, texts, published.vectors, search_width=index.parameters.ef_search)
+    return PublishedRows(
+        run_ids=frozenset(published.database.ledger.run_ids()),
+        rows=published.rows(),
+        losses=tuple(describe_losses(recall, texts)),
+    )
 
 
 def _deltas(target: Target, collection: CollectionName) -> dict[str, datetime]:

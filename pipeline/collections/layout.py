@@ -1,7 +1,7 @@
 """Where the published versions of a collection stand, on a directory (EFS) and in S3, and what points at them. Pure.
 
-A version is an immutable Chroma directory with its ledger and a manifest of all files; ``CURRENT`` names the one that
-readers open.
+A version is an immutable directory: the rows (SQLite), the vectors of the distinct texts, a Chroma collection of the same
+texts, and a manifest of all files; ``CURRENT`` names the one that readers open.
 """
 
 import json
@@ -14,7 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.contracts.identifiers import CollectionName
 
 MANIFEST_NAME = "MANIFEST.json"
-LEDGER_NAME = "ledger.sqlite3"
+LAYOUT = 2
+"""Of a version's files. Layout 1 was a Chroma directory with one record a row, and a ledger beside it."""
+ROWS_NAME = "rows.sqlite3"
+VECTORS_NAME = "vectors.npy"
+INDEX_NAME = "chroma"
+"""The directory of the Chroma collection, which other programs may copy and open."""
 DATABASE_NAME = "chroma.sqlite3"
 PARTIAL_SUFFIX = ".partial"
 VERSIONS_KEPT = timedelta(minutes=15)
@@ -27,7 +32,9 @@ class Pointer(BaseModel):
     Attributes:
         version: its name; names sort as they are published, fence first, and a later one is never overwritten.
         fence: of the lease under which it was published.
-        count: vectors in the version.
+        count: rows in the version.
+        texts: distinct texts, each with one vector; 0 in layout 1.
+        layout: of the version's files (``LAYOUT``).
         model: the embedding model of every vector.
         dimensions: numbers a vector.
         digest: SHA-256 of the version's manifest, which holds the digest of every file.
@@ -39,6 +46,8 @@ class Pointer(BaseModel):
     version: str
     fence: int
     count: int
+    texts: int = 0
+    layout: int = 1
     model: str
     dimensions: int
     digest: str

@@ -1,57 +1,80 @@
-"""Reading a published collection through a private view: never the working copy, never the published files themselves.
+"""Reading a published collection: neighbours, search, receipts, merchants. Never the working copy.
 
-Opening a Chroma directory writes to it, so the view has its own ``chroma.sqlite3`` and links the rest.
+Up to ``EXACT_TEXTS`` texts a reader opens two files of the version, rows and vectors, and copies nothing; above, it
+opens the Chroma collection as well, through a private copy. ``SnapshotSource`` follows ``CURRENT``:
+
+    source = SnapshotSource.from_bucket("lines", s3_client=..., bucket=..., private_directory=...)
+    published = source.refresh()
+    hits = published.search("oat milk", vector, limit=10)
 """
 
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import PARTIAL_SUFFIX, Pointer, version_path
-from pipeline.collections.ledger import Ledger
+from pipeline.collections.chroma import ChromaIndex, open_private
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import (
+    INDEX_NAME,
+    LAYOUT,
+    PARTIAL_SUFFIX,
+    ROWS_NAME,
+    VECTORS_NAME,
+    Pointer,
+    version_path,
+)
+from pipeline.collections.letters import fold_text
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.rows import KnownMerchant, Row
+from pipeline.collections.search import EXACT_TEXTS, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
-from pipeline.collections.view import View, open_view
+from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.contracts.metadata import MERCHANT_NAME, Metadata
-from pipeline.errors import PermanentError
+from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0
-PAGE_ROWS = 1_000
-"""Rows that are read at once: 6 MB of vectors at 1,536 dimensions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbour:
-    """A published row near the vector asked for; ``distance`` is cosine, 0 to 2."""
-
-    id: str
-    document: str
-    metadata: Metadata
-    distance: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedRow:
-    """A row as it is published; ``has_vector`` is False when the metadata database has it and the index does not."""
-
-    id: str
-    metadata: Metadata
-    has_vector: bool = True
+EVERYTHING = Filter()
 
 
 class PublishedCollection:
-    """One version, open for queries until ``close``. Build it with ``open_published``."""
+    """One version, open for reading until ``close``. Build it with ``open_published``.
 
-    def __init__(self, *, pointer: Pointer, view: View) -> None:
+    Args:
+        collection: its name.
+        pointer: what ``CURRENT`` says of it.
+        directory: of the version.
+        private_directory: where the Chroma collection is copied to when it is needed.
+        exact_texts: see ``EXACT_TEXTS``; a test passes another number.
+    """
+
+    def __init__(
+        self,
+        collection: CollectionName,
+        pointer: Pointer,
+        directory: Path,
+        private_directory: Path,
+        exact_texts: int = EXACT_TEXTS,
+    ) -> None:
+        self._collection: CollectionName = collection
         self._pointer = pointer
-        self._view = view
+        self._directory = directory
+        self._private = private_directory
+        self._exact_texts = exact_texts
+        self._index: ChromaIndex | None = None
+        self._merchants: list[KnownMerchant] | None = None
+        self._database = CollectionDatabase.open(directory / ROWS_NAME)
+        try:
+            self._vectors = VectorFile.open(directory / VECTORS_NAME, pointer.dimensions)
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def version(self) -> str:
@@ -59,71 +82,202 @@ class PublishedCollection:
         return self._pointer.version
 
     @property
+    def pointer(self) -> Pointer:
+        """What ``CURRENT`` says of it."""
+        return self._pointer
+
+    @property
+    def directory(self) -> Path:
+        """Of the version; nobody writes to it."""
+        return self._directory
+
+    @property
     def count(self) -> int:
-        """Vectors in the version."""
+        """Rows in the version."""
         return self._pointer.count
 
-    def query(self, vectors: np.ndarray, limit: int, merchant: str | None = None) -> list[list[Neighbour]]:
-        """The nearest rows of each vector, nearest first.
+    @property
+    def text_count(self) -> int:
+        """Distinct texts in the version."""
+        return len(self._vectors)
+
+    @property
+    def database(self) -> CollectionDatabase:
+        """Rows and ledger, for reading."""
+        return self._database
+
+    @property
+    def vectors(self) -> VectorFile:
+        """The vectors of the texts, by position."""
+        return self._vectors
+
+    def query(self, vectors: np.ndarray, limit: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
+        """The nearest rows of each vector, nearest first; rows of one text in the order of receipts.
 
         Args:
             vectors: queries x dimensions.
             limit: rows a query, at most.
-            merchant: only rows of this merchant; about 50 times slower (FACTS of the where filter).
+            only: which receipts; the answer is as exact as without.
         """
-        if self.count == 0 or len(vectors) == 0:
+        if self.text_count == 0 or len(vectors) == 0:
             return [[] for _ in vectors]
-        answer = self._view.collection.query(
-            query_embeddings=np.asarray(vectors, dtype=np.float32),
-            n_results=min(limit, self.count),
-            where=None if merchant is None else {MERCHANT_NAME: merchant},
-            include=["documents", "metadatas", "distances"],
-        )
-        rows = zip(answer["ids"], answer["documents"], answer["metadatas"], answer["distances"], strict=True)
+        ranked = self._nearest(np.asarray(vectors, dtype=np.float32), limit, None, only)
         return [
-            [
-                Neighbour(id=identifier, document=document or "", metadata=metadata or {}, distance=float(distance))
-                for identifier, document, metadata, distance in zip(*columns, strict=True)
-            ]
-            for columns in rows
+            self._hits(positions, dict(zip(positions, distances, strict=True)), limit, only)
+            for positions, distances in ranked
         ]
 
-    def rows(self) -> Iterator[PublishedRow]:
-        """Every row, in no order; a page is in memory at a time."""
-        collection = self._view.collection
-        for offset in range(0, collection.count(), PAGE_ROWS):
-            page = collection.get(limit=PAGE_ROWS, offset=offset, include=["metadatas"])
-            without = self._without_vector(page["ids"])
-            for identifier, metadata in zip(page["ids"], page["metadatas"], strict=True):
-                yield PublishedRow(id=identifier, metadata=metadata or {}, has_vector=identifier not in without)
+    def search(
+        self,
+        text: str,
+        vector: np.ndarray,
+        *,
+        limit: int,
+        mode: SearchMode = "hybrid",
+        only: Filter = EVERYTHING,
+        maximum_distance: float | None = None,
+    ) -> list[Hit]:
+        """Rows for a text that a person typed, best first.
 
-    def _without_vector(self, identifiers: list[str]) -> set[str]:
-        """Those that the index has lost. Chroma refuses to read them and any that are read with them: hence halves."""
-        from chromadb.errors import InternalError  # noqa: PLC0415 - who has a collection open has imported Chroma
+        Texts in which it stands as it is come first, then neighbours by vector and hits by letters, fused by rank.
 
-        try:
-            self._view.collection.get(ids=identifiers, include=["embeddings"])
-        except InternalError:
-            if len(identifiers) == 1:
-                return set(identifiers)
-            middle = len(identifiers) // 2
-            return self._without_vector(identifiers[:middle]) | self._without_vector(identifiers[middle:])
-        return set()
+        Args:
+            text: what was typed; not empty.
+            vector: its embedding; not used by mode ``text`` but for the distances that are shown.
+            limit: rows, at most.
+            mode: ``vector`` asks neighbours alone, ``text`` letters alone.
+            only: which receipts.
+            maximum_distance: rows farther away are left out.
+        """
+        if self.text_count == 0:
+            return []
+        asked = np.asarray(vector, dtype=np.float32).reshape(1, -1)
+        by_letters, literal = [], []
+        if mode != "vector":
+            among = None if only.is_everything else set(self._positions(only))
+            # Under a filter the best of all texts may all be sieved out: then every hit is asked for.
+            wanted = RANKED if among is None else self.text_count
+            kept = [
+                position
+                for position in self._database.rows.by_letters(text, wanted)
+                if among is None or position in among
+            ]
+            literal = [
+                position
+                for position in self._database.rows.containing(text, wanted)
+                if among is None or position in among
+            ]
+            by_letters = kept[:RANKED]
+        near = [] if mode == "text" else list(map(int, self._nearest(asked, max(RANKED, limit), text, only)[0][0]))
+        order = fuse([near, by_letters])
+        if literal:
+            rank = {position: number for number, position in enumerate(order)}
+            literal.sort(key=lambda position: rank.get(position, len(rank)))
+            order = put_first(order, [*self._equal(text, literal), *literal])
+        distances = self._distances(asked, order)
+        if maximum_distance is not None:
+            order = [position for position in order if distances[position] <= maximum_distance]
+        return self._hits(order, distances, limit, only)
 
-    def ledger(self) -> Ledger:
-        """The version's ledger, open for reading; close it before the collection."""
-        return self._view.ledger()
+    def merchants(self) -> list[KnownMerchant]:
+        """The merchants of the version's receipts."""
+        if self._merchants is None:
+            self._merchants = self._database.rows.merchants()
+        return self._merchants
+
+    def receipt(self, key: ReceiptKey) -> list[Row]:
+        """The rows of a receipt, by line and word; empty when the version has none."""
+        return self._database.rows.rows_of_receipt(key)
+
+    def receipts(self, image_prefix: str) -> list[ReceiptKey]:
+        """The receipts whose image id begins so."""
+        return self._database.rows.receipts(image_prefix)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row."""
+        return self._database.rows.all_rows()
+
+    def open_index(self) -> ChromaIndex:
+        """The version's Chroma collection, opened at the first use; it closes with this."""
+        if self._index is None:
+            self._index = open_private(self._collection, self._directory / INDEX_NAME, self._private)
+        return self._index
 
     def close(self) -> None:
-        """Release the memory and the private view."""
-        self._view.close()
+        """Release everything."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+        self._vectors.close()
+        self._database.close()
+
+    def _nearest(
+        self, vectors: np.ndarray, limit: int, text: str | None, only: Filter
+    ) -> list[tuple[list[int], list[float]]]:
+        """Positions and distances of each vector, enough texts for ``limit`` rows: each has at least one."""
+        if not only.is_everything:
+            among = np.asarray(self._positions(only), dtype=np.int64)
+            found = self._vectors.nearest(vectors, limit, among) if len(among) else [(among, among)] * len(vectors)
+        elif self.text_count <= self._exact_texts:
+            found = self._vectors.nearest(vectors, limit)
+        else:
+            letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED)
+            proposed = self.open_index().nearest_texts(vectors, max(PROPOSED, limit))
+            found = []
+            for vector, texts in zip(vectors, proposed, strict=True):
+                known = {position for position in self._database.rows.positions(texts) if position is not None}
+                among = np.asarray(sorted(known | set(letters)), dtype=np.int64)
+                found += self._vectors.nearest(vector[None], limit, among)
+        return [(list(map(int, positions)), list(map(float, distances))) for positions, distances in found]
+
+    def _positions(self, only: Filter) -> list[int]:
+        return self._database.rows.positions_of(*only.condition())
+
+    def _equal(self, text: str, positions: Sequence[int]) -> list[int]:
+        folded = fold_text(text)
+        return [
+            position
+            for position in positions
+            if fold_text(self._database.rows.texts(position, position + 1)[0]) == folded
+        ]
+
+    def _distances(self, asked: np.ndarray, positions: Sequence[int]) -> dict[int, float]:
+        if not positions:
+            return {}
+        ((found, distances),) = self._vectors.nearest(asked, len(positions), np.asarray(positions, dtype=np.int64))
+        return dict(zip(map(int, found), map(float, distances), strict=True))
+
+    def _hits(self, order: Sequence[int], distances: dict[int, float], limit: int, only: Filter) -> list[Hit]:
+        condition, values = only.condition()
+        hits: list[Hit] = []
+        for position in order:
+            hits += [
+                Hit(id=row.id, text=row.text, metadata=row.metadata, distance=max(0.0, distances[position]))
+                for row in self._database.rows.rows_of_text(position, condition, values, limit - len(hits))
+            ]
+            if len(hits) >= limit:
+                break
+        return hits
 
 
 def open_published(
     collection: CollectionName, pointer: Pointer, directory: Path, private_directory: Path
 ) -> PublishedCollection:
-    """Open the version in ``directory`` through a view of its own under ``private_directory``."""
-    return PublishedCollection(pointer=pointer, view=open_view(collection, directory, private_directory))
+    """Open the version in ``directory``.
+
+    Raises:
+        PermanentError: VERSION_UNSUPPORTED when it is of another layout, SNAPSHOT_CORRUPT when a file is not whole.
+    """
+    if pointer.layout != LAYOUT:
+        raise PermanentError(
+            ErrorCode.VERSION_UNSUPPORTED,
+            value=f"version {pointer.version} of {collection} has layout {pointer.layout}",
+            rule=f"this release reads layout {LAYOUT}",
+            way_out="the next tick of the merge converts it, within a minute; `receipts rebuild` does it at once"
+            if pointer.layout < LAYOUT
+            else "deploy the release that published it",
+        )
+    return PublishedCollection(collection, pointer, directory, private_directory)
 
 
 class SnapshotSource:
@@ -240,4 +394,5 @@ class SnapshotSource:
             else:
                 is_useless = path.name < current
             if is_useless:
-                shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):
+                    shutil.rmtree(path)

@@ -1,6 +1,6 @@
 """A table, a bucket, directories and mergers for tests of stage 3, with a real Chroma; AWS is moto, in this process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from compaction_handler.checking import Inspection, faults, unsound
+from compaction_handler.checking import Inspection, judge, require_sound
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.reader import SnapshotSource
-from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.delta import encode_delta, make_delta
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
     delta_key,
@@ -51,8 +51,7 @@ class CheckInProcess:
         pass
 
     def run(self, inspection: Inspection) -> None:
-        if found := list(faults(inspection)):
-            raise unsound(inspection, "; ".join(found))
+        require_sound(inspection, judge(inspection))
 
     def close(self) -> None:
         pass
@@ -133,34 +132,37 @@ class World:
         model: str = MODEL,
         dimensions: int = DIMENSIONS,
         metadata: Any = None,
+        texts: Sequence[str] | None = None,
         **fields: Any,
     ) -> RunReference:
         """Record one operation on the receipt of image ``number``; an upsert with its deltas."""
         image, identifier = UUID(int=number), run_id or uuid4().hex
         progress = dict.fromkeys(COLLECTIONS, CollectionProgress(expected_count=0))
         for collection in COLLECTIONS if kind == "upsert" and "delta_run_id" not in fields else ():
-            delta = Delta(
+            delta = make_delta(
                 collection=collection,
                 run_id=identifier,
                 image_id=image,
                 receipt_id=1,
                 model=model,
-                rows=tuple(
-                    DeltaRow(
-                        id=row_id(number, row),
-                        document=f"text {row}",
-                        metadata={"image_id": str(image), "receipt_id": 1, "run_id": identifier}
+                rows=[
+                    (
+                        row_id(number, row),
+                        f"text {row}" if texts is None else texts[row],
+                        {"image_id": str(image), "receipt_id": 1, "run_id": identifier}
                         if metadata is None
                         else metadata,
                     )
                     for row in range(rows)
-                ),
+                ],
                 vectors=np.array(
                     [[1 + number, 1 + row, *[1] * (dimensions - 2)] for row in range(rows)], dtype=np.float32
                 ).reshape(rows, dimensions),
             )
             content = encode_delta(delta)
-            self.s3.put_object(Bucket=BUCKET, Key=delta_key(collection, identifier), Body=content)
+            self.s3.put_object(
+                Bucket=BUCKET, Key=delta_key(collection, identifier, sha256_hex(content)), Body=content
+            )
             progress[collection] = CollectionProgress(
                 expected_count=rows if expected is None else expected, delta_sha256=sha256_hex(content)
             )

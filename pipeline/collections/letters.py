@@ -1,0 +1,52 @@
+"""How texts are searched by their letters: what is indexed of a text, and the query that finds it. Pure.
+
+A text is folded before it is indexed, and a query is folded the same way, so that case, Unicode form and accents do not
+matter. SQLite's trigram tokenizer has no term for one or two characters, so words have an index of their own.
+"""
+
+import unicodedata
+
+TRIGRAM = 3
+TRIGRAMS_ASKED = 48
+"""Terms of one query at most; a line of a receipt has about 20. It bounds the time of a long query."""
+WORDS_ASKED = 16
+
+
+def fold_text(text: str) -> str:
+    """What is indexed of a text: compatibility form, folded case, no accents, single blanks, no NUL.
+
+    SQLite 3.40.1, the version of Debian 12, cannot remove accents in its trigram tokenizer, and its FTS5 reads a text
+    up to the first NUL only.
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return " ".join(unicodedata.normalize("NFKC", letters).replace("\0", " ").split())
+
+
+def trigram_query(folded: str) -> str | None:
+    """The FTS5 expression that matches texts with any of the query's trigrams; None for fewer than three characters."""
+    trigrams = list(dict.fromkeys(folded[start : start + TRIGRAM] for start in range(len(folded) - TRIGRAM + 1)))
+    if len(trigrams) > TRIGRAMS_ASKED:
+        step = len(trigrams) / TRIGRAMS_ASKED
+        trigrams = [trigrams[int(number * step)] for number in range(TRIGRAMS_ASKED)]
+    return " OR ".join(map(_quoted, trigrams)) or None
+
+
+def literal_query(folded: str) -> tuple[bool, str] | None:
+    """The FTS5 expression that matches texts in which the query stands as it is; None for an empty one.
+
+    Returns:
+        Whether it is for the trigrams, else for the words; and the expression.
+    """
+    return (len(folded) >= TRIGRAM, _quoted(folded)) if folded else None
+
+
+def word_query(folded: str) -> str | None:
+    """The FTS5 expression that matches texts with any word of the query; None when there is none."""
+    words = list(dict.fromkeys(folded.split()))[:WORDS_ASKED]
+    return " OR ".join(map(_quoted, words)) or None
+
+
+def _quoted(term: str) -> str:
+    # A quoted string is a phrase whatever is in it, operators of FTS5 included (sqlite.org/fts5.html, section 3.1).
+    return '"' + term.replace('"', '""') + '"'

@@ -1,0 +1,116 @@
+"""Whether Chroma finds the texts that it was given: each asked by its own vector, and its answers beside an exact scan.
+
+An HNSW index may hold a record that no search reaches; counting or reading records never shows it. Used before a version
+is published and by ``receipts reconcile``. It judges nothing: what is lost is returned.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.collections.chroma import ChromaIndex, record_id
+from pipeline.collections.vectors import VectorFile
+
+NARROW = 10
+"""``ef_search`` of the first question. What a narrow search finds, a wide one finds too, and it takes a tenth of the
+time (docs/facts.md, "Asking every text"); what it misses is asked again with the collection's own."""
+BATCH_TEXTS = 500
+NEIGHBOURS_ASKED = 4
+"""Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
+SAMPLE_TEXTS = 200
+RECALL_AT = 10
+SAME = 1e-5
+"""Cosine distance below which two float32 vectors count as equal: another text with the very vector is found as well."""
+
+LEAST_RECALL = 0.98
+"""Of the exact ten nearest, over a sample; the first parameters give 0.998 and more (docs/facts.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """What the index answered.
+
+    Attributes:
+        asked: texts that were asked by their own vector.
+        lost: positions of those that were not found.
+        at_ten: share of the exact ten nearest that the index gives, over a sample; None when no sample was taken.
+    """
+
+    asked: int
+    lost: tuple[int, ...]
+    at_ten: float | None
+
+
+def measure_recall(
+    index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, *, search_width: int, start: int = 0
+) -> Recall:
+    """Ask an index; it is left with its own ``ef_search``.
+
+    Args:
+        index: a private copy.
+        texts: all of the collection, by position.
+        vectors: all of the collection.
+        search_width: the collection's own ``ef_search``.
+        start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
+    """
+    index.search_width(min(NARROW, search_width))
+    asked: set[int] = set()
+    suspects: list[int] = []
+    if start == 0:
+        asked.update(range(len(texts)))
+        suspects = _not_found(index, texts, vectors, range(len(texts)))
+    else:
+        near: set[int] = set()
+        position = {record_id(text): number for number, text in enumerate(texts)}
+        for batch in _batches(range(start, len(texts))):
+            answers = index.nearest(vectors.at(batch), 1 + NEIGHBOURS_ASKED)
+            near |= {position[identifier] for answer in answers for identifier, _ in answer if identifier in position}
+            suspects += _missing(batch, texts, answers)
+        asked.update(range(start, len(texts)), near)
+        suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))))
+    index.search_width(search_width)
+    lost = _not_found(index, texts, vectors, suspects)
+    return Recall(
+        asked=len(asked), lost=tuple(lost), at_ten=_at_ten(index, texts, vectors) if start == 0 and len(texts) else None
+    )
+
+
+def describe_losses(recall: Recall, texts: Sequence[str]) -> Iterator[str]:
+    """What an index falls short of; nothing when it finds enough."""
+    if recall.lost:
+        example = texts[recall.lost[0]][:80]
+        yield f"{len(recall.lost)} of {recall.asked} texts are not found by their own vector, for example {example!r}"
+    if recall.at_ten is not None and recall.at_ten < LEAST_RECALL:
+        yield f"recall at ten is {recall.at_ten:.3f} of an exact scan"
+
+
+def _not_found(index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, positions: Iterable[int]) -> list[int]:
+    missing: list[int] = []
+    for batch in _batches(positions):
+        missing += _missing(batch, texts, index.nearest(vectors.at(batch), 1))
+    return missing
+
+
+def _missing(batch: Sequence[int], texts: Sequence[str], answers: Sequence[Sequence[tuple[str, float]]]) -> list[int]:
+    return [
+        position
+        for position, answer in zip(batch, answers, strict=True)
+        if not answer or (answer[0][1] > SAME and answer[0][0] != record_id(texts[position]))
+    ]
+
+
+def _at_ten(index: ChromaIndex, texts: Sequence[str], vectors: VectorFile) -> float:
+    sample = list(range(0, len(texts), max(1, len(texts) // SAMPLE_TEXTS)))[:SAMPLE_TEXTS]
+    wanted = min(RECALL_AT, len(texts))
+    asked = vectors.at(sample)
+    right = 0
+    for (_, exact), found in zip(vectors.nearest(asked, wanted), index.nearest(asked, wanted), strict=True):
+        # By distance: of texts that are equally near, any is right.
+        right += int(np.sum(np.array([distance for _, distance in found]) <= exact[-1] + SAME))
+    return right / (wanted * len(sample))
+
+
+def _batches(positions: Iterable[int]) -> Iterable[list[int]]:
+    known = list(positions)
+    return (known[start : start + BATCH_TEXTS] for start in range(0, len(known), BATCH_TEXTS))

@@ -1,0 +1,85 @@
+"""Which texts a search finds and in what order: neighbours by vector and hits by letters, fused by rank. Pure.
+
+Reading vectors, letters and rows is ``reader.py``'s.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.contracts.metadata import Metadata
+
+SearchMode = Literal["hybrid", "vector", "text"]
+
+EXACT_TEXTS = 100_000
+"""Up to so many texts the nearest are found by an exact scan: 41 ms for one query over 100,000 vectors of 1,536
+dimensions (docs/facts.md, "Exact scan"). Above, Chroma and the letters propose and the vectors rank."""
+PROPOSED = 200
+"""Texts that Chroma, and the letters, propose above that number."""
+RANKED = 60
+"""Texts of each ranking that are fused."""
+FUSION_CONSTANT = 60
+"""The constant of reciprocal rank fusion, as in Cormack, Clarke and Büttcher, SIGIR 2009."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which receipts a search is about; what is None does not matter.
+
+    Attributes:
+        merchants: exact spellings.
+        image_prefix: the image id, or how it begins.
+        receipt_id: the receipt's number in the image.
+    """
+
+    merchants: tuple[str, ...] | None = None
+    image_prefix: str | None = None
+    receipt_id: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Filter()
+
+    def condition(self) -> tuple[str, list[object]]:
+        """A condition on the table of receipts, and its values."""
+        parts: list[str] = ["receipts.rows > 0"]
+        values: list[object] = []
+        if self.merchants is not None:
+            parts.append(f"receipts.merchant_name IN ({', '.join('?' * len(self.merchants))})")
+            values += self.merchants
+        if self.image_prefix is not None:
+            parts.append("substr(receipts.image_id, 1, ?) = ?")
+            values += [len(self.image_prefix), self.image_prefix]
+        if self.receipt_id is not None:
+            parts.append("receipts.receipt_id = ?")
+            values.append(self.receipt_id)
+        return " AND ".join(parts), values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A row that a search found.
+
+    Attributes:
+        distance: cosine distance of its text's vector to the query's, 0 to 2.
+    """
+
+    id: str
+    text: str
+    metadata: Metadata
+    distance: float
+
+
+def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:
+    """Reciprocal rank fusion: what stands high in any ranking stands high; the lower number first when equal."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, position in enumerate(ranking, 1):
+            scores[position] = scores.get(position, 0.0) + 1 / (FUSION_CONSTANT + rank)
+    return sorted(scores, key=lambda position: (-scores[position], position))
+
+
+def put_first(order: Iterable[int], first: Iterable[int]) -> list[int]:
+    """The same order, with some in front."""
+    return list(dict.fromkeys((*first, *order)))
