@@ -26,10 +26,11 @@ from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer
 from pipeline.collections.ledger import Holding, Outcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
-from pipeline.contracts.delta import Delta, decode_delta
-from pipeline.contracts.identifiers import CollectionName, delta_key, receipt_vector_prefix
+from pipeline.contracts.delta import Delta
+from pipeline.contracts.identifiers import CollectionName, receipt_vector_prefix
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import read_delta
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
@@ -349,15 +350,16 @@ class CollectionMerger:
 
     def _read_delta(self, run: CompactionRun) -> Delta:
         progress = run.progress(self.collection)
-        key = delta_key(self.collection, run.delta_run_id or run.run_id)
-        delta = decode_delta(self.objects.get_verified(run.delta_bucket, key, progress.delta_sha256 or ""), key)
+        written_for = run.delta_run_id or run.run_id
+        delta = read_delta(self.objects, run.delta_bucket, self.collection, written_for, progress.delta_sha256 or "")
         require_compatible(self.environment, delta.model, delta.dimensions, f"delta of run {run.run_id}")
         prefix = receipt_vector_prefix(run.image_id, run.receipt_id)
         strange = next((row.id for row in delta.rows if not row.id.startswith(prefix)), None)
         if len(delta.rows) != progress.expected_count or strange is not None:
             raise PermanentError(
                 ErrorCode.DELTA_INVALID,
-                value=f"{key} has {len(delta.rows)} rows" + (f", one of them {strange}" if strange else ""),
+                value=f"the delta of run {written_for} has {len(delta.rows)} rows"
+                + (f", one of them {strange}" if strange else ""),
                 rule=f"the run expects {progress.expected_count}, all of its own receipt",
                 way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
             )

@@ -11,6 +11,7 @@ from ops.target import Target
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import delta_objects
 from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
@@ -54,7 +55,8 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
         published = source.refresh()
         errors: list[PermanentError] = []
         runs = tuple(repository(target).all_runs(errors.append))
-        moment, deltas = datetime.now(UTC), _deltas(target, collection)
+        moment = datetime.now(UTC)
+        deltas = list(delta_objects(ObjectStore(target.s3), target.outputs["vectorsBucket"], collection))
         findings = compare(
             collection=collection,
             runs=runs,
@@ -85,9 +87,3 @@ def _rows(published: PublishedCollection) -> PublishedRows:
         return PublishedRows(
             run_ids=frozenset(ledger.run_ids()), holdings=dict(ledger.all_holdings()), rows=published.rows()
         )
-
-
-def _deltas(target: Target, collection: CollectionName) -> dict[str, datetime]:
-    prefix = f"{collection}/delta/"
-    objects = ObjectStore(target.s3).modification_times(target.outputs["vectorsBucket"], prefix)
-    return {key.removeprefix(prefix).split("/", 1)[0]: written for key, written in objects}

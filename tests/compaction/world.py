@@ -18,9 +18,10 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.reader import SnapshotSource
-from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
+    CollectionName,
     delta_key,
     line_vector_id,
     run_partition_key,
@@ -29,6 +30,7 @@ from pipeline.contracts.identifiers import (
 )
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.compaction.tables import create_table
@@ -139,30 +141,29 @@ class World:
         image, identifier = UUID(int=number), run_id or uuid4().hex
         progress = dict.fromkeys(COLLECTIONS, CollectionProgress(expected_count=0))
         for collection in COLLECTIONS if kind == "upsert" and "delta_run_id" not in fields else ():
-            delta = Delta(
+            delta = make_delta(
                 collection=collection,
                 run_id=identifier,
                 image_id=image,
                 receipt_id=1,
                 model=model,
-                rows=tuple(
-                    DeltaRow(
-                        id=row_id(number, row),
-                        document=f"text {row}",
-                        metadata={"image_id": str(image), "receipt_id": 1, "run_id": identifier}
+                rows=[
+                    (
+                        row_id(number, row),
+                        f"text {row}",
+                        {"image_id": str(image), "receipt_id": 1, "run_id": identifier}
                         if metadata is None
                         else metadata,
                     )
                     for row in range(rows)
-                ),
+                ],
                 vectors=np.array(
                     [[1 + number, 1 + row, *[1] * (dimensions - 2)] for row in range(rows)], dtype=np.float32
                 ).reshape(rows, dimensions),
             )
-            content = encode_delta(delta)
-            self.s3.put_object(Bucket=BUCKET, Key=delta_key(collection, identifier), Body=content)
+            digest = write_delta(self.objects, BUCKET, delta)
             progress[collection] = CollectionProgress(
-                expected_count=rows if expected is None else expected, delta_sha256=sha256_hex(content)
+                expected_count=rows if expected is None else expected, delta_sha256=digest
             )
         run = CompactionRun.model_validate(
             {
@@ -183,6 +184,12 @@ class World:
         )
         self.runs.record(run)
         return run.reference
+
+    def delta_key(self, reference: RunReference, collection: CollectionName = "lines") -> str:
+        """The key of the delta that a run records."""
+        run = self.runs.find(reference)
+        assert run is not None
+        return delta_key(collection, run.run_id, run.progress(collection).delta_sha256 or "")
 
     def lines(self, reference: RunReference) -> CollectionProgress:
         run = self.runs.find(reference)
