@@ -24,7 +24,7 @@ from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer
-from pipeline.collections.ledger import LedgerEntry, RunOutcome
+from pipeline.collections.ledger import RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
 from pipeline.collections.rows import parse_identifier
 from pipeline.contracts.delta import Delta

@@ -5,7 +5,9 @@ It knows objects and files; that a published version is a tree of them is known 
 
 import hashlib
 import os
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +30,12 @@ PARTS_AT_ONCE = 8
 AmazonS3/latest/userguide/optimizing-performance-design-patterns.html). Below the ten connections of a boto3 client."""
 OTHER_BYTES_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch"})
 CUT_CODES = frozenset({"InvalidRange", "416"})
-ALREADY_THERE_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+ALREADY_THERE_CODES = frozenset({"PreconditionFailed", "412"})
+CONFLICT_CODES = frozenset({"ConditionalRequestConflict", "409"})
+"""Another request for the key was under way, and nothing is known of its outcome: S3 says to try again
+(docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html)."""
+CONDITIONAL_TRIES = 5
+LONGEST_WAIT_SECONDS = 2.0
 
 Part = TypeVar("Part")
 
@@ -38,10 +45,12 @@ class ObjectStore:
 
     Args:
         s3_client: a boto3 S3 client.
+        sleep: waits between the tries of a conditional put, in seconds.
     """
 
-    def __init__(self, s3_client: AwsClient) -> None:
+    def __init__(self, s3_client: AwsClient, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._s3 = s3_client
+        self._sleep = sleep
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object.
@@ -72,57 +81,59 @@ class ObjectStore:
             raise _changed(bucket, key, actual, sha256)
         return content
 
-    def exists(self, bucket: str, key: str) -> bool:
-        """Whether there is such an object.
+    def put_if_absent(self, bucket: str, key: str, content: bytes, content_type: str) -> bool:
+        """Write a content-addressed object unless it is there; a replay is harmless.
+
+        Returns:
+            True when it was written now, False when there was one before.
+
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE.
+        """
+        return self._put_conditionally(
+            bucket,
+            key,
+            IfNoneMatch="*",
+            Body=content,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+            ChecksumSHA256=checksum(sha256_hex(content)),
+        )
+
+    def put_verified(self, bucket: str, key: str, content: bytes, content_type: str) -> None:
+        """Write a content-addressed object unless it is there, and ask S3 for its checksum; it is never written over.
+
+        Raises:
+            PermanentError: OBJECT_CHANGED when there was an object before, with other bytes.
+            RetryableError: OBJECT_UPLOAD_UNVERIFIED when S3 reports another checksum of what was written now, or none;
+                SERVICE_UNAVAILABLE.
+        """
+        digest = sha256_hex(content)
+        is_new = self.put_if_absent(bucket, key, content, content_type)
+        if (stored := self._stored_checksum(bucket, key)) != checksum(digest):
+            if is_new:
+                raise _unverified(bucket, key, f"checksum {stored!r}", digest)
+            raise _changed(bucket, key, f"of which S3 says {stored!r} in base64", digest)
+
+    def holds(self, bucket: str, key: str, sha256: str) -> bool:
+        """Whether there is such an object and S3 knows no other checksum of it than this.
+
+        Args:
+            bucket: the bucket.
+            key: the key.
+            sha256: 64 hex digits.
 
         Raises:
             RetryableError: SERVICE_UNAVAILABLE.
         """
         try:
-            self._s3.head_object(Bucket=bucket, Key=key)
+            stored = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED").get("ChecksumSHA256")
         except (ClientError, BotoCoreError) as error:
             failure = _read_error(error, bucket, key)
             if failure.code is ErrorCode.OBJECT_MISSING:
                 return False
             raise failure from error
-        return True
-
-    def put_if_absent(self, bucket: str, key: str, content: bytes, content_type: str) -> bool:
-        """Write a content-addressed object unless it is there; a replay is harmless.
-
-        Returns:
-            True when it was written now, False when it stood there before.
-        """
-        try:
-            self._s3.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=content,
-                ContentType=content_type,
-                IfNoneMatch="*",
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=checksum(sha256_hex(content)),
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ALREADY_THERE_CODES:
-                return False
-            raise _service_error(error, bucket, key) from error
-        except BotoCoreError as error:
-            raise _service_error(error, bucket, key) from error
-        return True
-
-    def put_verified(self, bucket: str, key: str, content: bytes) -> str:
-        """Write an object and ask S3 what it now holds before anything is recorded of it.
-
-        Returns:
-            The SHA-256 of the content, 64 hex digits.
-
-        Raises:
-            RetryableError: OBJECT_UPLOAD_UNVERIFIED when S3 reports another checksum, or none.
-        """
-        digest = sha256_hex(content)
-        self._put_checked(bucket, key, content, digest)
-        return digest
+        return stored in (None, checksum(sha256))
 
     def put_file(self, bucket: str, key: str, path: Path, digest: str) -> None:
         """Write a file of any size whose digest is known, in bounded memory; S3 refuses other bytes.
@@ -180,17 +191,12 @@ class ObjectStore:
 
         Returns:
             False when somebody else wrote it meanwhile; nothing was written.
+
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE.
         """
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        try:
-            self._s3.put_object(Bucket=bucket, Key=key, Body=content, **condition)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ALREADY_THERE_CODES:
-                return False
-            raise _service_error(error, bucket, key) from error
-        except BotoCoreError as error:
-            raise _service_error(error, bucket, key) from error
-        return True
+        return self._put_conditionally(bucket, key, Body=content, **condition)
 
     def modification_times(self, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key under ``prefix`` and when it was last written."""
@@ -208,6 +214,25 @@ class ObjectStore:
         except (ClientError, BotoCoreError) as error:
             raise _service_error(error, bucket, key) from error
 
+    def _put_conditionally(self, bucket: str, key: str, **arguments: object) -> bool:
+        """Put with a condition; False when it does not hold. A conflict says neither, so the put is tried again."""
+        for attempt in range(1, CONDITIONAL_TRIES + 1):
+            try:
+                self._s3.put_object(Bucket=bucket, Key=key, **arguments)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code in ALREADY_THERE_CODES:
+                    return False
+                if code not in CONFLICT_CODES or attempt == CONDITIONAL_TRIES:
+                    raise _service_error(error, bucket, key) from error
+            except BotoCoreError as error:
+                raise _service_error(error, bucket, key) from error
+            else:
+                return True
+            longest = min(0.1 * 2**attempt, LONGEST_WAIT_SECONDS)
+            self._sleep(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("the last try returns or raises")
+
     def _put_checked(self, bucket: str, key: str, body: object, digest: str) -> None:
         try:
             self._s3.put_object(
@@ -219,12 +244,14 @@ class ObjectStore:
             raise _service_error(error, bucket, key) from error
         self._require_stored(bucket, key, digest)
 
-    def _require_stored(self, bucket: str, key: str, digest: str) -> None:
+    def _stored_checksum(self, bucket: str, key: str) -> str | None:
         try:
-            stored = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED").get("ChecksumSHA256")
+            return self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED").get("ChecksumSHA256")
         except (ClientError, BotoCoreError) as error:
             raise _service_error(error, bucket, key) from error
-        if stored != checksum(digest):
+
+    def _require_stored(self, bucket: str, key: str, digest: str) -> None:
+        if (stored := self._stored_checksum(bucket, key)) != checksum(digest):
             raise _unverified(bucket, key, f"checksum {stored!r}", digest)
 
     def _put_in_parts(self, bucket: str, key: str, path: Path, digest: str) -> None:

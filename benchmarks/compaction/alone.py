@@ -138,8 +138,8 @@ def configure(directory: Path, sync_threshold: int) -> None:
 def upsert(collection: Any, deltas: Sequence[Delta]) -> Timing:
     """One call with the rows of some deltas; only the call is timed."""
     identifiers = [row.id for delta in deltas for row in delta.rows]
-    vectors = np.concatenate([delta.vectors for delta in deltas])
-    documents = [row.document for delta in deltas for row in delta.rows]
+    vectors = np.concatenate([delta.vectors[[row.text for row in delta.rows]] for delta in deltas])
+    documents = [delta.text_of(row) for delta in deltas for row in delta.rows]
     metadatas = [row.metadata for delta in deltas for row in delta.rows]
     start = time.perf_counter()
     collection.upsert(ids=identifiers, embeddings=vectors, documents=documents, metadatas=metadatas)

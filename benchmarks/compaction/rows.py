@@ -11,9 +11,9 @@ from uuid import UUID
 import numpy as np
 
 from pipeline.contracts.artifacts import WordRow
-from pipeline.contracts.delta import Delta, DeltaRow
+from pipeline.contracts.delta import Delta, make_delta
 from pipeline.contracts.identifiers import CollectionName, sha256_hex, word_vector_id
-from pipeline.contracts.metadata import row_metadata
+from pipeline.contracts.metadata import Metadata, row_metadata
 from pipeline.contracts.ocr import BoundingBox
 
 MODEL = "benchmark"
@@ -49,13 +49,13 @@ class Receipts:
         identifier = sha256_hex(str(self.number).encode())[:32]
         image = UUID(identifier[::-1])
         self.number += 1
-        return Delta(
+        return make_delta(
             collection=COLLECTION,
             run_id=identifier,
             image_id=image,
             receipt_id=1,
             model=MODEL,
-            rows=tuple(self._row(image, identifier, position) for position in range(rows)),
+            rows=[self._row(image, identifier, position) for position in range(rows)],
             vectors=self.vectors(rows),
         )
 
@@ -67,7 +67,7 @@ class Receipts:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
-    def _row(self, image: UUID, run_id: str, position: int) -> DeltaRow:
+    def _row(self, image: UUID, run_id: str, position: int) -> tuple[str, str, Metadata]:
         line, word = divmod(position, WORDS_A_LINE)
         row = WordRow(
             line_id=line + 1,
@@ -77,10 +77,8 @@ class Receipts:
             bounding_box=BoundingBox(x=0.1 + 0.2 * word, y=min(line / 250, 0.99), width=0.18, height=0.004),
             is_noise=False,
         )
-        return DeltaRow(
-            id=word_vector_id(image, 1, row.line_id, row.word_id),
-            document=row.text,
-            metadata=row_metadata(
-                image, 1, row, run_id=run_id, merchant_name="GREENLEAF MARKET", merchant_source="given"
-            ),
+        return (
+            word_vector_id(image, 1, row.line_id, row.word_id),
+            row.text,
+            row_metadata(image, 1, row, run_id=run_id, merchant_name="GREENLEAF MARKET", merchant_source="given"),
         )

@@ -34,10 +34,10 @@ from ops.local.provisioners.context import client_options
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, version_path
 from pipeline.collections.store import require_version
-from pipeline.contracts.delta import encode_delta
-from pipeline.contracts.identifiers import delta_key, run_partition_key, run_sort_key, sha256_hex
+from pipeline.contracts.identifiers import run_partition_key, run_sort_key, sha256_hex
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
 from pipeline.runs import UNFINISHED_INDEX, RunRepository
 
@@ -278,8 +278,7 @@ class World:
 
     def _recorded(self, rows: int) -> RunReference:
         delta = self.receipts.delta(rows)
-        content = encode_delta(delta)
-        self.objects.put_verified(self.name, delta_key(COLLECTION, delta.run_id), content)
+        digest = write_delta(self.objects, self.name, delta)
         moment = datetime.now(UTC)
         run = CompactionRun(
             image_id=delta.image_id,
@@ -288,7 +287,7 @@ class World:
             embedding_model=MODEL,
             dimensions=self.dimensions,
             delta_bucket=self.name,
-            words=CollectionProgress(expected_count=rows, delta_sha256=sha256_hex(content)),
+            words=CollectionProgress(expected_count=rows, delta_sha256=digest),
             # The other collection is out of the way: a run leaves the index of unfinished runs with this one.
             lines=CollectionProgress(state=RunState.COMPLETED, expected_count=0, delta_sha256=sha256_hex(b"")),
             merchant_source="given",

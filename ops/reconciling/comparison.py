@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of, receipt_of
+from pipeline.collections.receipts import ReceiptKey, ReceiptState, deciding_run, fold, operation_of, receipt_of
 from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import DeltaObject
 from pipeline.errors import ErrorCode, PipelineError
 
 STUCK_AGE = timedelta(minutes=15)
@@ -51,7 +52,8 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
     Difference.RUN_UNREADABLE: "An item of the table is no run that this release can read; nothing is done with it.",
     Difference.DELTA_MISSING: "A run waits for a delta that is not in the bucket; its merge will fail.",
-    Difference.DELTA_SURPLUS: "A delta is of no run: its embedding was interrupted and done again under another id.",
+    Difference.DELTA_SURPLUS: "No run records a delta's digest: its embedding was interrupted, or another delivery "
+    "of the same message recorded the run first.",
 }
 Repair = Literal["apply the receipt again", "drive the run again", "delete the delta"]
 
@@ -63,6 +65,7 @@ class Finding:
     Attributes:
         receipt: which; None for a delta of no run, and for what concerns a whole collection.
         run_id: the run in question, or the one whose delta it is.
+        key: of the delta that no run reads; None for every other finding.
         detail: figures and examples.
         repair: what mends it; None when nothing here can.
         way_out: for a person, when there is no repair or it may be in vain.
@@ -75,6 +78,7 @@ class Finding:
     detail: str
     repair: Repair | None
     way_out: str = ""
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,31 @@ class PublishedRows:
     run_ids: frozenset[str]
     rows: Iterable[Row]
     losses: tuple[str, ...] = ()
+
+
+class _Deltas:
+    """The deltas of one collection in the bucket, found as ``pipeline/deltas.py`` finds them."""
+
+    def __init__(self, collection: CollectionName, objects: Iterable[DeltaObject]) -> None:
+        self._collection: CollectionName = collection
+        self._objects = {(item.run_id, item.sha256): item for item in objects}
+
+    def of(self, run: CompactionRun) -> DeltaObject | None:
+        """The object that a merge of the run would read; None when there is none."""
+        written_for = operation_of(run).delta_run_id
+        digest = run.progress(self._collection).delta_sha256
+        return self._objects.get((written_for, digest)) or self._objects.get((written_for, None))
+
+    def unread(self, runs: Iterable[CompactionRun], held: frozenset[str]) -> list[DeltaObject]:
+        """Objects that no run reads. The runs in ``held`` are known to the version; one may be missing in ``runs``."""
+        known = list(runs)
+        read = {found.key for run in known if run.kind == "upsert" and (found := self.of(run)) is not None}
+        # Without its run, nobody can say which of these objects a published run was merged from.
+        unknown = held - {run.run_id for run in known}
+        return sorted(
+            (item for item in self._objects.values() if item.key not in read and item.run_id not in unknown),
+            key=lambda item: item.key,
+        )
 
 
 @dataclass
@@ -109,7 +138,7 @@ def compare(
     runs: Iterable[CompactionRun],
     completed_before: frozenset[str],
     published: PublishedRows | None,
-    deltas: Mapping[str, datetime],
+    deltas: Iterable[DeltaObject],
     now: datetime,
     publish_every: timedelta,
 ) -> list[Finding]:
@@ -120,7 +149,7 @@ def compare(
         runs: all of the table, read after the version was opened.
         completed_before: those that were completed here before it was opened; the version must hold them.
         published: the current version; None when nothing was ever published.
-        deltas: run to when its delta was written, as the bucket lists them.
+        deltas: as the bucket lists them.
         now: the time.
         publish_every: how long a run may wait for its publication.
     """
@@ -137,11 +166,12 @@ def compare(
         if _is_stale(receipt.state, row.metadata):
             receipt.stale.add(row.id)
     findings = [_loss(collection, loss) for loss in (() if published is None else published.losses)]
+    stored = _Deltas(collection, deltas)
     for receipt in receipts.values():
-        findings += _of_rows(collection, receipt, held, deltas)
+        findings += _of_rows(collection, receipt, held, stored)
         for run in receipt.runs:
-            findings += _of_run(collection, run, receipt.state, deltas, now - run.created_at - publish_every)
-    return findings + _of_deltas(collection, receipts.values(), held, deltas, now)
+            findings += _of_run(collection, run, receipt.state, stored, now - run.created_at - publish_every)
+    return findings + _of_deltas(collection, receipts.values(), held, stored, now)
 
 
 def unreadable(collection: CollectionName, error: PipelineError) -> Finding:
@@ -177,9 +207,7 @@ def _loss(collection: CollectionName, loss: str) -> Finding:
     )
 
 
-def _of_rows(
-    collection: CollectionName, receipt: _Receipt, held: frozenset[str], deltas: Mapping[str, datetime]
-) -> Iterator[Finding]:
+def _of_rows(collection: CollectionName, receipt: _Receipt, held: frozenset[str], deltas: _Deltas) -> Iterator[Finding]:
     state, found = receipt.state, receipt.found
     deciding = next((run for run in receipt.runs if state.decided_by and run.run_id == state.decided_by.run_id), None)
     repair, way_out = _repair(receipt, deltas)
@@ -223,12 +251,12 @@ def _some(identifiers: set[str]) -> str:
     return f"{len(identifiers)} rows, for example {min(identifiers)}"
 
 
-def _repair(receipt: _Receipt, deltas: Mapping[str, datetime]) -> tuple[Repair | None, str]:
+def _repair(receipt: _Receipt, deltas: _Deltas) -> tuple[Repair | None, str]:
     """Apply what was recorded last again, unless something is on its way or cannot be applied any more."""
     if any(is_on_its_way(run) for run in receipt.runs):
         return None, "operations of this receipt are on their way; look again when they are done"
-    newest = fold(ReceiptState(), map(operation_of, receipt.runs)).decided_by
-    if newest is not None and newest.kind == "upsert" and newest.delta_run_id not in deltas:
+    newest = deciding_run(receipt.runs)
+    if newest is not None and newest.kind == "upsert" and deltas.of(newest) is None:
         return None, EMBED_ANEW
     return "apply the receipt again", ""
 
@@ -242,14 +270,14 @@ def _of_run(
     collection: CollectionName,
     run: CompactionRun,
     state: ReceiptState,
-    deltas: Mapping[str, datetime],
+    deltas: _Deltas,
     overdue: timedelta,
 ) -> Iterator[Finding]:
     progress, operation = run.progress(collection), operation_of(run)
     if progress.state is RunState.COMPLETED:
         return
     # The delta of what is superseded is never read.
-    is_gone = run.kind == "upsert" and operation.delta_run_id not in deltas and not state.supersedes(operation)
+    is_gone = run.kind == "upsert" and deltas.of(run) is None and not state.supersedes(operation)
     if progress.state is RunState.FAILED:
         difference, detail = Difference.RUN_FAILED, progress.error or "without a reason"
     elif is_gone:
@@ -273,19 +301,19 @@ def _of_deltas(
     collection: CollectionName,
     receipts: Iterable[_Receipt],
     held: frozenset[str],
-    deltas: Mapping[str, datetime],
+    deltas: _Deltas,
     now: datetime,
 ) -> list[Finding]:
-    used = held | {operation_of(run).delta_run_id for receipt in receipts for run in receipt.runs}
     return [
         Finding(
             difference=Difference.DELTA_SURPLUS,
             collection=collection,
             receipt=None,
-            run_id=run_id,
-            detail=f"written {written:%Y-%m-%d %H:%M}",
+            run_id=item.run_id,
+            detail=f"{item.key}, written {item.written:%Y-%m-%d %H:%M}",
             repair="delete the delta",
+            key=item.key,
         )
-        for run_id, written in sorted(deltas.items())
-        if run_id not in used and now - written > SURPLUS_DELTA_AGE
+        for item in deltas.unread((run for receipt in receipts for run in receipt.runs), held)
+        if now - item.written > SURPLUS_DELTA_AGE
     ]

@@ -12,6 +12,7 @@ from pipeline.collections.reader import PublishedCollection, SnapshotSource
 from pipeline.collections.recall import describe_losses, measure_recall
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import delta_objects
 from pipeline.errors import PermanentError
 from pipeline.objects import ObjectStore
 
@@ -55,7 +56,8 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
         published = source.refresh()
         errors: list[PermanentError] = []
         runs = tuple(repository(target).all_runs(errors.append))
-        moment, deltas = datetime.now(UTC), _deltas(target, collection)
+        moment = datetime.now(UTC)
+        deltas = list(delta_objects(ObjectStore(target.s3), target.outputs["vectorsBucket"], collection))
         findings = compare(
             collection=collection,
             runs=runs,
@@ -90,9 +92,3 @@ def _rows(published: PublishedCollection) -> PublishedRows:
         rows=published.rows(),
         losses=tuple(describe_losses(recall, texts)),
     )
-
-
-def _deltas(target: Target, collection: CollectionName) -> dict[str, datetime]:
-    prefix = f"{collection}/delta/"
-    objects = ObjectStore(target.s3).modification_times(target.outputs["vectorsBucket"], prefix)
-    return {key.removeprefix(prefix).split("/", 1)[0]: written for key, written in objects}

@@ -13,10 +13,11 @@ from ops.reconciling.comparison import Finding, is_on_its_way
 from ops.reconciling.looking import Reconciliation
 from ops.target import Target
 from pipeline.collections.receipts import ReceiptKey
-from pipeline.contracts.identifiers import CollectionName, delta_key
+from pipeline.contracts.delta import decode_delta
+from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
-from pipeline.errors import ErrorCode, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
 
@@ -71,8 +72,8 @@ def repair(
                 postponed.append(finding.receipt)
             else:
                 runs[reference.run_id] = reference
-        elif finding.repair == "delete the delta" and finding.run_id:
-            deltas += _delete_delta(target, finding.collection, finding.run_id, found)
+        elif finding.repair == "delete the delta" and finding.key:
+            deltas += _delete_delta(target, finding.collection, finding.key, found)
         on_progress(done)
     return Repaired(runs=tuple(runs.values()), deltas=deltas, postponed=tuple(postponed))
 
@@ -89,14 +90,27 @@ def _drive_again(target: Target, finding: Finding, reference: RunReference) -> N
     send_batch(target.sqs, target.outputs[QUEUE_OUTPUTS[finding.collection]], [outgoing])
 
 
-def _delete_delta(target: Target, collection: CollectionName, run_id: str, found: Sequence[Reconciliation]) -> bool:
-    """Delete a delta, unless it was written again since the look: its embedding then goes on."""
-    objects, bucket, key = ObjectStore(target.s3), target.outputs["vectorsBucket"], delta_key(collection, run_id)
+def _delete_delta(target: Target, collection: CollectionName, key: str, found: Sequence[Reconciliation]) -> bool:
+    """Delete a delta, unless it was written again since the look, or a run has recorded its digest since."""
+    objects, bucket = ObjectStore(target.s3), target.outputs["vectorsBucket"]
     looked = max(item.looked_at for item in found if item.collection == collection)
     if any(written >= looked - WRITTEN_SINCE for _, written in objects.modification_times(bucket, key)):
         return False
+    if _is_recorded(target, collection, objects.get(bucket, key), key):
+        return False
     objects.delete(bucket, key)
     return True
+
+
+def _is_recorded(target: Target, collection: CollectionName, content: bytes, key: str) -> bool:
+    """Whether a run has this very delta now: a message that came back after long makes the same bytes once more."""
+    try:
+        delta = decode_delta(content, key)
+    except PermanentError:
+        # What cannot be read is of no use to a run, whoever recorded it.
+        return False
+    digest, runs = sha256_hex(content), repository(target).of_receipt(delta.image_id, delta.receipt_id)
+    return any(run.kind == "upsert" and run.progress(collection).delta_sha256 == digest for run in runs)
 
 
 def _apply_again(target: Target, receipt: ReceiptKey) -> RunReference | None:

@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
-
 from ops.auditing import audit
 from ops.failures import reason
 from ops.switching.plan import loser, winner
@@ -25,6 +23,8 @@ from pipeline.contracts.artifacts import MANIFEST_FILE
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
+from pipeline.deltas import has_delta
+from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from stack.choice import EmbedConsumer
 
@@ -166,17 +166,20 @@ class SwitchChecks:
         return not lines, f"{len(lines)} lines since the switch" + (f", the last: {lines[-1][:100]}" if lines else "")
 
     def _deltas(self) -> tuple[bool, str]:
-        bucket, run_id = self._target.outputs["vectorsBucket"], self._reference.run_id
-        missing = []
-        for collection in COLLECTIONS:
-            key = delta_key(collection, run_id)
-            try:
-                self._target.s3.head_object(Bucket=bucket, Key=key)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NotFound"):
-                    raise
-                missing.append(key)
-        return not missing, f"missing: {', '.join(missing)}" if missing else f"s3://{bucket}/.../{run_id}/"
+        run = self._recorded()
+        if run is None:
+            return False, "the run that records their digests is not recorded yet"
+        objects = ObjectStore(self._target.s3)
+        missing = [
+            delta_key(collection, run.run_id, digest)
+            for collection in COLLECTIONS
+            if not has_delta(
+                objects, run.delta_bucket, collection, run.run_id, digest := run.progress(collection).delta_sha256 or ""
+            )
+        ]
+        return not missing, (
+            f"missing: {', '.join(missing)}" if missing else f"s3://{run.delta_bucket}/.../{run.run_id}/"
+        )
 
     def _run(self) -> tuple[bool, str]:
         run = self._recorded()

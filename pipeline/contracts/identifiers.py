@@ -66,9 +66,25 @@ def receipt_folder(image_id: UUID, receipt_id: int, content: str) -> str:
     return f"receipts/{image_id}/receipt-{receipt_id:05d}/{content}"
 
 
-def delta_key(collection: CollectionName, run: str) -> str:
-    """The key of one collection's delta of one run in the vectors bucket."""
-    return f"{collection}/delta/{run}/delta.safetensors"
+def delta_prefix(collection: CollectionName) -> str:
+    """What the keys of all deltas of a collection start with, in the vectors bucket."""
+    return f"{collection}/delta/"
+
+
+def delta_key(collection: CollectionName, run: str, sha256: str) -> str:
+    """The key of one delta of a run in the vectors bucket.
+
+    Args:
+        collection: the delta's collection.
+        run: the run that it was written for.
+        sha256: of the object, 64 hex digits: an object under this key can only ever have these bytes.
+    """
+    return f"{delta_prefix(collection)}{run}/{sha256}.safetensors"
+
+
+def legacy_delta_key(collection: CollectionName, run: str) -> str:
+    """Where deltas of version 1 stand; it is read when there is no object under ``delta_key``, never written."""
+    return f"{delta_prefix(collection)}{run}/delta.safetensors"
 
 
 def run_partition_key(image_id: UUID) -> str:

@@ -16,21 +16,21 @@ import numpy as np
 from pipeline.aws import AwsClient
 from pipeline.collections.receipts import applied_again, deciding_run, operation_of
 from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
-from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
     CollectionName,
     content_digest,
-    delta_key,
     line_vector_id,
     run_id,
     upload_id,
     word_vector_id,
 )
 from pipeline.contracts.messages import EmbedMessage, parse_message
-from pipeline.contracts.metadata import row_metadata
+from pipeline.contracts.metadata import Metadata, row_metadata
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.contracts.versions import DELTA_VERSION
+from pipeline.deltas import has_delta, write_delta
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.merchant_resolution import Merchant, MerchantResolver
 from pipeline.errors import PermanentError, PipelineError, RetryableError
@@ -207,7 +207,13 @@ class EmbeddingCore:
 
     def _has_deltas(self, run: CompactionRun) -> bool:
         return all(
-            self.objects.exists(run.delta_bucket, delta_key(collection, operation_of(run).delta_run_id))
+            has_delta(
+                self.objects,
+                run.delta_bucket,
+                collection,
+                operation_of(run).delta_run_id,
+                run.progress(collection).delta_sha256 or "",
+            )
             for collection in COLLECTIONS
         )
 
@@ -260,8 +266,8 @@ class EmbeddingCore:
     def _write(self, receipt: _Receipt, vectors: np.ndarray) -> None:
         line_vectors, word_vectors = vectors[: len(receipt.lines)], vectors[len(receipt.lines) :]
         merchant = self._merchant(receipt, line_vectors)
-        line_rows = tuple(_delta_row(receipt, row, merchant) for row in receipt.lines)
-        word_rows = tuple(_delta_row(receipt, row, merchant) for row in receipt.words)
+        line_rows = [_delta_row(receipt, row, merchant) for row in receipt.lines]
+        word_rows = [_delta_row(receipt, row, merchant) for row in receipt.words]
         lines = self._upload("lines", receipt, line_rows, line_vectors)
         words = self._upload("words", receipt, word_rows, word_vectors)
         moment = self.now()
@@ -296,9 +302,9 @@ class EmbeddingCore:
         return self.merchants.resolve(receipt.lines, line_vectors)
 
     def _upload(
-        self, collection: CollectionName, receipt: _Receipt, rows: tuple[DeltaRow, ...], vectors: np.ndarray
+        self, collection: CollectionName, receipt: _Receipt, rows: list[tuple[str, str, Metadata]], vectors: np.ndarray
     ) -> CollectionProgress:
-        delta = Delta(
+        delta = make_delta(
             collection=collection,
             run_id=receipt.run_id,
             image_id=receipt.message.image_id,
@@ -307,11 +313,7 @@ class EmbeddingCore:
             rows=rows,
             vectors=vectors,
         )
-        digest = self.objects.put_verified(
-            self.environment.vectors_bucket,
-            delta_key(collection, receipt.run_id),
-            encode_delta(delta, self.environment.delta_precision),
-        )
+        digest = write_delta(self.objects, self.environment.vectors_bucket, delta, self.environment.delta_precision)
         return CollectionProgress(expected_count=len(rows), delta_sha256=digest)
 
     def _settle(self, incoming: IncomingMessage, error: PipelineError) -> Outcome:
@@ -337,7 +339,7 @@ class EmbeddingCore:
         return Outcome(message_id=incoming.message_id, disposition=Disposition.RETRY, error=error)
 
 
-def _delta_row(receipt: _Receipt, row: LineRow | WordRow, merchant: Merchant) -> DeltaRow:
+def _delta_row(receipt: _Receipt, row: LineRow | WordRow, merchant: Merchant) -> tuple[str, str, Metadata]:
     image_id, receipt_id = receipt.message.image_id, receipt.message.receipt_id
     identifier = (
         word_vector_id(image_id, receipt_id, row.line_id, row.word_id)
@@ -352,4 +354,4 @@ def _delta_row(receipt: _Receipt, row: LineRow | WordRow, merchant: Merchant) ->
         merchant_name=merchant.name,
         merchant_source=merchant.source,
     )
-    return DeltaRow(id=identifier, document=row.text, metadata=metadata)
+    return identifier, row.text, metadata

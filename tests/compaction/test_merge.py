@@ -18,7 +18,7 @@ from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import current_path, version_path
 from pipeline.collections.store import read_current, read_current_object
-from pipeline.contracts.identifiers import COLLECTIONS, delta_key
+from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
@@ -133,7 +133,7 @@ def test_a_bad_delta_fails_its_own_receipt_with_the_reason_and_its_neighbour_is_
     world, recorded, stored, code
 ):
     bad, good = world.run(1, **recorded), world.run(2)
-    key = delta_key("lines", bad.run_id)
+    key = world.delta_key(bad)
     if stored is None:
         world.s3.delete_object(Bucket=BUCKET, Key=key)
     elif stored is not ...:

@@ -18,9 +18,10 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.reader import SnapshotSource
-from pipeline.contracts.delta import encode_delta, make_delta
+from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
+    CollectionName,
     delta_key,
     line_vector_id,
     run_partition_key,
@@ -29,6 +30,7 @@ from pipeline.contracts.identifiers import (
 )
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.compaction.tables import create_table
@@ -159,12 +161,9 @@ class World:
                     [[1 + number, 1 + row, *[1] * (dimensions - 2)] for row in range(rows)], dtype=np.float32
                 ).reshape(rows, dimensions),
             )
-            content = encode_delta(delta)
-            self.s3.put_object(
-                Bucket=BUCKET, Key=delta_key(collection, identifier, sha256_hex(content)), Body=content
-            )
+            digest = write_delta(self.objects, BUCKET, delta)
             progress[collection] = CollectionProgress(
-                expected_count=rows if expected is None else expected, delta_sha256=sha256_hex(content)
+                expected_count=rows if expected is None else expected, delta_sha256=digest
             )
         run = CompactionRun.model_validate(
             {
@@ -185,6 +184,12 @@ class World:
         )
         self.runs.record(run)
         return run.reference
+
+    def delta_key(self, reference: RunReference, collection: CollectionName = "lines") -> str:
+        """The key of the delta that a run records."""
+        run = self.runs.find(reference)
+        assert run is not None
+        return delta_key(collection, run.run_id, run.progress(collection).delta_sha256 or "")
 
     def lines(self, reference: RunReference) -> CollectionProgress:
         run = self.runs.find(reference)

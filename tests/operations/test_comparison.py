@@ -11,9 +11,10 @@ from pipeline.collections.reader import PublishedRow
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.deltas import DeltaObject
 from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START
 
-IMAGE = UUID(int=1)
+IMAGE, DIGEST = UUID(int=1), "0" * 64
 KEY = ReceiptKey(str(IMAGE), 1)
 ROWS = [line_vector_id(IMAGE, 1, number) for number in (1, 2)]
 
@@ -26,7 +27,7 @@ RUN_1, RUN_2 = run_id(1), run_id(2)
 
 
 def run(number: int, kind: str = "upsert", state: RunState = RunState.COMPLETED, **fields: object) -> CompactionRun:
-    progress = CollectionProgress(state=state, expected_count=2 if kind == "upsert" else 0, delta_sha256="0" * 64)
+    progress = CollectionProgress(state=state, expected_count=2 if kind == "upsert" else 0, delta_sha256=DIGEST)
     return CompactionRun.model_validate(
         {
             "image_id": IMAGE,
@@ -48,6 +49,10 @@ def run(number: int, kind: str = "upsert", state: RunState = RunState.COMPLETED,
     )
 
 
+def delta(of: str, sha256: str | None = DIGEST) -> DeltaObject:
+    return DeltaObject(run_id=of, sha256=sha256, key=f"lines/delta/{of}/{sha256}.safetensors", written=START)
+
+
 def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed=None, publish_every=0):
     """The findings, as difference and repair; what is not told is as it should be."""
     done = {item.run_id for item in runs if item.lines.state is RunState.COMPLETED} if completed is None else completed
@@ -60,7 +65,7 @@ def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed
         published=PublishedRows(
             run_ids=frozenset(held), holdings={KEY: Holding(state=state, identifiers=tuple(known))}, rows=rows
         ),
-        deltas={item.run_id: START for item in runs if item.kind == "upsert"} if deltas is None else deltas,
+        deltas=[delta(item.run_id) for item in runs if item.kind == "upsert"] if deltas is None else deltas,
         now=START + timedelta(minutes=minutes),
         publish_every=timedelta(minutes=publish_every),
     )
@@ -125,7 +130,7 @@ def test_rows_of_a_removed_receipt_are_surplus():
 
 def test_published_rows_whose_run_is_gone_are_told_and_neither_they_nor_their_delta_are_touched():
     day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
-    found = look([], rows(RUN_1), held={RUN_1}, deltas={RUN_1: START}, minutes=day + 1)
+    found = look([], rows(RUN_1), held={RUN_1}, deltas=[delta(RUN_1)], minutes=day + 1)
     assert found == [(Difference.ROWS_SURPLUS, None)]
 
 
@@ -149,7 +154,7 @@ def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
         runs=[run(1)],
         completed_before=frozenset({RUN_1}),
         published=None,
-        deltas={RUN_1: START},
+        deltas=[delta(RUN_1)],
         now=START,
         publish_every=timedelta(0),
     )
@@ -163,8 +168,8 @@ def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
         (RunState.PENDING, 16, None, [(Difference.RUN_STUCK, DRIVE)]),
         (RunState.MERGED, 16, None, [(Difference.RUN_STUCK, DRIVE)]),
         (RunState.FAILED, 0, None, [(Difference.RUN_FAILED, DRIVE)]),
-        (RunState.FAILED, 0, {}, [(Difference.RUN_FAILED, None)]),
-        (RunState.PENDING, 0, {}, [(Difference.DELTA_MISSING, None)]),
+        (RunState.FAILED, 0, [], [(Difference.RUN_FAILED, None)]),
+        (RunState.PENDING, 0, [], [(Difference.DELTA_MISSING, None)]),
     ],
 )
 def test_a_run_that_is_not_completed_is_judged_by_its_age_and_its_delta(state, minutes, deltas, expected):
@@ -180,7 +185,7 @@ def test_a_run_that_waits_for_its_publication_is_not_stuck():
 
 def test_a_failed_run_that_something_newer_outdates_can_be_driven_again_without_its_delta():
     runs = [run(1, state=RunState.FAILED), run(2)]
-    assert look(runs, rows(RUN_2), deltas={RUN_2: START}) == [(Difference.RUN_FAILED, DRIVE)]
+    assert look(runs, rows(RUN_2), deltas=[delta(RUN_2)]) == [(Difference.RUN_FAILED, DRIVE)]
 
 
 @pytest.mark.parametrize("code", ["DELTA_INVALID", "OBJECT_CHANGED"])
@@ -192,7 +197,7 @@ def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
         runs=[broken],
         completed_before=frozenset(),
         published=None,
-        deltas={RUN_1: START},
+        deltas=[delta(RUN_1)],
         now=START,
         publish_every=timedelta(0),
     )
@@ -205,13 +210,33 @@ def test_rows_are_not_repaired_while_something_of_the_receipt_is_on_its_way():
 
 
 def test_rows_whose_delta_has_expired_are_not_promised_a_repair():
-    assert look([run(1)], rows(RUN_1, ROWS[0]), deltas={}) == [(Difference.ROWS_MISSING, None)]
+    assert look([run(1)], rows(RUN_1, ROWS[0]), deltas=[]) == [(Difference.ROWS_MISSING, None)]
 
 
 def test_a_delta_of_no_run_is_surplus_when_it_is_old_enough():
     day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
-    deltas = {RUN_1: START, "interrupted": START}
+    deltas = [delta(RUN_1), delta("interrupted")]
     assert look([run(1)], rows(RUN_1), deltas=deltas, minutes=day) == []
     assert look([run(1)], rows(RUN_1), deltas=deltas, minutes=day + 1) == [
         (Difference.DELTA_SURPLUS, "delete the delta")
     ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "surplus"),
+    [
+        ([delta(RUN_1), delta(RUN_1, "1" * 64)], 1),
+        ([delta(RUN_1), delta(RUN_1, None)], 1),
+        ([delta(RUN_1, None)], 0),
+    ],
+    ids=["another digest", "version 1 beside the recorded digest", "version 1 alone"],
+)
+def test_an_object_that_its_run_does_not_read_is_surplus(stored, surplus):
+    day = SURPLUS_DELTA_AGE / timedelta(minutes=1)
+    found = look([run(1)], rows(RUN_1), deltas=stored, minutes=day + 1)
+    assert found == [(Difference.DELTA_SURPLUS, "delete the delta")] * surplus
+
+
+def test_a_delta_with_another_digest_is_no_delta_of_the_run():
+    found = look([run(1, state=RunState.PENDING)], [], known=[], deltas=[delta(RUN_1, "1" * 64)])
+    assert found == [(Difference.DELTA_MISSING, None)]

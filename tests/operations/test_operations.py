@@ -247,7 +247,7 @@ def test_a_version_that_went_back_is_found_and_what_it_lost_applied_again(world,
 
 def test_a_failed_run_is_driven_again_with_its_attempts_forgotten(world, target, merge):
     reference = world.run(1)
-    key_of_delta = delta_key("lines", reference.run_id)
+    key_of_delta = world.delta_key(reference)
     content = world.s3.get_object(Bucket=BUCKET, Key=key_of_delta)["Body"].read()
     world.s3.put_object(Bucket=BUCKET, Key=key_of_delta, Body=b"truncated")
     merge(reference)
@@ -266,7 +266,7 @@ def test_a_failed_run_is_driven_again_with_its_attempts_forgotten(world, target,
 
 def test_a_delta_of_no_run_is_deleted_and_those_of_runs_are_kept(world, target, merge, monkeypatch):
     merge(world.run(1))
-    world.s3.put_object(Bucket=BUCKET, Key=delta_key("words", "f" * 32), Body=b"interrupted")
+    world.s3.put_object(Bucket=BUCKET, Key=delta_key("words", "f" * 32, "f" * 64), Body=b"interrupted")
     monkeypatch.setattr("ops.reconciling.comparison.SURPLUS_DELTA_AGE", timedelta(seconds=-1))
     found = both(target)
     assert differences(*found) == [Difference.DELTA_SURPLUS]

@@ -14,11 +14,11 @@ from moto import mock_aws
 
 from embed_lambda.handler import answer
 from pipeline.collections.receipts import deciding_run
-from pipeline.contracts.delta import decode_delta
-from pipeline.contracts.identifiers import delta_key, upload_id
+from pipeline.contracts.identifiers import COLLECTIONS, delta_key, upload_id
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState
+from pipeline.deltas import delta_objects, read_delta
 from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.merchant_resolution import MerchantResolver
@@ -85,6 +85,13 @@ class World:
         group = "g" if isinstance(message, str) else message.group_id
         return IncomingMessage(message_id=message_id, body=body, group_id=group, deduplication_id="d-" + message_id)
 
+    def deltas(self, run: Any) -> int:
+        """How many objects there are for the deltas that a run records; each is read back."""
+        for collection in COLLECTIONS:
+            read_delta(self.core.objects, VECTORS, collection, run.run_id, run.progress(collection).delta_sha256)
+        listed = [item for name in COLLECTIONS for item in delta_objects(self.core.objects, VECTORS, name)]
+        return sum(item.run_id == run.run_id for item in listed)
+
     def run_of(self, message: Any) -> Any:
         return self.runs.find(
             RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=message.run_id)
@@ -139,9 +146,8 @@ def test_receipts_of_a_batch_share_one_embedding_request_and_each_gets_its_run_a
     assert len(set(world.embedder.requests[0])) == len(world.embedder.requests[0])
     run = world.run_of(second)
     assert (run.merchant_name, run.merchant_source, run.consumer) == ("Alma", "given", "lambda")
-    content = world.s3.get_object(Bucket=VECTORS, Key=f"words/delta/{run.run_id}/delta.safetensors")["Body"].read()
-    delta = decode_delta(content, "words")
-    assert [row.document for row in delta.rows] == ["ALMA", "CAFÉ", "tea"]
+    delta = read_delta(world.core.objects, VECTORS, "words", run.run_id, run.words.delta_sha256)
+    assert [delta.text_of(row) for row in delta.rows] == ["ALMA", "CAFÉ", "tea"]
     assert delta.vectors.tolist()[0] == [4, 1, 0, 0]
     assert delta.rows[0].id.endswith("#RECEIPT#00002#LINE#00001#WORD#00001")
     assert isinstance(delta.rows[0].metadata["receipt_id"], int)
@@ -216,7 +222,7 @@ def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_a
     if spoil == "failed":
         world.runs.transition(run.reference, "words", {RunState.PENDING}, RunState.FAILED, error="DELTA_INVALID: why")
     else:
-        world.s3.delete_object(Bucket=VECTORS, Key=delta_key("words", run.run_id))
+        world.s3.delete_object(Bucket=VECTORS, Key=delta_key("words", run.run_id, run.words.delta_sha256))
     assert dispositions(world, world.incoming(uploaded(message, 0))) == [Disposition.SKIPPED]
     again = world.incoming(uploaded(message, 1))
     assert dispositions(world, again) == [Disposition.EMBEDDED]
@@ -225,7 +231,7 @@ def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_a
     assert [run.content_id for run in runs] == [message.run_id] * 2
     assert runs[1].delta_run_id is None
     assert runs[1].run_id == upload_id(message.run_id, HOURS[1])
-    assert world.core.objects.exists(VECTORS, delta_key("words", runs[1].run_id))
+    assert world.deltas(runs[1]) == 2
     assert len(world.embedder.requests) == 2
 
 

@@ -149,9 +149,10 @@ class FakeStack:
             raise self.put_fails
         self.objects[Bucket, Key] = Body
 
-    def _head(self, Bucket: str, Key: str) -> None:
+    def _head(self, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:
             raise ClientError({"Error": {"Code": "404", "Message": "no"}}, "HeadObject")
+        return {}
 
     def _list(self, Bucket: str, Prefix: str) -> Any:
         return {
@@ -192,4 +193,4 @@ class FakeStack:
         self.record(checks, "ecs")
         self.lines["ecs"].append(f"embedded {checks._reference.run_id}")
         for collection in COLLECTIONS:
-            self.objects["vectors", delta_key(collection, checks._reference.run_id)] = b""
+            self.objects["vectors", delta_key(collection, checks._reference.run_id, "0" * 64)] = b""

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from ops.switching import checks
 from ops.switching.checks import CHECK_TITLES, CheckState, SwitchChecks, drains, messages
 from ops.target import OperatorError
+from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from tests.switching.fakes import NOW, FakeStack
 
 UPLOADED, DRAINS, LOGS, IDLE, DELTAS, RUN = CHECK_TITLES
@@ -127,11 +128,13 @@ def test_the_loser_is_not_idle_when_the_audit_finds_somebody(stack):
 def test_deltas_appear_when_both_collections_have_theirs(stack):
     run = switch_checks(stack)
     assert not look(run, DELTAS)[0]
-    stack.objects["vectors", f"lines/delta/{run._reference.run_id}/delta.safetensors"] = b""
+    stack.record(run, "ecs")
+    lines, words = (delta_key(name, run._reference.run_id, "0" * 64) for name in COLLECTIONS)
+    stack.objects["vectors", lines] = b""
     shows, told = look(run, DELTAS)
     assert not shows
     assert "words/delta" in told
-    stack.objects["vectors", f"words/delta/{run._reference.run_id}/delta.safetensors"] = b""
+    stack.objects["vectors", words] = b""
     assert look(run, DELTAS)[0]
 
 

@@ -13,7 +13,6 @@ from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
 from pipeline.collections.layout import current_path, version_path
 from pipeline.collections.store import read_current
-from pipeline.contracts.identifiers import delta_key
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
 from tests.compaction.torture.test_kills import endpoint, victims, world
@@ -94,7 +93,7 @@ def test_two_handlers_that_start_at_once_merge_everything_once(world: TorturedWo
 @pytest.mark.parametrize("damage", ["truncated", "corrupted"])
 def test_a_damaged_delta_fails_its_own_receipt_and_no_other(world: TorturedWorld, damage: str):
     bad, good = world.record("upsert", 1), world.record("upsert", 2)
-    key = delta_key("lines", bad.run_id)
+    key = world.delta_key(bad)
     body = world.s3.get_object(Bucket=world.bucket, Key=key)["Body"]
     content = body.read()
     body.close()

@@ -15,10 +15,11 @@ import numpy as np
 from ops.local.provisioners.context import client_options
 from pipeline.collections.layout import MANIFEST_NAME
 from pipeline.collections.store import read_current, require_version
-from pipeline.contracts.delta import Delta, DeltaRow, encode_delta
+from pipeline.contracts.delta import Delta, make_delta
 from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
+from pipeline.deltas import write_delta
 from pipeline.errors import ErrorCode
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
@@ -113,13 +114,11 @@ class TorturedWorld:
         progress = CollectionProgress(expected_count=0)
         if kind == "upsert":
             made = self._delta(identifier, image, self.random.randrange(1, 40) if rows is None else rows)
-            content = encode_delta(made)
-            self.s3.put_object(Bucket=self.bucket, Key=delta_key("lines", identifier), Body=content)
+            digest = write_delta(self.objects, self.bucket, made)
             self.deltas[identifier] = {
-                row.id: (row.document, dict(row.metadata), vector)
-                for row, vector in zip(made.rows, made.vectors, strict=True)
+                row.id: (made.text_of(row), dict(row.metadata), made.vectors[row.text]) for row in made.rows
             }
-            progress = CollectionProgress(expected_count=len(made.rows), delta_sha256=sha256_hex(content))
+            progress = CollectionProgress(expected_count=len(made.rows), delta_sha256=digest)
         run = CompactionRun.model_validate(
             {
                 "image_id": image,
@@ -146,18 +145,20 @@ class TorturedWorld:
         numbers = np.random.default_rng(int(identifier[:8], 16))
         vectors = numbers.standard_normal((rows, DIMENSIONS)).astype(np.float32)
         metadata: dict[str, Any] = {"image_id": str(image), "receipt_id": 1, "run_id": identifier}
-        return Delta(
+        return make_delta(
             collection="lines",
             run_id=identifier,
             image_id=image,
             receipt_id=1,
             model=MODEL,
-            rows=tuple(
-                DeltaRow(id=line_vector_id(image, 1, row), document=f"{identifier[:6]} {row}", metadata=metadata)
-                for row in range(1, rows + 1)
-            ),
+            rows=[(line_vector_id(image, 1, row), f"{identifier[:6]} {row}", metadata) for row in range(1, rows + 1)],
             vectors=vectors,
         )
+
+    def delta_key(self, reference: RunReference) -> str:
+        """The key of the delta that a recorded run has."""
+        run = next(run for run in self.recorded if run.run_id == reference.run_id)
+        return delta_key("lines", run.run_id, run.lines.delta_sha256 or "")
 
     def expected(self, run_ids: set[str] | None = None) -> Rows:
         """The rows after the recorded operations, one after the other, of those runs only."""
