@@ -10,6 +10,7 @@ Opening a Chroma directory writes to it, so a published one is opened only throu
 
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -154,7 +155,10 @@ class ChromaIndex:
     def search_width(self, width: int) -> None:
         """Set ``ef_search``; Chroma takes it up only when it opens, so the collection is closed and opened again."""
         name = self.collection.name
-        self.collection.modify(configuration={"hnsw": {"ef_search": width}})
+        with warnings.catch_warnings():
+            # chromadb 1.5.9 warns of its own "legacy embedding function config" where a collection has no such function.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.collection.modify(configuration={"hnsw": {"ef_search": width}})
         self._client.close()
         self._client = _client(self._directory)
         self.collection = self._client.get_collection(name, embedding_function=None)

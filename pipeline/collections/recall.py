@@ -15,6 +15,8 @@ from pipeline.collections.vectors import VectorFile
 NARROW = 10
 """``ef_search`` of the first question. What a narrow search finds, a wide one finds too, and it takes a tenth of the
 time (docs/facts.md, "Asking every text"); what it misses is asked again with the collection's own."""
+NARROW_FROM = 300
+"""Texts for which the narrow question pays for opening the collection two times more, which takes 0.3 s."""
 BATCH_TEXTS = 500
 NEIGHBOURS_ASKED = 4
 """Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
@@ -54,7 +56,8 @@ def measure_recall(
         search_width: the collection's own ``ef_search``.
         start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
     """
-    index.search_width(min(NARROW, search_width))
+    if len(texts) - start > NARROW_FROM:
+        index.search_width(min(NARROW, search_width))
     asked: set[int] = set()
     suspects: list[int] = []
     if start == 0:
@@ -69,7 +72,8 @@ def measure_recall(
             suspects += _missing(batch, texts, answers)
         asked.update(range(start, len(texts)), near)
         suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))))
-    index.search_width(search_width)
+    if len(texts) - start > NARROW_FROM:
+        index.search_width(search_width)
     lost = _not_found(index, texts, vectors, suspects)
     return Recall(
         asked=len(asked), lost=tuple(lost), at_ten=_at_ten(index, texts, vectors) if start == 0 and len(texts) else None

@@ -271,7 +271,8 @@ class RowTable:
         return [
             row[0]
             for row in self._connection.execute(
-                "SELECT COUNT(rows.text_id) FROM texts LEFT JOIN rows USING (text_id) GROUP BY position ORDER BY position"
+                "SELECT COUNT(rows.text_id) FROM texts LEFT JOIN rows USING (text_id) "
+                "GROUP BY position ORDER BY position"
             )
         ]
 
@@ -288,7 +289,10 @@ class RowTable:
 
     def receipts_without_merchant(self, limit: int) -> list[ReceiptKey]:
         """Receipts that have rows and no merchant, oldest first."""
-        statement = "SELECT image_id, receipt_id FROM receipts WHERE rows > 0 AND merchant_name IS NULL ORDER BY receipt LIMIT ?"
+        statement = (
+            "SELECT image_id, receipt_id FROM receipts WHERE rows > 0 AND merchant_name IS NULL "
+            "ORDER BY receipt LIMIT ?"
+        )
         return [ReceiptKey(*row) for row in self._connection.execute(statement, (limit,))]
 
     def receipts(self, image_prefix: str) -> list[ReceiptKey]:
@@ -307,7 +311,7 @@ class RowTable:
         return []
 
     def containing(self, text: str, limit: int) -> list[int]:
-        """Positions of the texts in which ``text`` stands letter by letter, the shortest first; case does not matter."""
+        """Positions of the texts that contain ``text`` letter by letter, the shortest first; case does not matter."""
         query = literal_query(fold_text(text))
         if query is None:
             return []

@@ -67,7 +67,6 @@ class Collection(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """The process ends without a word: the warm copy is gone, the lease is not."""
-        self.merger._copy = None
         self.merger = self.world.merger()
 
     @rule()
@@ -118,7 +117,7 @@ class Collection(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.merger.close()
+            self.world.close()
             self.aws.stop()
             self.directory.cleanup()
 

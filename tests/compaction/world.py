@@ -70,6 +70,7 @@ class World:
     moment: datetime = START
     processes: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    started: list[MergeHandler] = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -99,7 +100,7 @@ class World:
     def process(self) -> MergeHandler:
         """A cold start: nothing is warm and the local disk is another."""
         environment = self.environment()
-        return MergeHandler(
+        handler = MergeHandler(
             environment=environment,
             mergers={
                 name: CollectionMerger(
@@ -115,6 +116,14 @@ class World:
             },
             sqs_client=self.queues,
         )
+        self.started.append(handler)
+        return handler
+
+    def close(self) -> None:
+        """End the processes that a test has left behind: a cold start closes no file of the one before."""
+        for handler in self.started:
+            for merger in handler.mergers.values():
+                merger.close()
 
     def merger(self) -> CollectionMerger:
         return self.process().mergers["lines"]
@@ -247,9 +256,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         s3, dynamodb = clients()
         s3.create_bucket(Bucket=BUCKET)
         create_table(dynamodb, TABLE)
-        yield World(
+        world = World(
             path=tmp_path, dynamodb=dynamodb, s3=s3, objects=ObjectStore(s3), runs=RunRepository(TABLE, dynamodb)
         )
+        yield world
+        world.close()
 
 
 def row_id(number: int, row: int) -> str:
