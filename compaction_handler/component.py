@@ -171,6 +171,7 @@ class CompactionHandler(pulumi.ComponentResource):
                         "bootstrap_collections": settings.bootstrap_collections,
                         "publish_every_seconds": settings.merge.publish_every_seconds,
                         "lease_seconds": settings.merge.lease_seconds,
+                        "versions_kept_seconds": settings.merge.versions_kept_seconds,
                     },
                 ),
                 statements=[
@@ -187,6 +188,7 @@ class CompactionHandler(pulumi.ComponentResource):
                         [pulumi.Output.concat(vectors.arn, f"/{item}/versions/*") for item in COLLECTIONS],
                     ),
                     use_table(storage.table),
+                    statement("ReadAllRuns", ["dynamodb:Scan"], [storage.table.arn]),
                     send_to("ParkBadMerges", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement(
                         "PublishCollections",

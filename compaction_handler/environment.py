@@ -19,7 +19,9 @@ class MergeEnvironment(Environment):
         working_directory: local disk; the working copy lives there and is disposable.
         bootstrap_collections: True lets a collection that was never published start empty; False makes a missing
             snapshot an error.
-        publish_every_seconds: a collection is published at most once in this time; 0 publishes every merge.
+        publish_every_seconds: a collection is published at most once in this time; 0 publishes whenever no further
+            message waits.
+        versions_kept_seconds: how long a version stays for its readers after a newer one was published.
         lease_seconds: a holder that does not renew for so long has lost the collection.
     """
 
@@ -36,3 +38,4 @@ class MergeEnvironment(Environment):
     bootstrap_collections: bool
     publish_every_seconds: int
     lease_seconds: int
+    versions_kept_seconds: int = 900

@@ -4,8 +4,10 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 30, 3_600
 """Between two deliveries of a message that failed, doubling: ten deliveries are four hours."""
 TICK_SOURCE = "receipts.tick"
+REBUILD_SOURCE = "receipts.rebuild"
 RESERVE_MILLISECONDS = 180_000
 """Left to a batch that was begun and to its publication: twice what they take at 200,000 rows."""
 
@@ -34,10 +37,18 @@ class MergeHandler:
     mergers: dict[CollectionName, CollectionMerger]
     sqs_client: AwsClient
 
-    def handle(self, event: dict[str, Any], has_time: Callable[[], bool] = lambda: True) -> BatchResponse:
-        """Handle an event of the mapping or of the schedule, as far as there is time; the rest comes back."""
+    def handle(
+        self, event: dict[str, Any], has_time: Callable[[], bool] = lambda: True
+    ) -> BatchResponse | dict[str, Any]:
+        """Handle an event of the mapping or of the schedule, as far as there is time; the rest comes back.
+
+        ``receipts rebuild`` invokes it too; it gets the pointer of the new version.
+        """
         if event.get("source") == TICK_SOURCE:
             return self._tick(has_time)
+        if event.get("source") == REBUILD_SOURCE:
+            pointer = self.mergers[event["collection"]].rebuild(from_deltas=bool(event.get("from_deltas")))
+            return pointer.model_dump(mode="json")
         records: list[SqsRecord] = event["Records"]
         failed: set[str] = set()
         wanted: dict[CollectionName, dict[str, list[RunReference]]] = {name: {} for name in COLLECTIONS}
@@ -52,7 +63,9 @@ class MergeHandler:
             if not messages:
                 continue
             try:
-                left = self.mergers[collection].merge((run for runs in messages.values() for run in runs), has_time)
+                left = self.mergers[collection].merge(
+                    (run for runs in messages.values() for run in runs), has_time, partial(self._more_waits, collection)
+                )
                 failed.update(name for name, runs in messages.items() if any(run.run_id in left for run in runs))
             except PipelineError as error:
                 # Also when an operator is needed: the message waits on its queue until the collection is mended.
@@ -62,15 +75,25 @@ class MergeHandler:
         self._come_back_soon(records, {item["itemIdentifier"] for item in answer["batchItemFailures"]})
         return answer
 
+    def _more_waits(self, collection: CollectionName) -> bool:
+        try:
+            answer = self.sqs_client.get_queue_attributes(
+                QueueUrl=self._queue_url(collection), AttributeNames=["ApproximateNumberOfMessages"]
+            )
+            return int(answer["Attributes"]["ApproximateNumberOfMessages"]) > 0
+        except (ClientError, BotoCoreError):
+            # Only a question of how soon to publish.
+            logger.warning("the queue does not say what waits", exc_info=True)
+            return False
+
+    def _queue_url(self, collection: str | None) -> str:
+        return self.environment.words_queue_url if collection == "words" else self.environment.lines_queue_url
+
     def _come_back_soon(self, records: list[SqsRecord], failed: set[str]) -> None:
         """The queue hides a message for six times the function's timeout, and all of its collection with it."""
         for record in records:
             if record["messageId"] in failed:
-                url = (
-                    self.environment.words_queue_url
-                    if group_of(record) == "words"
-                    else self.environment.lines_queue_url
-                )
+                url = self._queue_url(group_of(record))
                 seconds = min(FIRST_DELAY_SECONDS * 2 ** (receives_of(record) - 1), LONGEST_DELAY_SECONDS)
                 come_back_after(self.sqs_client, url, record["receiptHandle"], seconds)
 
@@ -117,10 +140,12 @@ class MergeHandler:
 def _handler() -> MergeHandler:
     import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
 
+    from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
     from pipeline.runs import RunRepository  # noqa: PLC0415 - the same
 
     configure_logging()
+    require_sqlite()
     environment = MergeEnvironment.from_variables(os.environ)
     dynamodb = boto3.client("dynamodb")
     objects = ObjectStore(boto3.client("s3"))
@@ -137,8 +162,8 @@ def _handler() -> MergeHandler:
     )
 
 
-def merge(event: dict[str, Any], context: object) -> BatchResponse:
-    """Lambda's entry point: an SQS event of compaction messages, or the schedule's tick."""
+def merge(event: dict[str, Any], context: object) -> BatchResponse | dict[str, Any]:
+    """Lambda's entry point: an SQS event of compaction messages, the schedule's tick, or ``receipts rebuild``."""
     return _handler().handle(event, time_keeper(getattr(context, "get_remaining_time_in_millis", None)))
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
-from compaction_handler.lease import Heartbeat, Lease, acquire
-from compaction_handler.planning import Plan, batches, deltas_needed, is_publication_due, make_plan
+from compaction_handler.lease import Heartbeat, Lease, acquire, current_pointer
+from compaction_handler.planning import DELTAS_AT_ONCE, Plan, batches, deltas_needed, is_publication_due, make_plan
 from compaction_handler.publishing import Check, Publisher, storage_error
 from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import Pointer
+from pipeline.collections.layout import LAYOUT, Pointer
 from pipeline.collections.ledger import RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
 from pipeline.collections.rows import parse_identifier
@@ -48,6 +48,8 @@ CALLS_AT_ONCE = 8
 """Calls to S3 or DynamoDB at once; below the ten connections of a boto3 client."""
 FREE_BYTES = 64 * 1024 * 1024
 """With less than this left on the local disk, whatever broke is blamed on the disk."""
+PUBLISHED_WHILE_MORE_WAITS = timedelta(seconds=15)
+"""Without a publication interval: at most so long a published run waits for the messages behind it."""
 COPY_LOST = frozenset(
     {
         ErrorCode.LEASE_LOST,
@@ -81,6 +83,7 @@ class CollectionMerger:
     _copy: WorkingCopy | None = None
     _publisher: Publisher = field(init=False)
     _is_blamed: bool = False
+    _more_waits: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self._publisher = Publisher(
@@ -91,12 +94,19 @@ class CollectionMerger:
             start_check=self.start_check,
         )
 
-    def merge(self, references: Iterable[RunReference], has_time: Callable[[], bool] = lambda: True) -> set[str]:
+    def merge(
+        self,
+        references: Iterable[RunReference],
+        has_time: Callable[[], bool] = lambda: True,
+        more_waits: Callable[[], bool] = lambda: False,
+    ) -> set[str]:
         """Merge what ``references`` name and publish if it is due.
 
         Args:
             references: the runs.
             has_time: asked before every batch; False ends the merge in good order.
+            more_waits: whether further messages wait; a collection without a publication interval is then published
+                a little later, with what they bring.
 
         Returns:
             The ids of the runs that were not reached in time; deliver them again.
@@ -107,6 +117,7 @@ class CollectionMerger:
             PermanentError: SNAPSHOT_MISSING and its like: the collection needs an operator.
         """
         wanted = {reference.run_id: reference for reference in references}
+        self._more_waits = more_waits
         with self._leased() as (lease, heartbeat):
             self._blame(lease)
             copy, replayed = self._working_copy(lease)
@@ -133,9 +144,79 @@ class CollectionMerger:
         pending = (run.reference for run in self._in_state(RunState.PENDING) if run.created_at < old)
         swept = list(islice(pending, SWEEP_RUNS))
         waiting = [run.reference for run in islice(self._in_state(RunState.MERGED), SWEEP_RUNS)]
-        if swept or waiting:
+        pointer = current_pointer(self.environment.table_name, self.dynamodb, self.collection)
+        is_old = pointer is not None and pointer.layout != LAYOUT
+        if swept or waiting or is_old:
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
             self.merge(swept + waiting, has_time)
+
+    def rebuild(self, *, from_deltas: bool) -> Pointer:
+        """Build the collection again, under its lease, and publish it; the next merge starts cold on it.
+
+        Args:
+            from_deltas: from the deltas of every run that was applied, with the vectors exactly as they were embedded;
+                else from the current version, whose letters and index are built again.
+
+        Returns:
+            What is published then.
+
+        Raises:
+            PermanentError: OBJECT_MISSING, DELTA_INVALID and the like when a delta is gone or damaged: nothing is
+                published. SNAPSHOT_MISSING when nothing was ever published.
+            RetryableError: as ``merge``.
+        """
+        with self._leased() as (lease, heartbeat):
+            self._blame(lease)
+            self._discard()
+            current = lease.current()
+            if current is None:
+                raise PermanentError(
+                    ErrorCode.SNAPSHOT_MISSING,
+                    value=f"nothing was ever published of {self.collection}",
+                    rule="a collection that is rebuilt has a published version",
+                    way_out="upload receipts; their first merge publishes it",
+                )
+            self._publisher.prepare()
+            if from_deltas:
+                self._copy = copy = WorkingCopy(
+                    self.collection,
+                    parent=Path(self.environment.working_directory),
+                    dimensions=self.environment.embedding_dimensions,
+                    source=None,
+                    base=current.version,
+                )
+                self._replay(heartbeat, copy)
+            else:
+                _, self._copy = restore(self.collection, self.environment, self.objects, current)
+                copy = self._copy
+                copy.rebuild(copy.parameters, heartbeat.require)
+                copy.reopen()
+            copy.revision += 1
+            try:
+                pointer = self._publisher.publish(lease, heartbeat, copy)
+            finally:
+                copy.reopen()
+            self._publisher.follow(pointer)
+            # What was only MERGED in the copy before is merged again by a cold start.
+            self._discard()
+            return pointer
+
+    def _replay(self, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
+        """Fill an empty copy from the deltas of all runs that were applied here."""
+        runs: dict[ReceiptKey, list[CompactionRun]] = {}
+        for run in self.runs.all_runs():
+            if run.progress(self.collection).state in {RunState.MERGED, RunState.COMPLETED}:
+                runs.setdefault(receipt_of(run), []).append(run)
+        keys = list(runs)
+        for start in range(0, len(keys), DELTAS_AT_ONCE):
+            batch = {run.run_id: run for key in keys[start : start + DELTAS_AT_ONCE] for run in runs[key]}
+            operations = _by_receipt(batch.values())
+            entries = copy.ledger.entries(operations)
+            needed = sorted(deltas_needed(entries, operations))
+            with ThreadPoolExecutor(CALLS_AT_ONCE) as readers:
+                deltas = dict(zip(needed, readers.map(self._read_delta, [batch[name] for name in needed]), strict=True))
+            counts = {run_id: len(delta.rows) for run_id, delta in deltas.items()}
+            copy.apply(make_plan(entries, operations, counts), deltas, heartbeat.require)
 
     def close(self) -> None:
         """Give up the working copy and the check that waits; the next merge starts cold."""
@@ -378,7 +459,7 @@ class CollectionMerger:
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
         current = lease.current()
-        if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy)):
+        if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy) or _is_old(current)):
             return None
         try:
             pointer = self._publisher.publish(lease, heartbeat, copy)
@@ -390,7 +471,9 @@ class CollectionMerger:
     def _is_due(self, current: Pointer | None, copy: WorkingCopy) -> bool:
         """Whether it is time to publish; at once when readers of the directory have nothing to read."""
         every = timedelta(seconds=self.environment.publish_every_seconds)
-        return is_publication_due(current, self.now(), every) or _is_lost(current, copy)
+        if not every and self._more_waits():
+            every = PUBLISHED_WHILE_MORE_WAITS
+        return is_publication_due(current, self.now(), every) or _is_lost(current, copy) or _is_old(current)
 
     def _mark_merged(self, runs: list[CompactionRun], outcomes: Mapping[str, RunOutcome]) -> list[CompactionRun]:
         """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
@@ -469,6 +552,11 @@ class CollectionMerger:
 def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
     """Whether the current version is not what the copy was made of: it could not be read."""
     return current is not None and current.version != copy.base
+
+
+def _is_old(current: Pointer | None) -> bool:
+    """Whether the current version is of an older layout, which readers of this release refuse."""
+    return current is not None and current.layout != LAYOUT
 
 
 def _is_row_of(run: CompactionRun, identifier: str) -> bool:

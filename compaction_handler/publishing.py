@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -86,6 +86,10 @@ class Publisher:
         """The collections directory."""
         return Path(self.environment.collections_directory)
 
+    @property
+    def _kept(self) -> timedelta:
+        return timedelta(seconds=self.environment.versions_kept_seconds)
+
     def prepare(self, copy: WorkingCopy | None = None) -> None:
         """Start the check's process beside the merge, unless the last one is still there, and say what comes."""
         if self._check is None or not self._check.ready:
@@ -131,7 +135,7 @@ class Publisher:
             dimensions=self.environment.embedding_dimensions,
             digest=digest,
             published_at=self.now(),
-            replaced=replaced_by_next(previous, self.now()),
+            replaced=replaced_by_next(previous, self.now(), self._kept),
         )
         lease.point(pointer)
         self.behind = pointer
@@ -209,8 +213,10 @@ class Publisher:
         """Remove what is expired; what fails is tried again after the next publication, and this one stands."""
         moment, removed = self.now(), []
         try:
-            removed += remove_expired(self.root, self.collection, pointer, moment)
-            removed += delete_expired(self.objects, self.environment.vectors_bucket, self.collection, pointer, moment)
+            removed += remove_expired(self.root, self.collection, pointer, moment, self._kept)
+            removed += delete_expired(
+                self.objects, self.environment.vectors_bucket, self.collection, pointer, moment, self._kept
+            )
         except (PipelineError, OSError):
             logger.exception("old versions were not all removed", extra={"collection": self.collection})
         if removed:

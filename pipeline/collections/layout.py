@@ -23,7 +23,7 @@ INDEX_NAME = "chroma"
 DATABASE_NAME = "chroma.sqlite3"
 PARTIAL_SUFFIX = ".partial"
 VERSIONS_KEPT = timedelta(minutes=15)
-"""Grace for readers of a version after a newer one was published, before it is removed."""
+"""Grace for readers of a version after a newer one was published, before it is removed, where nothing else is set."""
 
 
 class Pointer(BaseModel):
@@ -96,15 +96,17 @@ def versions_prefix(collection: CollectionName) -> str:
     return f"{collection}/versions/"
 
 
-def replaced_by_next(previous: Pointer | None, now: datetime) -> dict[str, datetime]:
+def replaced_by_next(previous: Pointer | None, now: datetime, kept: timedelta = VERSIONS_KEPT) -> dict[str, datetime]:
     """What the pointer after ``previous`` says of the versions that it replaces."""
     if previous is None:
         return {}
-    recent = {version: moment for version, moment in previous.replaced.items() if now - moment <= VERSIONS_KEPT}
+    recent = {version: moment for version, moment in previous.replaced.items() if now - moment <= kept}
     return recent | {previous.version: now}
 
 
-def expired_versions(written: Mapping[str, datetime], current: Pointer, now: datetime) -> list[str]:
+def expired_versions(
+    written: Mapping[str, datetime], current: Pointer, now: datetime, kept: timedelta = VERSIONS_KEPT
+) -> list[str]:
     """Versions that no reader needs any more.
 
     A version has its grace from when the pointer left it, however old it is. One that the pointer never named, or left
@@ -115,9 +117,10 @@ def expired_versions(written: Mapping[str, datetime], current: Pointer, now: dat
         written: version to when it was written in the place that is tidied.
         current: the pointer.
         now: the time.
+        kept: the grace.
     """
     return sorted(
         version
         for version, moment in written.items()
-        if version < current.version and now - max(moment, current.replaced.get(version, moment)) > VERSIONS_KEPT
+        if version < current.version and now - max(moment, current.replaced.get(version, moment)) > kept
     )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -118,7 +118,7 @@ def write_current_object(objects: ObjectStore, bucket: str, collection: Collecti
 def copy_version(
     source: Path, root: Path, collection: CollectionName, version: str, before_rename: Callable[[], None]
 ) -> str:
-    """Copy a closed Chroma directory to a new version: partial, fsync, rename.
+    """Copy a closed working copy to a new version: partial, fsync, rename.
 
     Args:
         source: the closed directory.
@@ -231,7 +231,9 @@ def copy_verified(directory: Path, target: Path) -> None:
             raise corrupt_version(f"{directory / name} has SHA-256 {actual}", f"the manifest says {digest}")
 
 
-def remove_expired(root: Path, collection: CollectionName, current: Pointer, now: datetime) -> list[str]:
+def remove_expired(
+    root: Path, collection: CollectionName, current: Pointer, now: datetime, kept: timedelta = VERSIONS_KEPT
+) -> list[str]:
     """Remove the versions of a directory whose grace is over, and copies that were never finished.
 
     Returns:
@@ -243,7 +245,7 @@ def remove_expired(root: Path, collection: CollectionName, current: Pointer, now
         if name.endswith(PARTIAL_SUFFIX) and now - moment > VERSIONS_KEPT:
             shutil.rmtree(parent / name, ignore_errors=True)
     versions = {name: moment for name, moment in written.items() if not name.endswith(PARTIAL_SUFFIX)}
-    expired = expired_versions(versions, current, now)
+    expired = expired_versions(versions, current, now, kept)
     for name in expired:
         # Renamed first: a version is there whole or not at all, also while it is removed.
         doomed = parent / f"{name}.removed{PARTIAL_SUFFIX}"
@@ -259,7 +261,12 @@ def has_versions(objects: ObjectStore, bucket: str, collection: CollectionName) 
 
 
 def delete_expired(
-    objects: ObjectStore, bucket: str, collection: CollectionName, current: Pointer, now: datetime
+    objects: ObjectStore,
+    bucket: str,
+    collection: CollectionName,
+    current: Pointer,
+    now: datetime,
+    kept: timedelta = VERSIONS_KEPT,
 ) -> list[str]:
     """Delete the versions in S3 whose grace is over, the manifest of each first.
 
@@ -273,7 +280,7 @@ def delete_expired(
         version = key.removeprefix(prefix).split("/", 1)[0]
         keys.setdefault(version, []).append(key)
         published[version] = max(published.get(version, moment), moment)
-    expired = expired_versions(published, current, now)
+    expired = expired_versions(published, current, now, kept)
     for version in expired:
         manifest = version_key(collection, version, MANIFEST_NAME)
         for key in sorted(keys[version], key=lambda key: key != manifest):
