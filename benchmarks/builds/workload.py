@@ -14,6 +14,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,10 +122,9 @@ def write_workload(size: Size, directory: Path) -> Workload:
     )
 
 
-def misspelt(text: str, source: random.Random) -> str:
-    """A text without one of its letters or digits."""
-    places = [place for place, character in enumerate(text) if character.isalnum()]
-    place = source.choice(places)
+def misspelt(text: str, source: random.Random, *, of: Callable[[str], bool] = str.isalnum) -> str:
+    """A text without one of its characters, of which ``of`` says whether it may be missing."""
+    place = source.choice([place for place, character in enumerate(text) if of(character)])
     return text[:place] + text[place + 1 :]
 
 

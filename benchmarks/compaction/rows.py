@@ -4,7 +4,7 @@ Equal texts have equal vectors and similar ones are near each other, as with any
 structure are inserted and found quite differently. No file is written here and no service is called.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
@@ -16,6 +16,7 @@ from pipeline.contracts.artifacts import LineRow, WordRow
 from pipeline.contracts.delta import Delta, DeltaRow
 from pipeline.contracts.identifiers import CollectionName, line_vector_id, sha256_hex, word_vector_id
 from pipeline.contracts.metadata import row_metadata
+from pipeline.contracts.ocr import OcrDocument
 from pipeline.embedding.embedders.hashing import HashingEmbedder
 from upload_images.export import is_noise
 
@@ -45,18 +46,21 @@ class Receipts:
         dimensions: numbers a vector.
         number: of the next receipt; no two makers of one collection share any.
         collection: whether rows are words or lines.
+        documents: the receipts; made-up ones from ``number`` on when there are none. Given ones end.
         with_noise: keep rows without a letter or digit, which stage 2 does not embed.
     """
 
     dimensions: int
     number: int = 1
     collection: CollectionName = COLLECTION
+    documents: Iterable[OcrDocument] | None = None
     with_noise: bool = False
     _rows: Iterator[_Source] = field(init=False)
     _vectors: "TextVectors" = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rows = _sources(self.number, self.collection, with_noise=self.with_noise)
+        documents = generate_all(self.number) if self.documents is None else self.documents
+        self._rows = _sources(documents, self.collection, with_noise=self.with_noise)
         self._vectors = TextVectors(self.dimensions)
 
     def delta(self, rows: int) -> Delta:
@@ -88,10 +92,10 @@ class TextVectors:
         return np.stack([self._known[text] for text in texts])
 
 
-def _sources(first: int, collection: CollectionName, *, with_noise: bool) -> Iterator[_Source]:
-    """Every row of the receipts from number ``first`` on."""
+def _sources(documents: Iterable[OcrDocument], collection: CollectionName, *, with_noise: bool) -> Iterator[_Source]:
+    """Every row of some receipts, in order."""
     line_count = 0
-    for document in generate_all(first):
+    for document in documents:
         for receipt in document.receipts:
             for line in receipt.lines:
                 line_count += 1
