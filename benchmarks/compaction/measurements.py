@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from benchmarks.compaction.alone import CHUNK_ROWS, OriginCycle, RawCollection, Timing, total
 from benchmarks.compaction.memory import Memory, measure_memory
-from benchmarks.compaction.rows import COLLECTION, Receipts
+from benchmarks.compaction.rows import Receipts
 from benchmarks.compaction.settled import settle_memory
 from benchmarks.compaction.world import World
 from compaction_handler import publishing
@@ -286,7 +286,7 @@ class Measurements:
             world.remove()
 
     def _is_published(self) -> bool:
-        return (self.base.root / COLLECTION / "CURRENT").exists()
+        return (self.base.root / self.base.collection / "CURRENT").exists()
 
 
 class Merged(NamedTuple):
@@ -346,7 +346,9 @@ def reading(world: World) -> Iterator[Callable[[], float]]:
         A file that is linked to the version, hard or by name, holds none.
     """
     private = world.directory / "reader"
-    source = SnapshotSource.from_directory(COLLECTION, collections_directory=world.root, private_directory=private)
+    source = SnapshotSource.from_directory(
+        world.collection, collections_directory=world.root, private_directory=private
+    )
 
     def refreshed() -> float:
         before = source.refresh()

@@ -48,6 +48,7 @@ def measure_memory(world: World, references: Sequence[RunReference]) -> Memory:
             "dynamodb_endpoint": world.dynamodb_endpoint,
             "s3_endpoint": world.s3_endpoint,
             "dimensions": world.dimensions,
+            "collection": world.collection,
         },
         "references": [reference.model_dump(mode="json") for reference in references],
     }

@@ -34,7 +34,7 @@ from ops.local.provisioners.context import client_options
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, version_path
 from pipeline.collections.store import require_version
-from pipeline.contracts.identifiers import run_partition_key, run_sort_key, sha256_hex
+from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key, sha256_hex
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
@@ -111,10 +111,6 @@ class Services:
                 return endpoint
 
 
-def _rows_are_missing(run: CompactionRun) -> bool:
-    return run.progress(COLLECTION).merged_count != run.progress(COLLECTION).expected_count
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
@@ -135,6 +131,7 @@ class World:
         dynamodb_endpoint: the address of DynamoDB.
         s3_endpoint: the address of S3.
         dimensions: numbers a vector.
+        collection: the one that is merged.
         receipts: where its deltas come from.
     """
 
@@ -143,6 +140,7 @@ class World:
     dynamodb_endpoint: str
     s3_endpoint: str
     dimensions: int
+    collection: CollectionName = COLLECTION
     receipts: Receipts = field(init=False)
     dynamodb: AwsClient = field(init=False)
     s3: AwsClient = field(init=False)
@@ -153,7 +151,7 @@ class World:
     def __post_init__(self) -> None:
         self.dynamodb, self.s3 = _client("dynamodb", self.dynamodb_endpoint), _client("s3", self.s3_endpoint)
         self.objects, self.runs = ObjectStore(self.s3), RunRepository(self.name, self.dynamodb)
-        self.receipts = Receipts(self.dimensions)
+        self.receipts = Receipts(self.dimensions, collection=self.collection)
 
     def create(self) -> Self:
         """Make the table, as the stack makes it, and the bucket."""
@@ -187,7 +185,7 @@ class World:
     @property
     def pointer(self) -> Pointer:
         """What is published."""
-        pointer = current_pointer(self.name, self.dynamodb, COLLECTION)
+        pointer = current_pointer(self.name, self.dynamodb, self.collection)
         if pointer is None:
             raise ValueError("nothing was published yet")
         return pointer
@@ -195,7 +193,7 @@ class World:
     @property
     def version(self) -> Path:
         """The directory of what is published."""
-        return require_version(self.root, COLLECTION, self.pointer)
+        return require_version(self.root, self.collection, self.pointer)
 
     def environment(self) -> MergeEnvironment:
         """The merge function's variables."""
@@ -218,7 +216,7 @@ class World:
     def merger(self) -> CollectionMerger:
         """A cold merger, as the merge function has it."""
         return CollectionMerger(
-            collection=COLLECTION,
+            collection=self.collection,
             environment=self.environment(),
             objects=self.objects,
             runs=self.runs,
@@ -239,15 +237,20 @@ class World:
                     "PK": {"S": run_partition_key(reference.image_id)},
                     "SK": {"S": run_sort_key(reference.receipt_id, reference.run_id)},
                 },
-                UpdateExpression=f"SET {COLLECTION}_state = :pending, unfinished_state = :pending",
+                UpdateExpression=f"SET {self.collection}_state = :pending, unfinished_state = :pending",
                 ExpressionAttributeValues={":pending": {"S": RunState.PENDING.value}},
             )
 
     def require_completed(self, references: Sequence[RunReference]) -> None:
         """Fail unless every run is COMPLETED with all its rows: what is fast and wrong is not measured."""
         runs = self.runs.find_all(references)
-        wrong = [run.run_id for run in runs if run.progress(COLLECTION).state is not RunState.COMPLETED]
-        if wrong or len(runs) != len(references) or any(_rows_are_missing(run) for run in runs):
+        reached = [run.progress(self.collection) for run in runs]
+        wrong = [
+            run.run_id
+            for run, progress in zip(runs, reached, strict=True)
+            if progress.state is not RunState.COMPLETED or progress.merged_count != progress.expected_count
+        ]
+        if wrong or len(runs) != len(references):
             raise RuntimeError(f"{len(references)} runs were merged, {len(wrong)} are not COMPLETED: {wrong[:3]}")
 
     def fork(self, s3_endpoint: str | None = None) -> "World":
@@ -259,12 +262,14 @@ class World:
             dynamodb_endpoint=self.dynamodb_endpoint,
             s3_endpoint=s3_endpoint or self.s3_endpoint,
             dimensions=self.dimensions,
+            collection=self.collection,
         ).create()
-        forked.receipts = Receipts(self.dimensions, number=self.receipts.number + RECEIPTS_A_WORLD)
-        target = version_path(forked.root, COLLECTION, self.pointer.version)
+        number = self.receipts.number + RECEIPTS_A_WORLD
+        forked.receipts = Receipts(self.dimensions, number=number, collection=self.collection)
+        target = version_path(forked.root, self.collection, self.pointer.version)
         shutil.copytree(self.version, target, copy_function=os.link)
         for item in ("LEASE", "CURRENT"):
-            key = {"PK": {"S": f"COLLECTION#{COLLECTION}"}, "SK": {"S": item}}
+            key = {"PK": {"S": f"COLLECTION#{self.collection}"}, "SK": {"S": item}}
             kept = self.dynamodb.get_item(TableName=self.name, Key=key)["Item"]
             forked.dynamodb.put_item(TableName=name, Item=kept)
         return forked
@@ -279,6 +284,9 @@ class World:
     def _recorded(self, rows: int) -> RunReference:
         delta = self.receipts.delta(rows)
         digest = write_delta(self.objects, self.name, delta)
+        merged = CollectionProgress(expected_count=rows, delta_sha256=digest)
+        # The other collection is out of the way: a run leaves the index of unfinished runs with this one.
+        other = CollectionProgress(state=RunState.COMPLETED, expected_count=0, delta_sha256=sha256_hex(b""))
         moment = datetime.now(UTC)
         run = CompactionRun(
             image_id=delta.image_id,
@@ -287,9 +295,8 @@ class World:
             embedding_model=MODEL,
             dimensions=self.dimensions,
             delta_bucket=self.name,
-            words=CollectionProgress(expected_count=rows, delta_sha256=digest),
-            # The other collection is out of the way: a run leaves the index of unfinished runs with this one.
-            lines=CollectionProgress(state=RunState.COMPLETED, expected_count=0, delta_sha256=sha256_hex(b"")),
+            words=merged if self.collection == "words" else other,
+            lines=merged if self.collection == "lines" else other,
             merchant_source="given",
             consumer="lambda",
             created_at=moment,
