@@ -14,7 +14,7 @@ import numpy as np
 from ops.importers.sroie import read_sroie
 from pipeline.contracts.artifacts import LineRow
 from pipeline.embedding.embedders.hashing import HashingEmbedder
-from pipeline.embedding.merchant import merchant_key, telling_lines, vote
+from pipeline.merchants.vote import merchant_key, telling_lines, vote
 
 NEIGHBOURS = 20
 

@@ -1,4 +1,4 @@
-"""Which lines tell a receipt's merchant, and how neighbours vote. Pure; the asking is ``merchant_resolution.py``."""
+"""Which lines tell a receipt's merchant, and how neighbours vote. Pure; the asking is ``resolution.py``."""
 
 import re
 from collections import defaultdict

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.contracts.artifacts import LineRow
 from pipeline.contracts.ocr import BoundingBox
-from pipeline.embedding.merchant import TELLING_LINES, telling_lines, vote
+from pipeline.merchants.vote import TELLING_LINES, telling_lines, vote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Resolving a receipt's merchant against the published lines. What to ask and how to vote is pure: ``merchant.py``.
+"""Resolving a receipt's merchant against the published lines. What to ask and how to vote is pure: ``vote.py``.
 
 A failure is a result of its own kind: it is recorded on the run and never looks like "no merchant".
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pipeline.contracts.artifacts import LineRow
-from pipeline.embedding.merchant import telling_lines, vote
 from pipeline.errors import ErrorCode
+from pipeline.merchants.vote import telling_lines, vote
 
 if TYPE_CHECKING:
     from pipeline.collections.reader import SnapshotSource
