@@ -5,7 +5,7 @@ Opening a Chroma directory writes to it, so the view has its own ``chroma.sqlite
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,8 +18,9 @@ from pipeline.collections.ledger import Ledger
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.collections.view import View, open_view
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.contracts.metadata import MERCHANT_NAME, Metadata
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE, Metadata
 from pipeline.errors import PermanentError
+from pipeline.merchants.names import KnownMerchant
 from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0
@@ -52,6 +53,7 @@ class PublishedCollection:
     def __init__(self, *, pointer: Pointer, view: View) -> None:
         self._pointer = pointer
         self._view = view
+        self._merchants: tuple[KnownMerchant, ...] | None = None
 
     @property
     def version(self) -> str:
@@ -87,6 +89,24 @@ class PublishedCollection:
             ]
             for columns in rows
         ]
+
+    def merchants(self) -> Sequence[KnownMerchant]:
+        """The merchants of the rows, by the spelling of their names; read once, because a version never changes."""
+        if self._merchants is None:
+            receipts: dict[str, set[tuple[object, object]]] = {}
+            given: set[object] = set()
+            for row in self.rows():
+                name = row.metadata.get(MERCHANT_NAME)
+                if isinstance(name, str) and name:
+                    key = (row.metadata.get("image_id"), row.metadata.get("receipt_id"))
+                    receipts.setdefault(name, set()).add(key)
+                    if row.metadata.get(MERCHANT_SOURCE) == "given":
+                        given.add(name)
+            self._merchants = tuple(
+                KnownMerchant(name=name, receipts=len(keys), given=name in given)
+                for name, keys in sorted(receipts.items())
+            )
+        return self._merchants
 
     def rows(self) -> Iterator[PublishedRow]:
         """Every row, in no order; a page is in memory at a time."""

@@ -1,17 +1,16 @@
-"""Which lines tell a receipt's merchant, and how neighbours vote. Pure; the asking is ``resolution.py``."""
+"""The vote of published neighbours, for a receipt whose merchant no name tells (``names.py``). Pure.
 
-import re
+Which lines are asked is in ``lines.py``, the asking in ``resolution.py``.
+"""
+
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.contracts.artifacts import LineRow
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
+from pipeline.merchants.spelling import merchant_key
 
-TELLING_LINES = 5
-"""Lines asked for a receipt: name, address and the like stand at its top."""
-
-MINIMUM_LETTERS = 4
 SIMILARITY_FLOOR = 0.50
 """Cosine similarity below which a neighbour says nothing; see ``vote`` for what was measured."""
 
@@ -24,15 +23,9 @@ MINIMUM_MARGIN = 0.10
 RESOLVED_WEIGHT = 0.5
 """A resolved name votes with half the weight of a given one, so that a wrong guess cannot confirm itself."""
 
-_UNTELLING = re.compile(
-    r"\b(?:total|subtotal|cash|change|tax|gst|vat|invoice|receipt|bill|date|time|tel|phone|fax|cashier|table|qty|"
-    r"amount|price|item|items|thank|welcome|document|member|visa|mastercard|balance|discount|order|no)\b",
-    re.IGNORECASE,
-)
-
 
 class Neighbour(Protocol):
-    """A published line near one that was asked for."""
+    """A published row near one that was asked for."""
 
     @property
     def distance(self) -> float:
@@ -41,7 +34,7 @@ class Neighbour(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, str | int | float | bool]:
-        """The line's metadata; ``merchant_name`` and ``merchant_source`` may be missing."""
+        """The row's metadata; ``merchant_name`` and ``merchant_source`` may be missing."""
         ...
 
 
@@ -58,26 +51,6 @@ class Decision:
     merchant_name: str | None
     confidence: float
     reason: str
-
-
-def telling_lines(lines: Sequence[LineRow]) -> list[int]:
-    """Positions of the lines that may tell the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
-
-    Lines without enough letters, or that speak of money, dates, phones and the like, are passed over. Boxes decide what
-    is on top, y growing downwards; where they do not differ, the order does.
-    """
-    order = sorted(range(len(lines)), key=lambda position: lines[position].bounding_box.y)
-    return [position for position in order if _is_telling(lines[position])][:TELLING_LINES]
-
-
-def _is_telling(line: LineRow) -> bool:
-    text = line.text
-    letters = sum(character.isalpha() for character in text)
-    digits = sum(character.isdigit() for character in text)
-    # A CJK character says as much as several Latin letters.
-    wide = sum(character > "\u2e7f" and character.isalpha() for character in text)
-    enough = letters + 2 * wide >= MINIMUM_LETTERS
-    return not line.is_noise and enough and letters > digits and _UNTELLING.search(text) is None
 
 
 def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
@@ -101,10 +74,10 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
         best: dict[str, float] = {}
         for neighbour in line:
             similarity = 1.0 - neighbour.distance
-            name = neighbour.metadata.get("merchant_name")
+            name = neighbour.metadata.get(MERCHANT_NAME)
             if not isinstance(name, str) or not name or similarity < SIMILARITY_FLOOR:
                 continue
-            given = neighbour.metadata.get("merchant_source") == "given"
+            given = neighbour.metadata.get(MERCHANT_SOURCE) == "given"
             weight = (1.0 if given else RESOLVED_WEIGHT) * similarity
             merchant = merchant_key(name)
             best[merchant] = max(best.get(merchant, 0.0), weight)
@@ -126,8 +99,3 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
     if (support - second) / total < MINIMUM_MARGIN:
         return Decision(merchant_name=None, confidence=confidence, reason=f"{winner} is too close to {ranked[1][0]}")
     return Decision(merchant_name=winner, confidence=confidence, reason=f"{support:.2f} of {total:.2f} votes")
-
-
-def merchant_key(name: str) -> str:
-    """What spellings of one merchant have in common: its letters and digits, whatever the case and punctuation."""
-    return "".join(character for character in name.casefold() if character.isalnum()) or name

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.contracts.artifacts import LineRow
 from pipeline.contracts.ocr import BoundingBox
-from pipeline.merchants.vote import TELLING_LINES, telling_lines, vote
+from pipeline.merchants.lines import TELLING_LINES, telling_lines
+from pipeline.merchants.vote import vote
 
 
 @dataclass(frozen=True, kw_only=True)
