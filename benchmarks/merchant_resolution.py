@@ -8,7 +8,11 @@ file's halves are measured, then random ones.
 
 Right is the receipt's ``key.company``, whatever the case, punctuation and Unicode form (``merchant_key``). Another
 legal form, another branch in brackets, a misread letter in the data set's own key: all of them are wrong answers.
-Recall is right answers by the receipts whose company, so compared, occurs in the learned half.
+
+Two precisions and one recall. A receipt is findable when its company, so compared, occurs in the learned half. Recall
+and ``precision`` are of the findable receipts; ``of all`` is the precision of every answer, where a receipt of a company
+that was never learned makes each answer wrong. Wrong answers are ``misprinted in the key`` when the receipt's first
+lines hold the answer's name and not the key's: the data set, not the product, spells that company in two ways.
 """
 
 import argparse
@@ -37,15 +41,24 @@ PATH_VARIABLE = "RECEIPTS_SROIE_PATH"
 OBJECTS_BYTES_A_SECOND = 1e9
 """Of the slow S3, which is not used here."""
 BATCH = 50
+FIRST_LINES = 8
+"""Lines of a receipt in which its merchant's name is looked for, to tell what is misprinted."""
 WANTED_PRECISION, WANTED_RECALL = 0.99, 0.90
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wrong:
-    """A wrong answer, for a person to look at."""
+    """A wrong answer, for a person to look at.
+
+    Attributes:
+        is_findable: whether the company was learned.
+        is_misprinted: whether the receipt's first lines hold the answer's name and not the company's.
+    """
 
     company: str
     answer: str
+    is_findable: bool
+    is_misprinted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +78,23 @@ class Result:
     missed: tuple[str, ...]
 
     @property
+    def findable_answers(self) -> int:
+        """Findable receipts that got a merchant."""
+        return self.right + sum(wrong.is_findable for wrong in self.wrong)
+
+    @property
     def answers(self) -> int:
         """Receipts that got a merchant."""
         return self.right + len(self.wrong)
 
     @property
     def precision(self) -> float:
-        """Right answers by all answers."""
-        return self.right / max(1, self.answers)
+        """Right answers by the answers for findable receipts."""
+        return self.right / max(1, self.findable_answers)
 
     @property
     def recall(self) -> float:
-        """Right answers by what could be found."""
+        """Right answers by the findable receipts."""
         return self.right / max(1, self.findable)
 
 
@@ -173,7 +191,8 @@ def measure(world: World, learned: Sequence[OcrDocument], asked: Sequence[OcrDoc
     right = findable = 0
     wrong: list[Wrong] = []
     missed: list[str] = []
-    for company, run in zip(map(_company, asked), runs, strict=True):
+    for document, run in zip(asked, runs, strict=True):
+        company = _company(document)
         if run.merchant_source == "failed":
             raise RuntimeError(f"the merchant of run {run.run_id} was not resolved: {run.merchant_error}")
         findable += merchant_key(company) in known
@@ -182,8 +201,21 @@ def measure(world: World, learned: Sequence[OcrDocument], asked: Sequence[OcrDoc
         elif merchant_key(run.merchant_name) == merchant_key(company):
             right += 1
         else:
-            wrong.append(Wrong(company=company, answer=run.merchant_name))
+            wrong.append(
+                Wrong(
+                    company=company,
+                    answer=run.merchant_name,
+                    is_findable=merchant_key(company) in known,
+                    is_misprinted=_is_printed(run.merchant_name, document) and not _is_printed(company, document),
+                )
+            )
     return Result(right=right, findable=findable, wrong=tuple(wrong), missed=tuple(missed))
+
+
+def _is_printed(name: str, document: OcrDocument) -> bool:
+    """Whether the first lines hold ``name`` letter by letter, over however many lines."""
+    lines = document.receipts[0].lines[:FIRST_LINES]
+    return merchant_key(name) in merchant_key("".join(line.text for line in lines))
 
 
 def _company(document: OcrDocument) -> str:
@@ -195,13 +227,17 @@ def _without_merchant(document: OcrDocument) -> OcrDocument:
 
 
 def _print(name: str, result: Result, *, in_detail: bool) -> None:
+    misprinted = sum(wrong.is_misprinted for wrong in result.wrong)
     print(
-        f"{name}: precision {result.precision:.3f} ({result.right} of {result.answers}), "
-        f"recall {result.recall:.3f} ({result.right} of {result.findable})"
+        f"{name}: precision {result.precision:.3f} ({result.right} of {result.findable_answers}), "
+        f"recall {result.recall:.3f} ({result.right} of {result.findable}); "
+        f"of all {result.right / max(1, result.answers):.3f} ({result.right} of {result.answers}), "
+        f"{misprinted} of {len(result.wrong)} wrong ones misprinted in the key"
     )
     if in_detail:
         for wrong in result.wrong:
-            print(f"    wrong: {wrong.answer!r} for {wrong.company!r}")
+            kind = "misprinted" if wrong.is_misprinted else "findable" if wrong.is_findable else "not learned"
+            print(f"    wrong: {wrong.answer!r} for {wrong.company!r} ({kind})")
         for company in result.missed:
             print(f"    missed: {company!r}")
 

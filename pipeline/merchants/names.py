@@ -18,7 +18,13 @@ JOINED_LINES = 3
 """Adjacent lines that are read as one name, at most: a long name over two lines, and its legal form on a third."""
 
 LIKENESS_FLOOR = 90.0
-"""rapidfuzz's ratio, 0 to 100, from which a folded name is nearly a known one."""
+"""rapidfuzz's ratio, 0 to 100, from which a folded name is nearly a known one.
+
+Chosen on ten random halves of 313 SROIE receipts (``benchmarks/merchant_resolution.py``). From 88 on, the only wrong
+answers are two spellings of one company in the data set, and nine receipts are found that no exact name tells; above 90
+five of those are lost, and at 85 companies that share their common words are taken for each other (KHE ELECTRICAL
+TRADING for ASO ELECTRICAL TRADING).
+"""
 
 LIKENESS_MARGIN = 5.0
 """By how much the likeliest name must be ahead of that of another merchant."""
@@ -141,6 +147,12 @@ class KnownNames:
         if best < LIKENESS_FLOOR:
             return []
         return [match for match in matches if match.likeness > best - LIKENESS_MARGIN]
+
+
+def likeness(name: str, lines: Sequence[Line]) -> float:
+    """How like ``name`` the likeliest of the first lines is: rapidfuzz's ratio of folded names, 0 to 100."""
+    core = spell(name).core
+    return max((fuzz.ratio(core, candidate.spelling.core) for candidate in _candidates(lines)), default=0.0)
 
 
 def index_names(merchants: Iterable[KnownMerchant]) -> KnownNames:

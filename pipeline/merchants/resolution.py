@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.errors import ErrorCode
 from pipeline.merchants.lines import Line, telling_lines
-from pipeline.merchants.names import KnownMerchant, KnownNames, index_names
-from pipeline.merchants.vote import Neighbour, vote
+from pipeline.merchants.names import KnownMerchant, KnownNames, index_names, likeness
+from pipeline.merchants.vote import Neighbour, confirmed, vote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +82,8 @@ class MerchantResolver:
             if vectors is None or not asked:
                 return Merchant(name=None, source="none")
             decision = vote(published.query(vectors[asked], limit=NEIGHBOURS))
+            if decision.merchant_name is not None:
+                decision = confirmed(decision, likeness(decision.merchant_name, lines))
         # Chroma and SQLite raise many types; whichever it is, it is recorded on the run under a code of its own.
         except Exception as error:
             logger.exception("merchant resolution failed", extra={"error_code": ErrorCode.MERCHANT_RESOLUTION_FAILED})
