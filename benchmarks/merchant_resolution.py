@@ -10,9 +10,9 @@ Right is the receipt's ``key.company``, whatever the case, punctuation and Unico
 legal form, another branch in brackets, a misread letter in the data set's own key: all of them are wrong answers.
 
 Two precisions and one recall. A receipt is findable when its company, so compared, occurs in the learned half. Recall
-and ``precision`` are of the findable receipts; ``of all`` is the precision of every answer, where a receipt of a company
-that was never learned makes each answer wrong. Wrong answers are ``misprinted in the key`` when the receipt's first
-lines hold the answer's name and not the key's: the data set, not the product, spells that company in two ways.
+and ``precision`` are of the findable receipts; ``of all`` is the precision of every answer, where any answer for a
+receipt of a company that was never learned is wrong. Wrong answers are ``misprinted in the key`` when the receipt's
+first lines hold the answer's name and not the key's: the data set, not the product, spells that company in two ways.
 """
 
 import argparse
