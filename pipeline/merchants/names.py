@@ -20,10 +20,10 @@ JOINED_LINES = 3
 LIKENESS_FLOOR = 90.0
 """rapidfuzz's ratio, 0 to 100, from which a folded name is nearly a known one.
 
-Chosen on ten random halves of 313 SROIE receipts (``benchmarks/merchant_resolution.py``). From 88 on, the only wrong
-answers are two spellings of one company in the data set, and nine receipts are found that no exact name tells; above 90
-five of those are lost, and at 85 companies that share their common words are taken for each other (KHE ELECTRICAL
-TRADING for ASO ELECTRICAL TRADING).
+Chosen on ten pairs of random halves of 313 SROIE receipts (``docs/benchmarks.md``, Merchants). At 88 and 90 the step
+finds nine receipts that no exact name finds, and its only wrong answers are two spellings of one company in the data
+set. At 92 five of the nine are lost. At 85 companies with common words in their names are mistaken for each other, such
+as KHE ELECTRICAL TRADING for ASO ELECTRICAL TRADING.
 """
 
 LIKENESS_MARGIN = 5.0
@@ -75,7 +75,7 @@ class _Known:
 
     @property
     def preference(self) -> tuple[bool, int, str]:
-        """Of several spellings of one merchant the least is used: a given one, the most frequent, by the alphabet."""
+        """Sort key for spellings of one merchant: given names first, then the most frequent, then the alphabet."""
         return not self.merchant.given, -self.merchant.receipts, self.merchant.name
 
 
