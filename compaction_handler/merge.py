@@ -5,12 +5,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.resolving import LateResolution
 from pipeline.aws import AwsClient
 from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of, receives_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
@@ -36,6 +38,7 @@ class MergeHandler:
     environment: MergeEnvironment
     mergers: dict[CollectionName, CollectionMerger]
     sqs_client: AwsClient
+    late_resolution: LateResolution | None = None
 
     def handle(
         self, event: dict[str, Any], has_time: Callable[[], bool] = lambda: True
@@ -110,6 +113,12 @@ class MergeHandler:
                     continue
                 logger.exception("tick failed", extra={"collection": merger.collection, "error_code": error.code})
                 failure = failure or error
+        if self.late_resolution is not None:
+            try:
+                self.late_resolution.run()
+            except PipelineError as error:
+                logger.exception("late resolution failed", extra={"error_code": error.code})
+                failure = failure or error
         if failure is not None:
             # Only now: the other collection has had its turn.
             raise failure
@@ -141,6 +150,7 @@ def _handler() -> MergeHandler:
     import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
 
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
+    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
     from pipeline.runs import RunRepository  # noqa: PLC0415 - the same
 
@@ -159,6 +169,14 @@ def _handler() -> MergeHandler:
             for collection in COLLECTIONS
         },
         sqs_client=boto3.client("sqs"),
+        late_resolution=LateResolution(
+            source=SnapshotSource.from_directory(
+                "lines",
+                collections_directory=Path(environment.collections_directory),
+                private_directory=Path(environment.working_directory),
+            ),
+            runs=runs,
+        ),
     )
 
 

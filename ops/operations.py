@@ -15,11 +15,12 @@ from pipeline.collections.receipts import (
     applied_again,
     deciding_run,
     fold,
+    merchant_changed,
     operation_of,
+    without_rows,
 )
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
-from pipeline.contracts.run import CollectionProgress, CompactionRun
+from pipeline.contracts.run import CompactionRun
 from pipeline.runs import RunRepository
 
 OPERATOR = "operator"
@@ -38,7 +39,7 @@ def remove(target: Target, receipt: ReceiptKey) -> RunReference:
         OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED.
     """
     _require_there(target, receipt)
-    return _record(target, _operation(target, receipt, kind="delete"))
+    return _record(target, without_rows(receipt, "delete", **_operation(target)))
 
 
 def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
@@ -51,8 +52,7 @@ def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
     if not name:
         raise OperatorError("MERCHANT_EMPTY", "the merchant's name is empty", "give the name as the receipt prints it")
     _require_there(target, receipt)
-    fields = {"changes": {MERCHANT_NAME: name, MERCHANT_SOURCE: "given"}, "merchant_name": name}
-    return _record(target, _operation(target, receipt, kind="metadata", merchant_source="given", **fields))
+    return _record(target, merchant_changed(receipt, name, "given", **_operation(target)))
 
 
 def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRun], latest: int) -> RunReference:
@@ -70,7 +70,7 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
     known = list(runs)
     deciding = deciding_run(known)
     if deciding is None or deciding.kind == "delete":
-        return _record(target, _operation(target, receipt, kind="delete"), only_after=latest)
+        return _record(target, without_rows(receipt, "delete", **_operation(target)), only_after=latest)
     changes = fold(ReceiptState(), map(operation_of, known)).changes
     moment = datetime.now(UTC)
     again = applied_again(deciding, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=moment)
@@ -87,26 +87,17 @@ def _require_there(target: Target, receipt: ReceiptKey) -> None:
         raise OperatorError("RECEIPT_REMOVED", f"{name} was removed", "upload its OCR result to have it again")
 
 
-def _operation(target: Target, receipt: ReceiptKey, **fields: Any) -> CompactionRun:
-    moment = datetime.now(UTC)
-    return CompactionRun.model_validate(
-        {
-            "image_id": receipt.image_id,
-            "receipt_id": receipt.receipt_id,
-            # Drawn and not computed: a person who says the same again means it again.
-            "run_id": uuid4().hex,
-            "embedding_model": target.outputs["embeddingModel"],
-            "dimensions": int(target.outputs["embeddingDimensions"]),
-            "delta_bucket": target.outputs["vectorsBucket"],
-            "lines": CollectionProgress(expected_count=0),
-            "words": CollectionProgress(expected_count=0),
-            "merchant_source": "none",
-            "consumer": OPERATOR,
-            "created_at": moment,
-            "updated_at": moment,
-        }
-        | fields
-    )
+def _operation(target: Target) -> dict[str, Any]:
+    """What every run of a person has."""
+    return {
+        # Drawn and not computed: a person who says the same again means it again.
+        "run_id": uuid4().hex,
+        "embedding_model": target.outputs["embeddingModel"],
+        "dimensions": int(target.outputs["embeddingDimensions"]),
+        "delta_bucket": target.outputs["vectorsBucket"],
+        "consumer": OPERATOR,
+        "moment": datetime.now(UTC),
+    }
 
 
 def _record(target: Target, run: CompactionRun, *, only_after: int | None = None) -> RunReference:

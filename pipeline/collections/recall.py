@@ -20,7 +20,7 @@ NARROW_FROM = 300
 BATCH_TEXTS = 500
 NEIGHBOURS_ASKED = 4
 """Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
-SAMPLE_TEXTS = 200
+SAMPLE_TEXTS = 100
 RECALL_AT = 10
 SAME = 1e-5
 """Cosine distance below which two float32 vectors count as equal: another text with the very vector is found as well."""
@@ -47,7 +47,7 @@ class Recall:
 def measure_recall(
     index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, *, search_width: int, start: int = 0
 ) -> Recall:
-    """Ask an index; it is left with its own ``ef_search``.
+    """Ask an index; it may be left with another ``ef_search``.
 
     Args:
         index: a private copy.
@@ -56,7 +56,8 @@ def measure_recall(
         search_width: the collection's own ``ef_search``.
         start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
     """
-    if len(texts) - start > NARROW_FROM:
+    is_narrow = (len(texts) - start) * (1 if start == 0 else 1 + NEIGHBOURS_ASKED) > NARROW_FROM
+    if is_narrow:
         index.search_width(min(NARROW, search_width))
     asked: set[int] = set()
     suspects: list[int] = []
@@ -72,12 +73,11 @@ def measure_recall(
             suspects += _missing(batch, texts, answers)
         asked.update(range(start, len(texts)), near)
         suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))))
-    if len(texts) - start > NARROW_FROM:
+    is_sampled = start == 0 and len(texts) > 0
+    if is_narrow and (suspects or is_sampled):
         index.search_width(search_width)
     lost = _not_found(index, texts, vectors, suspects)
-    return Recall(
-        asked=len(asked), lost=tuple(lost), at_ten=_at_ten(index, texts, vectors) if start == 0 and len(texts) else None
-    )
+    return Recall(asked=len(asked), lost=tuple(lost), at_ten=_at_ten(index, texts, vectors) if is_sampled else None)
 
 
 def describe_losses(recall: Recall, texts: Sequence[str]) -> Iterator[str]:

@@ -7,9 +7,9 @@ older decides nothing, so operations may be folded in any order: the outcome is 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pipeline.contracts.metadata import Metadata
+from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE, Metadata
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunKind
 
 
@@ -95,6 +95,74 @@ def deciding_run(runs: Iterable[CompactionRun]) -> CompactionRun | None:
     known = list(runs)
     deciding = fold(ReceiptState(), map(operation_of, known)).decided_by
     return None if deciding is None else next(run for run in known if run.run_id == deciding.run_id)
+
+
+def without_rows(
+    receipt: ReceiptKey,
+    kind: Literal["delete", "metadata"],
+    *,
+    run_id: str,
+    embedding_model: str,
+    dimensions: int,
+    delta_bucket: str,
+    consumer: str,
+    moment: datetime,
+    **fields: Any,
+) -> CompactionRun:
+    """A run that brings no rows: it removes those of a receipt, or changes fields of them.
+
+    Args:
+        receipt: which.
+        kind: what it does.
+        run_id: of the run.
+        embedding_model: of the collections.
+        dimensions: of the collections.
+        delta_bucket: where deltas are; this run has none.
+        consumer: who records it.
+        moment: when.
+        **fields: of ``CompactionRun``.
+    """
+    return CompactionRun.model_validate(
+        {
+            "image_id": receipt.image_id,
+            "receipt_id": receipt.receipt_id,
+            "run_id": run_id,
+            "kind": kind,
+            "embedding_model": embedding_model,
+            "dimensions": dimensions,
+            "delta_bucket": delta_bucket,
+            "lines": CollectionProgress(expected_count=0),
+            "words": CollectionProgress(expected_count=0),
+            "merchant_source": "none",
+            "consumer": consumer,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        | fields
+    )
+
+
+def merchant_changed(
+    receipt: ReceiptKey, name: str, source: Literal["given", "resolved"], *, run_id: str, **operation: Any
+) -> CompactionRun:
+    """A run that names the merchant on every line and word of a receipt.
+
+    Args:
+        receipt: which.
+        name: the merchant's.
+        source: ``given`` by a person, or ``resolved``.
+        run_id: of the run.
+        **operation: as of ``without_rows``.
+    """
+    return without_rows(
+        receipt,
+        "metadata",
+        run_id=run_id,
+        changes={MERCHANT_NAME: name, MERCHANT_SOURCE: source},
+        merchant_name=name,
+        merchant_source=source,
+        **operation,
+    )
 
 
 def applied_again(

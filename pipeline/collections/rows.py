@@ -288,10 +288,10 @@ class RowTable:
         ]
 
     def receipts_without_merchant(self, limit: int) -> list[ReceiptKey]:
-        """Receipts that have rows and no merchant, oldest first."""
+        """Some receipts that have rows and no merchant, drawn at random when there are more than ``limit``."""
         statement = (
             "SELECT image_id, receipt_id FROM receipts WHERE rows > 0 AND merchant_name IS NULL "
-            "ORDER BY receipt LIMIT ?"
+            "ORDER BY random() LIMIT ?"
         )
         return [ReceiptKey(*row) for row in self._connection.execute(statement, (limit,))]
 

@@ -41,6 +41,21 @@ def upload_id(run: str, uploaded_at: datetime) -> str:
     return sha256_hex(f"{run}\n{uploaded_at.astimezone(UTC).isoformat()}".encode())[:RUN_ID_LENGTH]
 
 
+def resolution_id(image_id: UUID, receipt_id: int, deciding_run: str, merchant_name: str) -> str:
+    """The deterministic id of naming a receipt's merchant after it was recorded, 32 hex digits.
+
+    The same in every attempt, so that two hosts that resolve the receipt at once record it once.
+
+    Args:
+        image_id: the receipt's image.
+        receipt_id: which receipt of it.
+        deciding_run: the upsert whose rows get the name: other content of the receipt is resolved anew.
+        merchant_name: the name.
+    """
+    parts = ("resolution", str(image_id), str(receipt_id), deciding_run, merchant_name)
+    return sha256_hex("\n".join(parts).encode())[:RUN_ID_LENGTH]
+
+
 def message_group(image_id: UUID, receipt_id: int) -> str:
     """The FIFO group of one receipt: versions of a receipt stay in order, receipts are independent."""
     return f"{image_id}-{receipt_id:05d}"

@@ -81,9 +81,11 @@ class CompactionRun(BaseModel):
         content_run_id: the run id that is computed from the content, when it is not its own: a later upload of it.
         uploaded_at: when the OCR result arrived that the operation is of; None when a person recorded it.
         merchant_name: as given or resolved; None when none could be told.
-        merchant_source: ``given`` with the OCR result, ``resolved`` from neighbours, ``none`` when the vote was not
-            decisive or nothing is known yet, ``failed`` when resolution itself failed (see ``merchant_error``).
-        consumer: which host embedded it, ``lambda`` or ``ecs``; ``operator`` when a person recorded it.
+        merchant_source: ``given`` with the OCR result or by a person, ``resolved`` from names or neighbours, ``none``
+            when neither decides or nothing is known yet, ``failed`` when resolution itself failed (see
+            ``merchant_error``).
+        consumer: who recorded it: ``lambda`` or ``ecs`` embedded it, ``operator`` is a person, ``tick`` named the
+            merchant of a receipt that was published without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -7,7 +7,7 @@ import boto3
 from pipeline.embedding.core import Consumer, EmbeddingCore
 from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.environment import EmbeddingEnvironment
-from pipeline.embedding.merchant_resolution import MerchantResolver
+from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 

@@ -32,8 +32,8 @@ from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.contracts.versions import DELTA_VERSION
 from pipeline.deltas import has_delta, write_delta
 from pipeline.embedding.environment import EmbeddingEnvironment
-from pipeline.embedding.merchant_resolution import Merchant, MerchantResolver
 from pipeline.errors import PermanentError, PipelineError, RetryableError
+from pipeline.merchants.resolution import Merchant, MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.queues import park
 from pipeline.runs import RunRepository

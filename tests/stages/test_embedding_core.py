@@ -21,8 +21,8 @@ from pipeline.contracts.run import RunState
 from pipeline.deltas import delta_objects, read_delta
 from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
 from pipeline.embedding.environment import EmbeddingEnvironment
-from pipeline.embedding.merchant_resolution import MerchantResolver
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.stages.recording_queue import RecordingQueues

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.contracts.artifacts import LineRow
-from pipeline.contracts.ocr import BoundingBox
-from pipeline.embedding.merchant import TELLING_LINES, telling_lines, vote
+from pipeline.merchants.vote import NAMED_LIKENESS, UNNAMED_SUPPORT, confirmed, vote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,45 +17,6 @@ class Found:
 def found(name: str | None, similarity: float, source: str = "given") -> Found:
     metadata = {} if name is None else {"merchant_name": name, "merchant_source": source}
     return Found(distance=1.0 - similarity, metadata=metadata)
-
-
-def rows(*texts: str, upwards: bool = False) -> list[LineRow]:
-    places = range(len(texts))
-    return [
-        LineRow(
-            line_id=place + 1,
-            text=text,
-            confidence=0.9,
-            bounding_box=BoundingBox(
-                x=0.1, y=(len(texts) - place if upwards else place) / (len(texts) + 1), width=0.5, height=0.01
-            ),
-            is_noise=not any(character.isalnum() for character in text),
-        )
-        for place, text in zip(places, texts, strict=True)
-    ]
-
-
-def test_names_and_addresses_tell_and_amounts_dates_phones_do_not() -> None:
-    lines = rows(
-        "* * *", "GREENLEAF MARKET", "Tel 555-0142", "03/14/2026 17:42", "Harbor View Road", "TOTAL 9.00", "12.40"
-    )
-    assert telling_lines(lines) == [1, 4]
-
-
-def test_the_box_and_not_the_order_says_what_is_on_top() -> None:
-    assert telling_lines(rows("Harbor View Road", "GREENLEAF MARKET", upwards=True)) == [1, 0]
-
-
-def test_a_long_receipt_asks_no_more_than_its_top() -> None:
-    assert telling_lines(rows(*["Harbor View Road"] * 150)) == list(range(TELLING_LINES))
-
-
-def test_a_short_name_in_chinese_characters_tells() -> None:
-    assert telling_lines(rows("さくら")) == [0]
-
-
-def test_a_receipt_without_a_telling_line_asks_nothing() -> None:
-    assert telling_lines(rows("12.40", "")) == []
 
 
 def test_near_neighbours_of_one_merchant_win() -> None:
@@ -99,3 +58,26 @@ def test_a_chain_with_many_receipts_does_not_outvote_by_their_number() -> None:
 def test_spellings_of_one_merchant_vote_together() -> None:
     decision = vote([[found("MR. D.I.Y.", 0.95), found("MR DIY", 0.9)], [found("MR. D.I.Y.", 0.95)]])
     assert decision.merchant_name == "MR. D.I.Y."
+
+
+@pytest.mark.parametrize(
+    ("lines", "likeness", "is_confirmed"),
+    [
+        (2, 0.0, False),
+        (2, NAMED_LIKENESS, True),
+        (3, 0.0, True),
+    ],
+    ids=["nobody speaks for it", "the receipt names it a little", "two lines and more"],
+)
+def test_a_merchant_that_the_receipt_does_not_name_needs_more_than_two_lines(
+    lines: int, likeness: float, is_confirmed: bool
+) -> None:
+    decision = vote([[found("A", 0.99)]] * lines)
+    assert (decision.support > UNNAMED_SUPPORT) == (lines > 2)
+    answer = confirmed(decision, likeness)
+    assert answer.merchant_name == ("A" if is_confirmed else None)
+    assert answer.reason
+
+
+def test_no_decision_is_confirmed_as_none() -> None:
+    assert confirmed(vote([]), 100.0) == vote([])

@@ -1,0 +1,1 @@
+"""Which merchant a receipt is of: by its name, else by the vote of published neighbours."""

@@ -1,0 +1,216 @@
+"""Names first: a receipt whose first lines hold the name of a known merchant is that merchant's. Pure.
+
+It knows neither vectors nor neighbours: where names do not decide, ``vote.py`` is asked. What is compared is in
+``spelling.py``, and which lines are in ``lines.py``.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rapidfuzz import fuzz, process
+
+from pipeline.collections.rows import KnownMerchant
+from pipeline.merchants.lines import Line, first_lines, letters_in
+from pipeline.merchants.spelling import SHORTEST_NAME, Spelling, merchant_key, spell
+
+JOINED_LINES = 3
+"""Adjacent lines that are read as one name, at most: a long name over two lines, and its legal form on a third."""
+
+LIKENESS_FLOOR = 90.0
+"""rapidfuzz's ratio, 0 to 100, from which a folded name is nearly a known one.
+
+Chosen on ten pairs of random halves of 313 SROIE receipts (``docs/benchmarks.md``, Merchants). At 88 and 90 the step
+finds nine receipts that no exact name finds, and its only wrong answers are two spellings of one company in the data
+set. At 92 five of the nine are lost. At 85 companies with common words in their names are mistaken for each other, such
+as KHE ELECTRICAL TRADING for ASO ELECTRICAL TRADING.
+"""
+
+LIKENESS_MARGIN = 5.0
+"""By how much the likeliest name must be ahead of that of another merchant."""
+
+LIKENESS_CHARACTERS = 8
+"""Folded characters of a name that may be nearly exact. In a shorter one a single letter makes another name."""
+
+_CANDIDATES = 10
+"""Known names a line that are compared further; enough for the rules below to refuse some."""
+
+_RATIO: Any = fuzz.ratio
+"""Without its type, because rapidfuzz's stubs refuse its own scorers (3.14.6 with pyrefly)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameDecision:
+    """What the names say.
+
+    Attributes:
+        merchant_name: as a known merchant spells it; None when no name decides.
+        reason: why, for a log line.
+    """
+
+    merchant_name: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    merchant: KnownMerchant
+    key: str
+    spelling: Spelling
+
+    @property
+    def preference(self) -> tuple[bool, int, str]:
+        """Sort key for spellings of one merchant: given names first, then the most frequent, then the alphabet."""
+        return not self.merchant.given, -self.merchant.receipts, self.merchant.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """One line, or adjacent lines read as one.
+
+    Attributes:
+        positions: of the lines, so that a joined name outweighs the part of it that is a name too.
+    """
+
+    positions: frozenset[int]
+    text: str
+    spelling: Spelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Match:
+    known: _Known
+    candidate: _Candidate
+    likeness: float
+
+
+@dataclass(kw_only=True)
+class KnownNames:
+    """The known merchants, indexed by folded name. Build it once a published version with ``index_names``."""
+
+    _by_key: dict[str, _Known] = field(default_factory=dict)
+    _by_core: dict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
+    _cores: list[str] = field(default_factory=list)
+
+    def decide(self, lines: Sequence[Line]) -> NameDecision:
+        """Tell the merchant by its name.
+
+        An exact name decides over a nearly exact one, wherever it is among the first lines. Two merchants that are both
+        named decide nothing, for example a shop and the mall that it is in.
+
+        Args:
+            lines: all lines of the receipt, in the document's order.
+        """
+        candidates = _candidates(lines)
+        exact = [match for candidate in candidates for match in self._exact(candidate)]
+        if exact:
+            return _decided(_outermost(exact), "is named")
+        return _decided(self._near(candidates), "is nearly named")
+
+    def _exact(self, candidate: _Candidate) -> list[_Match]:
+        same = self._by_key.get(merchant_key(candidate.text))
+        found = [same] if same is not None else _closest(candidate.spelling, self._by_core.get(candidate.spelling.core))
+        return [_Match(known=known, candidate=candidate, likeness=100.0) for known in found]
+
+    def _near(self, candidates: Iterable[_Candidate]) -> list[_Match]:
+        matches = [
+            _Match(known=known, candidate=candidate, likeness=likeness)
+            for candidate in candidates
+            if len(candidate.spelling.core) >= LIKENESS_CHARACTERS and candidate.spelling.is_distinctive
+            for core, likeness, _ in process.extract(
+                candidate.spelling.core,
+                self._cores,
+                scorer=_RATIO,
+                score_cutoff=LIKENESS_FLOOR - LIKENESS_MARGIN,
+                limit=_CANDIDATES,
+            )
+            # A guess never spreads by likeness: only names that somebody gave are compared so.
+            for known in _closest(candidate.spelling, [one for one in self._by_core[core] if one.merchant.given])
+            if known.spelling.numbers == candidate.spelling.numbers
+        ]
+        best = max((match.likeness for match in matches), default=0.0)
+        if best < LIKENESS_FLOOR:
+            return []
+        return [match for match in matches if match.likeness > best - LIKENESS_MARGIN]
+
+
+def likeness(name: str, lines: Sequence[Line]) -> float:
+    """How like ``name`` the likeliest of the first lines is: rapidfuzz's ratio of folded names, 0 to 100."""
+    core = spell(name).core
+    return max((fuzz.ratio(core, candidate.spelling.core) for candidate in _candidates(lines)), default=0.0)
+
+
+def index_names(merchants: Iterable[KnownMerchant]) -> KnownNames:
+    """Index known merchants, but for names that would match anybody's receipts: too short, or of generic words."""
+    names = KnownNames()
+    for merchant in sorted(merchants, key=lambda one: one.name):
+        known = _Known(merchant=merchant, key=merchant_key(merchant.name), spelling=spell(merchant.name))
+        if letters_in(known.key) < SHORTEST_NAME or known.spelling.is_generic:
+            continue
+        other = names._by_key.get(known.key)
+        if other is None or known.preference < other.preference:
+            names._by_key[known.key] = known
+    for known in names._by_key.values():
+        if known.spelling.is_distinctive:
+            names._by_core[known.spelling.core].append(known)
+    names._cores = [
+        core
+        for core, several in names._by_core.items()
+        if len(core) >= LIKENESS_CHARACTERS and any(known.merchant.given for known in several)
+    ]
+    return names
+
+
+def _candidates(lines: Sequence[Line]) -> list[_Candidate]:
+    """Every first line, and every run of adjacent ones that may be one name."""
+    runs: dict[tuple[int, ...], None] = {}
+    for order in first_lines(lines):
+        for length in range(1, JOINED_LINES + 1):
+            for start in range(len(order) - length + 1):
+                runs[tuple(order[start : start + length])] = None
+    found = []
+    for run in runs:
+        text = " ".join(lines[position].text for position in run)
+        found.append(_Candidate(positions=frozenset(run), text=text, spelling=spell(text)))
+    return found
+
+
+def _closest(spelling: Spelling, known: Iterable[_Known] | None) -> list[_Known]:
+    """Those of one core that ``spelling`` may be: the ones alike in all parts, else those that differ in nothing said.
+
+    A legal form or a bracketed part that is missing on one side says nothing; two different ones are two companies.
+    """
+    compatible = [one for one in known or () if spelling.agrees_with(one.spelling)]
+    alike = [one for one in compatible if one.spelling.qualifiers == spelling.qualifiers] or compatible
+    alike = [one for one in alike if one.spelling.legal_form == spelling.legal_form] or alike
+    return [min(alike, key=lambda one: one.preference)] if _is_one_merchant(alike) else alike
+
+
+def _is_one_merchant(known: Sequence[_Known]) -> bool:
+    """Whether they are spellings of one name: of equal cores, every two agree with each other."""
+    return bool(known) and all(one.spelling.agrees_with(other.spelling) for one in known for other in known)
+
+
+def _outermost(matches: Sequence[_Match]) -> list[_Match]:
+    """Without those on a part of another's lines: GREENLEAF is not meant where GREENLEAF / HARDWARE is read."""
+    return [
+        match
+        for match in matches
+        if not any(match.candidate.positions < other.candidate.positions for other in matches)
+    ]
+
+
+def _decided(matches: Sequence[_Match], how: str) -> NameDecision:
+    if not matches:
+        return NameDecision(merchant_name=None, reason="no known merchant is named")
+    known = list({match.known.key: match.known for match in matches}.values())
+    cores = {one.spelling.core for one in known}
+    if len(cores) > 1 or not _is_one_merchant(known):
+        named = ", ".join(sorted(one.merchant.name for one in known))
+        return NameDecision(merchant_name=None, reason=f"several merchants are named: {named}")
+    best = max(matches, key=lambda match: match.likeness)
+    winner = min(known, key=lambda one: one.preference)
+    return NameDecision(
+        merchant_name=winner.merchant.name, reason=f"{winner.merchant.name} {how}: {best.candidate.text!r}"
+    )
