@@ -139,7 +139,9 @@ class _Stages:
                     dimensions=self.core.embedder.dimensions,
                 )
                 for artifact in export.artifacts:
-                    self.world.objects.put_verified(self.world.name, artifact.key, artifact.content, "application/x-ndjson")
+                    self.world.objects.put_verified(
+                        self.world.name, artifact.key, artifact.content, "application/x-ndjson"
+                    )
                 message = export.message
                 references.append(
                     RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=message.run_id)

@@ -45,9 +45,9 @@ class Target:
     client_options: Mapping[str, Any]
     cache_directory: Path
 
-    def client(self, service: str) -> AwsClient:
-        """A boto3 client of this stack's account."""
-        return make_client(service, self.client_options)
+    def client(self, service: str, **options: Any) -> AwsClient:
+        """A boto3 client of this stack's account, with further options if given."""
+        return make_client(service, {**self.client_options, **options})
 
     def consumer_observer(self) -> ConsumerObserver:
         """Looks at the stack's consumers."""

@@ -39,7 +39,7 @@ class IndexParameters:
 
 
 PARAMETERS = (
-    IndexParameters(max_neighbors=32, ef_construction=100, ef_search=200),
+    IndexParameters(max_neighbors=32, ef_construction=64, ef_search=200),
     IndexParameters(max_neighbors=48, ef_construction=200, ef_search=400),
     IndexParameters(max_neighbors=64, ef_construction=400, ef_search=800),
     IndexParameters(max_neighbors=96, ef_construction=800, ef_search=1_600),
