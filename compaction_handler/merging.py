@@ -23,10 +23,11 @@ from compaction_handler.publishing import Check, Publisher, storage_error
 from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import Pointer
+from pipeline.collections.layout import LAYOUT, Pointer
 from pipeline.collections.ledger import RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
 from pipeline.collections.rows import parse_identifier
+from pipeline.collections.store import read_current
 from pipeline.contracts.delta import Delta
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
@@ -128,12 +129,16 @@ class CollectionMerger:
             return left
 
     def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
-        """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual."""
+        """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual.
+
+        A version of an older layout is converted, because readers of this release refuse it.
+        """
         old = self.now() - SWEEP_AGE
         pending = (run.reference for run in self._in_state(RunState.PENDING) if run.created_at < old)
         swept = list(islice(pending, SWEEP_RUNS))
         waiting = [run.reference for run in islice(self._in_state(RunState.MERGED), SWEEP_RUNS)]
-        if swept or waiting:
+        is_old = _is_old(read_current(Path(self.environment.collections_directory), self.collection))
+        if swept or waiting or is_old:
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
             self.merge(swept + waiting, has_time)
 
@@ -378,7 +383,8 @@ class CollectionMerger:
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
         current = lease.current()
-        if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy)):
+        waits = self.unpublished or _is_lost(current, copy) or _is_old(current)
+        if not self._is_due(current, copy) or not waits:
             return None
         try:
             pointer = self._publisher.publish(lease, heartbeat, copy)
@@ -469,6 +475,11 @@ class CollectionMerger:
 def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
     """Whether the current version is not what the copy was made of: it could not be read."""
     return current is not None and current.version != copy.base
+
+
+def _is_old(current: Pointer | None) -> bool:
+    """Whether the current version is of a layout that readers of this release refuse and a merge converts."""
+    return current is not None and current.layout < LAYOUT
 
 
 def _is_row_of(run: CompactionRun, identifier: str) -> bool:
