@@ -1,4 +1,4 @@
-"""Whether a closed copy may be published: opened, counted and asked in a child process, its index through a private copy.
+"""Whether a closed copy may be published: a child process opens, counts and asks it, its index through a private copy.
 
 A broken Chroma directory may crash the process that opens it, and opening is a write; the merge does neither to what it
 publishes. The child is started early and kept, because importing Chroma takes longer than a check; for each copy it

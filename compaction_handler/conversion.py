@@ -50,7 +50,7 @@ def convert(collection: CollectionName, directory: Path, *, parent: Path, dimens
         lost: list[OldRecord] = []
         for record in records_of_layout_1(collection, private.path):
             name = parse_identifier(record.id)
-            if name is None:
+            if name is None or name.identifier != record.id:
                 logger.error("a row of no receipt is left out", extra={"collection": collection, "id": record.id})
                 continue
             if record.text not in texts:

@@ -139,13 +139,16 @@ class CollectionMerger:
             return left
 
     def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
-        """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual."""
+        """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual.
+
+        A version of an older layout is converted, because readers of this release refuse it.
+        """
         old = self.now() - SWEEP_AGE
         pending = (run.reference for run in self._in_state(RunState.PENDING) if run.created_at < old)
         swept = list(islice(pending, SWEEP_RUNS))
         waiting = [run.reference for run in islice(self._in_state(RunState.MERGED), SWEEP_RUNS)]
         pointer = current_pointer(self.environment.table_name, self.dynamodb, self.collection)
-        is_old = pointer is not None and pointer.layout != LAYOUT
+        is_old = _is_old(pointer)
         if swept or waiting or is_old:
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
             self.merge(swept + waiting, has_time)
@@ -459,7 +462,8 @@ class CollectionMerger:
     def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
         current = lease.current()
-        if not self._is_due(current, copy) or not (self.unpublished or _is_lost(current, copy) or _is_old(current)):
+        waits = self.unpublished or _is_lost(current, copy) or _is_old(current)
+        if not self._is_due(current, copy) or not waits:
             return None
         try:
             pointer = self._publisher.publish(lease, heartbeat, copy)
@@ -555,8 +559,8 @@ def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
 
 
 def _is_old(current: Pointer | None) -> bool:
-    """Whether the current version is of an older layout, which readers of this release refuse."""
-    return current is not None and current.layout != LAYOUT
+    """Whether the current version is of a layout that readers of this release refuse and a merge converts."""
+    return current is not None and current.layout < LAYOUT
 
 
 def _is_row_of(run: CompactionRun, identifier: str) -> bool:

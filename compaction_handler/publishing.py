@@ -113,9 +113,9 @@ class Publisher:
             copy: open, nothing pending.
 
         Raises:
-            RetryableError: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, STORAGE_FULL, LEASE_LOST, LEASE_HELD, SERVICE_UNAVAILABLE. Nothing was
-                published, unless DynamoDB took the pointer and its answer was lost, or CURRENT was locked; the next
-                publication is then newer.
+            RetryableError: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, STORAGE_FULL, LEASE_LOST, LEASE_HELD,
+                SERVICE_UNAVAILABLE. Nothing was published, unless DynamoDB took the pointer and its answer was lost,
+                or CURRENT was locked; the next publication is then newer.
         """
         previous = lease.current()
         version = version_name(lease.fence, lease.owner, copy.revision)

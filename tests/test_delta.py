@@ -306,3 +306,20 @@ def test_whatever_byte_is_damaged_nothing_but_a_refusal_is_raised(place, byte, c
     content[place % len(content)] = byte
     require_a_delta_or_a_refusal(bytes(content))
     require_a_delta_or_a_refusal(bytes(content[: cut % len(content)]))
+
+
+@pytest.mark.parametrize("number", [0.0, 1e30, 1e-30], ids=["zeros", "too long for float32", "too short for float32"])
+def test_a_vector_without_a_direction_is_refused_where_it_is_written_and_where_it_is_read(number):
+    """The check before a publication refuses them too, and there it would hold up the whole collection."""
+    vectors = np.full((1, 4), number, dtype=np.float32)
+    with pytest.raises(PermanentError) as refused:
+        encode_delta(delta(1, vectors=vectors))
+    assert refused.value.code is ErrorCode.DELTA_INVALID
+    assert refusal(written(BODY, vectors)) is ErrorCode.DELTA_INVALID
+    assert refusal(version_1([["i", "T", {"a": 1}]], vectors)) is ErrorCode.DELTA_INVALID
+
+
+def test_a_vector_whose_direction_half_precision_cannot_hold_is_refused():
+    with pytest.raises(PermanentError) as refused:
+        encode_delta(delta(1, vectors=np.full((1, 4), 1e-9, dtype=np.float32)), "float16")
+    assert refused.value.code is ErrorCode.DELTA_INVALID

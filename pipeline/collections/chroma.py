@@ -157,7 +157,7 @@ class ChromaIndex:
         """Set ``ef_search``; Chroma takes it up only when it opens, so the collection is closed and opened again."""
         name = self.collection.name
         with warnings.catch_warnings():
-            # chromadb 1.5.9 warns of its own "legacy embedding function config" where a collection has no such function.
+            # chromadb 1.5.9 warns of its own "legacy embedding function config" where a collection has no function.
             warnings.simplefilter("ignore", DeprecationWarning)
             self.collection.modify(configuration={"hnsw": {"ef_search": width}})
         self._client.close()

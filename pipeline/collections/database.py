@@ -1,4 +1,4 @@
-"""The SQLite file of a version: its schema, and how it is opened. What stands in it is in ``rows.py`` and ``ledger.py``.
+"""The SQLite file of a version: its schema, and how it is opened. Its tables are used by ``rows.py`` and ``ledger.py``.
 
 One file holds rows, texts, their letters and the ledger, so that they cannot be of different moments. A working copy's
 file is as disposable as the copy, so it is written without waiting for the disk; a published one is never written.

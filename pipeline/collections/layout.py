@@ -1,7 +1,7 @@
 """Where the published versions of a collection stand, on a directory (EFS) and in S3, and what points at them. Pure.
 
-A version is an immutable directory: the rows (SQLite), the vectors of the distinct texts, a Chroma collection of the same
-texts, and a manifest of all files; ``CURRENT`` names the one that readers open.
+A version is an immutable directory: the rows (SQLite), the vectors of the distinct texts, a Chroma collection of the
+same texts, and a manifest of all files; ``CURRENT`` names the one that readers open.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The ledger of a collection: which runs it holds, and which operations decided each receipt. Tables of its SQLite file.
+"""The ledger of a collection, tables of its SQLite file: which runs it holds, which operations decided each receipt.
 
 It travels in the version, so a version and its ledger cannot be of different moments.
 """

@@ -1,7 +1,7 @@
 """Whether Chroma finds the texts that it was given: each asked by its own vector, and its answers beside an exact scan.
 
-An HNSW index may hold a record that no search reaches; counting or reading records never shows it. Used before a version
-is published and by ``receipts reconcile``. It judges nothing: what is lost is returned.
+An HNSW index may hold a record that no search reaches; counting or reading records never shows it. Used before a
+version is published and by ``receipts reconcile``. It judges nothing: what is lost is returned.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ NEIGHBOURS_ASKED = 2
 SAMPLE_TEXTS = 100
 RECALL_AT = 10
 SAME = 1e-5
-"""Cosine distance below which two float32 vectors count as equal: another text with the very vector is found as well."""
+"""Cosine distance below which two float32 vectors count as equal: another text with the same vector counts as found."""
 
 LEAST_RECALL = 0.98
 """Of the exact ten nearest, over a sample; the first parameters give 0.998 and more (docs/facts.md)."""

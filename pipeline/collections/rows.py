@@ -207,13 +207,13 @@ class RowTable:
         """Make the texts from position ``start`` on searchable by their letters; 0 begins anew and forgets the rest."""
         if start == 0:
             for table in ("texts_by_trigram", "texts_by_word"):
-                self._connection.execute(f"INSERT INTO {table}({table}) VALUES ('delete-all')")
+                self._connection.execute(f"INSERT INTO {table}({table}) VALUES ('delete-all')")  # noqa: S608 - ours
         rows = self._connection.execute("SELECT text_id, text FROM texts WHERE position >= ?", (start,))
         folded = [(text_id, fold_text(text)) for text_id, text in rows]
         for table in ("texts_by_trigram", "texts_by_word"):
             self._connection.executemany(f"INSERT INTO {table} (rowid, letters) VALUES (?, ?)", folded)  # noqa: S608
             if start == 0:
-                self._connection.execute(f"INSERT INTO {table}({table}) VALUES ('optimize')")
+                self._connection.execute(f"INSERT INTO {table}({table}) VALUES ('optimize')")  # noqa: S608 - ours
 
     # Reading.
 
@@ -373,10 +373,11 @@ class RowTable:
         ).fetchone()[0]
 
     def _set_fields(self, receipt: int, fields: Metadata) -> None:
-        others = {name: value for name, value in fields.items() if name not in {MERCHANT_NAME, MERCHANT_SOURCE}}
+        merchant = {name: fields[name] for name in (MERCHANT_NAME, MERCHANT_SOURCE) if type(fields.get(name)) is str}
+        others = {name: value for name, value in fields.items() if name not in merchant and name not in DERIVED}
         self._connection.execute(
             "UPDATE receipts SET merchant_name = ?, merchant_source = ?, fields = ? WHERE receipt = ?",
-            (fields.get(MERCHANT_NAME), fields.get(MERCHANT_SOURCE), _json(others), receipt),
+            (merchant.get(MERCHANT_NAME), merchant.get(MERCHANT_SOURCE), _json(others), receipt),
         )
 
     def _one(self, statement: str) -> int:
@@ -401,12 +402,14 @@ def _same(one: object, other: object) -> bool:
 
 
 def _columns(metadata: Metadata, common: Metadata) -> tuple[object, ...]:
+    # A column of type REAL would give an integer or a boolean back as another type.
+    numbers = {name: metadata[name] for name in NUMBERS if type(metadata.get(name)) is float}
     extra = {
         name: value
         for name, value in metadata.items()
-        if name not in common and name not in DERIVED and name not in NUMBERS
+        if name not in common and name not in DERIVED and name not in numbers
     }
-    return (*(metadata.get(name) for name in NUMBERS), _json(extra) if extra else None)
+    return (*map(numbers.get, NUMBERS), _json(extra) if extra else None)
 
 
 def _fields(merchant_name: str | None, merchant_source: str | None, fields: str) -> Metadata:

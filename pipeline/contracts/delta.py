@@ -139,7 +139,7 @@ def encode_delta(delta: Delta, precision: Precision = "float32") -> bytes:
     _require_consistent(delta)
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(delta.vectors, dtype=precision)
-    _require_finite(stored)
+    _require_directions(stored)
     body = {
         "version": FORMAT_VERSION,
         "collection": delta.collection,
@@ -268,14 +268,19 @@ def _require_matrix(delta: Delta) -> None:
         raise _invalid(
             f"vectors of shape {delta.vectors.shape} for {len(delta.texts)} texts", "every text has one vector"
         )
-    _require_finite(delta.vectors)
+    _require_directions(delta.vectors)
     if type(delta.receipt_id) is not int or not 1 <= delta.receipt_id <= LARGEST_INTEGER:
         raise _invalid(f"receipt_id {_shown(delta.receipt_id)}", "receipt_id is an integer from 1, of 64 bits")
 
 
-def _require_finite(vectors: np.ndarray) -> None:
+def _require_directions(vectors: np.ndarray) -> None:
+    """Refuse what the check before a publication would refuse, which would hold up the whole collection."""
     if not np.isfinite(vectors).all():
         raise _invalid(f"a number is not finite as {vectors.dtype}", "vectors hold finite numbers")
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise _invalid("a vector has length 0, or one that float32 cannot hold", "cosine distance needs a direction")
 
 
 def _require_rows(delta: Delta) -> None:

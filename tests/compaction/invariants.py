@@ -1,9 +1,11 @@
 """What must hold of a collection whatever happened: it is the plain dictionary, and everything says the same of it."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.collections.ledger import Ledger
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.rows import parse_identifier
 from tests.compaction.strategies import Change
 
 Model = dict[str, dict[str, Any]]
@@ -35,8 +37,10 @@ def require_the_model(found: Model, count: int, expected: Model) -> None:
     assert count == len(expected)
 
 
-def require_the_ledger(ledger: Ledger, identifiers: set[str], runs: set[str]) -> None:
-    """The ledger holds the same rows, and every run that arrived."""
-    assert set(ledger.identifiers()) == identifiers
-    assert ledger.rows == len(identifiers)
-    assert runs <= ledger.run_ids()
+def require_the_ledger(database: CollectionDatabase, expected: Model, runs: set[str]) -> None:
+    """The ledger counts the same rows for each receipt, knows every run that arrived, and the tables agree."""
+    counts = Counter(parse_identifier(identifier).receipt for identifier in expected)
+    held = {key: entry.rows for key, entry in database.ledger.all_entries() if entry.rows}
+    assert held == dict(counts)
+    assert runs <= database.ledger.run_ids()
+    assert list(database.rows.faults()) == []

@@ -12,10 +12,9 @@ import pytest
 
 from compaction_handler import checking
 from compaction_handler.checking import ChildCheck, Inspection
-from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import DATABASE_NAME
+from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME
 from pipeline.errors import ErrorCode, RetryableError
-from tests.compaction.world import row_id
+from tests.compaction.copies import inspection_of, sealed_copy
 
 ROWS = 8
 TAKEN = 300 * 1024 * 1024
@@ -24,21 +23,8 @@ needs_linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="m
 
 @pytest.fixture
 def inspection(tmp_path: Path) -> Iterator[Inspection]:
-    copy = WorkingCopy("lines", parent=tmp_path / "work", source=None)
-    copy._collection.upsert(
-        ids=[row_id(1, row) for row in range(ROWS)],
-        embeddings=np.eye(ROWS, dtype=np.float32),
-        metadatas=[{"run_id": "old"}] * ROWS,
-    )
-    copy.close()
-    yield Inspection(
-        collection="lines",
-        directory=str(copy.directory),
-        private_directory=str(tmp_path / "private"),
-        count=ROWS,
-        dimensions=ROWS,
-        newest=(row_id(1, 0),),
-    )
+    copy = sealed_copy(tmp_path / "work", [f"text {row}" for row in range(ROWS)], np.eye(ROWS, dtype=np.float32))
+    yield inspection_of(copy, tmp_path)
     copy.discard()
 
 
@@ -63,12 +49,12 @@ def test_one_child_judges_one_sound_copy_after_the_other(check, inspection):
 
 
 def test_a_copy_with_another_number_of_rows_is_rejected_and_the_child_ends_with_it(check, inspection):
-    assert "were written" in rejection(check, replace(inspection, count=ROWS + 1))
+    assert "were written" in rejection(check, replace(inspection, rows=ROWS + 1))
     assert not check.ready
 
 
 def test_a_copy_over_which_the_check_breaks_is_rejected(check, inspection):
-    Path(inspection.directory, DATABASE_NAME).unlink()
+    Path(inspection.directory, INDEX_NAME, DATABASE_NAME).unlink()
     assert "ended with 1" in rejection(check, inspection)
     assert not check.ready
 

@@ -3,6 +3,8 @@
 A failure here is a receipt that looks different depending on when its changes arrived.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -15,16 +17,35 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from moto import mock_aws
 
 from compaction_handler.merging import CollectionMerger
-from pipeline.collections.layout import LEDGER_NAME
-from pipeline.collections.ledger import Ledger
-from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.chroma import record_id
+from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.rows import DERIVED
 from pipeline.contracts.messages import RunReference
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
-from tests.compaction.invariants import model_of, require_the_ledger, require_the_model
+from tests.compaction.invariants import Model, model_of, require_the_ledger, require_the_model
 from tests.compaction.strategies import ARRIVALS, CHANGES, Change
 from tests.compaction.tables import create_table
 from tests.compaction.world import BUCKET, TABLE, World, clients, row_id
+
+
+def rows_of(published: PublishedCollection | None) -> tuple[Model, int]:
+    """Every row's metadata without what its id says, and the number of rows that the pointer says."""
+    if published is None:
+        return {}, 0
+    rows = list(published.rows())
+    assert len({row.id for row in rows}) == len(rows)
+    return (
+        {row.id: {name: value for name, value in row.metadata.items() if name not in DERIVED} for row in rows},
+        published.count,
+    )
+
+
+def require_every_text_once(published: PublishedCollection) -> None:
+    """Texts, vectors and records of the index are the rows' distinct texts."""
+    texts = {row.text for row in published.rows()}
+    assert published.database.rows.text_count == published.text_count == len(texts)
+    assert published.open_index().identifiers() == set(map(record_id, texts))
 
 
 class Collection(RuleBasedStateMachine):
@@ -80,40 +101,34 @@ class Collection(RuleBasedStateMachine):
         self.merger.merge([reference for _, reference in self.recorded])
         self.world.moment += timedelta(seconds=61)
         self.merger.tick()
-        found, count, directory = self.published()
         expected = model_of((change, reference.run_id) for change, reference in self.recorded)
         named = {row_id(*map(int, name.split("/"))): metadata for name, metadata in expected.items()}
-        require_the_model(found, count, named)
-        if directory is not None:
-            with Ledger(directory / LEDGER_NAME, read_only=True) as ledger:
-                require_the_ledger(ledger, set(named), {reference.run_id for _, reference in self.recorded})
+        runs = {reference.run_id for _, reference in self.recorded}
+        with self.published() as published:
+            require_the_model(*rows_of(published), named)
+            if published is not None:
+                require_the_ledger(published.database, named, runs)
+                require_every_text_once(published)
 
     @invariant()
     def nothing_is_there_that_was_never_recorded(self) -> None:
         if not hasattr(self, "world"):
             return
-        found, count, _ = self.published()
+        with self.published() as published:
+            found, count = rows_of(published)
         runs = {reference.run_id for _, reference in self.recorded}
         assert len(found) == count
         assert {metadata["run_id"] for metadata in found.values()} <= runs
 
-    def published(self) -> tuple[dict, int, Path | None]:
+    @contextmanager
+    def published(self) -> Iterator[PublishedCollection | None]:
         source = SnapshotSource.from_directory(
             "lines", collections_directory=self.world.root, private_directory=self.world.path / "reader"
         )
-        opened, directory = source.refresh(), source.version_directory()
-        if opened is None:
-            return {}, 0, None
-        rows = opened._view.collection.get(include=["metadatas"])
-        source.close()
-        return (
-            {
-                identifier: {key: value for key, value in metadata.items() if key not in {"image_id", "receipt_id"}}
-                for identifier, metadata in zip(rows["ids"], rows["metadatas"], strict=True)
-            },
-            opened.count,
-            directory,
-        )
+        try:
+            yield source.refresh()
+        finally:
+            source.close()
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

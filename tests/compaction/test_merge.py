@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,9 @@ from compaction_handler.lease import Lease, acquire
 from compaction_handler.merging import MAXIMUM_ATTEMPTS
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import current_path, version_path
+from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.rows import NewRow, RowTable
 from pipeline.collections.store import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
@@ -27,6 +29,8 @@ from pipeline.runs import RunRepository
 from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
 
 __all__ = ["world"]
+
+replace_rows = RowTable.replace
 
 
 def record(message_id: str, body: str, group: str = "lines", **more: str) -> dict[str, Any]:
@@ -81,6 +85,11 @@ def expire_the_lease(world: World) -> None:
         UpdateExpression="SET expires = :zero",
         ExpressionAttributeValues={":zero": {"N": "0"}},
     )
+
+
+def without_the_last_row(table: RowTable, key: ReceiptKey, texts: Sequence[str], rows: Sequence[NewRow]) -> list[int]:
+    """A ``RowTable.replace`` that loses a row."""
+    return replace_rows(table, key, texts, rows[:-1])
 
 
 def unavailable() -> RetryableError:
@@ -152,7 +161,7 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
     merger.merge([again, other])
     assert world.readers() == [ids(1, 2)] * 2
     assert merger._copy is not None
-    rows = merger._copy._collection.get(include=["metadatas"])["metadatas"]
+    rows = [row.metadata for row in merger._copy.rows.all_rows()]
     assert {(row["image_id"], row["run_id"]) for row in rows} == {
         (str(run.image_id), run.run_id) for run in (again, other)
     }
@@ -293,7 +302,7 @@ def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_run
 
     def damaged(*arguments: Any) -> None:
         version = version_path(world.root, "lines", arguments[3].version)
-        with (version / "chroma.sqlite3").open("r+b") as file:
+        with (version / ROWS_NAME).open("r+b") as file:
             file.truncate(5_000)
         # What S3 makes of it, tests/compaction/test_parts.py; moto believes every checksum.
         raise RetryableError(ErrorCode.OBJECT_UPLOAD_UNVERIFIED, value="another", rule="as checked", way_out="again")
@@ -355,13 +364,8 @@ def test_what_another_process_merged_survives_an_outage_before_this_one_looked(w
 
 def test_half_a_receipt_is_never_published_although_its_failure_could_not_be_recorded(world, monkeypatch):
     merger, broken, other = world.merger(), world.run(1, rows=3), world.run(2)
-    original = WorkingCopy._found
-
-    def lost(copy: WorkingCopy, identifiers: Any) -> int:
-        return original(copy, identifiers) - 1
-
     with monkeypatch.context() as patch:
-        patch.setattr(WorkingCopy, "_found", lost)
+        patch.setattr(RowTable, "replace", without_the_last_row)
         patch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
         with pytest.raises(RetryableError):
             merger.merge([broken])
@@ -403,7 +407,7 @@ def test_a_first_version_that_is_lost_before_s3_had_it_has_a_way_out(world, monk
             world.merger().merge([reference])
     current = read_current(world.root, "lines")
     assert current is not None
-    (version_path(world.root, "lines", current.version) / "chroma.sqlite3").unlink()
+    (version_path(world.root, "lines", current.version) / INDEX_NAME / DATABASE_NAME).unlink()
     with pytest.raises(PermanentError) as caught:
         world.merger().merge([reference])
     assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
@@ -610,7 +614,7 @@ def test_a_copy_in_which_a_row_is_missing_is_never_published(world, monkeypatch)
     bad, good = world.run(1), world.run(2)
     merger = world.merger()
     with monkeypatch.context() as patch:
-        patch.setattr(WorkingCopy, "_found", lambda _, wanted: max(0, len(wanted) - 1))
+        patch.setattr(RowTable, "replace", without_the_last_row)
         with pytest.raises(RetryableError) as caught:
             merger.merge([bad, good])
     assert caught.value.code is ErrorCode.MERGE_INCOMPLETE

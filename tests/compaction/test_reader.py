@@ -1,37 +1,27 @@
-"""Publishing and reading with a real Chroma; a failure would show readers half a version, or none as empty."""
-
-from datetime import UTC, datetime
+"""Publishing and reading; a failure would show readers half a version, or none as empty."""
 
 import boto3
-import chromadb
 import numpy as np
 import pytest
 from moto import mock_aws
 
-from pipeline.collections.layout import Pointer, version_path
+from pipeline.collections.layout import version_path
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.store import copy_version, upload_version, write_current
+from pipeline.collections.search import Filter
+from pipeline.collections.store import upload_version
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
+from tests.compaction.copies import publish, receipt
+from tests.compaction.world import row_id
 
 
-def publish(tmp_path, root):
-    client = chromadb.PersistentClient(
-        path=str(tmp_path / "work"), settings=chromadb.Settings(anonymized_telemetry=False)
+def published_on(tmp_path, root):
+    return publish(
+        tmp_path,
+        root,
+        receipt(1, ["A"], np.eye(2, 4)[:1], merchant_name="M"),
+        receipt(2, ["B"], np.eye(2, 4)[1:], merchant_name="N"),
     )
-    made = client.create_collection("lines", embedding_function=None, metadata={"hnsw:space": "cosine"})
-    made.upsert(
-        ids=["a", "b"],
-        embeddings=np.eye(2, 4, dtype=np.float32),
-        documents=["A", "B"],
-        metadatas=[{"merchant_name": "M"}, {"merchant_name": "N"}],
-    )
-    client.close()
-    digest = copy_version(tmp_path / "work", root, "lines", "v1", lambda: None)
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    pointer = Pointer(version="v1", fence=1, count=2, model="m", dimensions=4, digest=digest, published_at=moment)
-    write_current(root, "lines", pointer)
-    return pointer
 
 
 def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_path, monkeypatch):
@@ -45,7 +35,7 @@ def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_pa
             "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2"
         )
         assert from_bucket.refresh() is None
-        pointer = publish(tmp_path, root)
+        pointer = published_on(tmp_path, root)
         upload_version(ObjectStore(s3), "vectors", "lines", pointer, root)
         s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
         from_directory = SnapshotSource.from_directory(
@@ -55,14 +45,17 @@ def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_pa
             published = source.refresh()
             assert published is source.refresh()
             (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9)
-            assert [(item.id, round(item.distance, 3)) for item in found] == [("a", 0.0), ("b", 1.0)]
-            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, merchant="N")
-            assert [item.document for item in found] == ["B"]
+            assert [(item.id, round(item.distance, 3)) for item in found] == [
+                (row_id(1, 0), 0.0),
+                (row_id(2, 0), 1.0),
+            ]
+            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, only=Filter(merchants=("N",)))
+            assert [item.text for item in found] == ["B"]
             source.close()
 
 
 def test_a_pointer_to_a_version_that_is_gone_is_an_error_and_never_an_empty_collection(tmp_path):
-    publish(tmp_path, tmp_path / "root")
+    published_on(tmp_path, tmp_path / "root")
     version_path(tmp_path / "root", "lines", "v1").rename(tmp_path / "gone")
     source = SnapshotSource.from_directory(
         "lines", collections_directory=tmp_path / "root", private_directory=tmp_path / "p"

@@ -12,13 +12,14 @@ from compaction_handler import publishing
 from compaction_handler.lease import Heartbeat, lost_lease
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.layout import DATABASE_NAME, current_key, current_path, version_path
+from pipeline.collections.layout import ROWS_NAME, current_key, current_path, version_path
+from pipeline.collections.rows import RowTable
 from pipeline.collections.store import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs import RunRepository
-from tests.compaction.test_merge import failing, unavailable
+from tests.compaction.test_merge import failing, unavailable, without_the_last_row
 from tests.compaction.world import BUCKET, TABLE, World, ids, world
 
 __all__ = ["world"]
@@ -38,7 +39,7 @@ def published_but_not_in_s3(world: World, monkeypatch: pytest.MonkeyPatch, refer
 def database(world: World) -> Path:
     current = read_current(world.root, "lines")
     assert current is not None
-    return version_path(world.root, "lines", current.version) / DATABASE_NAME
+    return version_path(world.root, "lines", current.version) / ROWS_NAME
 
 
 def name_suspects(world: World, suspects: str) -> None:
@@ -67,7 +68,7 @@ def test_a_file_that_is_lost_before_s3_had_it_holds_up_no_process(world, monkeyp
 def test_a_copy_that_cannot_be_read_is_left_whatever_else_failed(world, monkeypatch, error):
     merger = world.merger()
     monkeypatch.setattr(publishing, "upload_version", failing(unavailable(), publishing.upload_version, after=False))
-    monkeypatch.setattr(WorkingCopy, "warm_up", failing(error, WorkingCopy.warm_up, after=False))
+    monkeypatch.setattr(WorkingCopy, "reopen", failing(error, WorkingCopy.reopen, after=False))
     with pytest.raises((RetryableError, KeyboardInterrupt)) as caught:
         merger.merge([world.run(1)])
     assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code is ErrorCode.MERGE_BROKEN
@@ -162,7 +163,7 @@ def suspects(world: World) -> Any:
 
 def test_nobody_is_suspected_after_a_merge_that_ended_with_a_word(world, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(WorkingCopy, "_found", lambda *_: 0)
+        patch.setattr(RowTable, "replace", without_the_last_row)
         with pytest.raises(RetryableError):
             world.merger().merge([world.run(1)])
     assert suspects(world) is None

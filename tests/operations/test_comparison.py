@@ -6,9 +6,8 @@ from uuid import UUID
 import pytest
 
 from ops.reconciling.comparison import EMBED_ANEW, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
-from pipeline.collections.ledger import Holding
-from pipeline.collections.reader import PublishedRow
-from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import DeltaObject
@@ -53,18 +52,15 @@ def delta(of: str, sha256: str | None = DIGEST) -> DeltaObject:
     return DeltaObject(run_id=of, sha256=sha256, key=f"lines/delta/{of}/{sha256}.safetensors", written=START)
 
 
-def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed=None, publish_every=0):
+def look(runs, rows, *, held=None, deltas=None, minutes=1, completed=None, publish_every=0, losses=()):
     """The findings, as difference and repair; what is not told is as it should be."""
     done = {item.run_id for item in runs if item.lines.state is RunState.COMPLETED} if completed is None else completed
     held = done if held is None else held
-    state = fold(ReceiptState(), [operation_of(item) for item in runs if item.run_id in held])
     findings = compare(
         collection="lines",
         runs=runs,
         completed_before=frozenset(done),
-        published=PublishedRows(
-            run_ids=frozenset(held), holdings={KEY: Holding(state=state, identifiers=tuple(known))}, rows=rows
-        ),
+        published=PublishedRows(run_ids=frozenset(held), rows=rows, losses=losses),
         deltas=[delta(item.run_id) for item in runs if item.kind == "upsert"] if deltas is None else deltas,
         now=START + timedelta(minutes=minutes),
         publish_every=timedelta(minutes=publish_every),
@@ -72,11 +68,12 @@ def look(runs, rows, *, known=ROWS, held=None, deltas=None, minutes=1, completed
     return [(finding.difference, finding.repair) for finding in findings]
 
 
-def rows(of: str, *identifiers: str, **metadata: object):
-    return [
-        PublishedRow(id=identifier, metadata={"image_id": str(IMAGE), "run_id": of, **metadata})
-        for identifier in identifiers or ROWS
-    ]
+def row(identifier: str, receipt: ReceiptKey = KEY, **metadata: object) -> Row:
+    return Row(id=identifier, receipt=receipt, text="text", position=0, metadata=metadata)
+
+
+def rows(of: str, *identifiers: str, **metadata: object) -> list[Row]:
+    return [row(identifier, image_id=str(IMAGE), run_id=of, **metadata) for identifier in identifiers or ROWS]
 
 
 AGAIN, DRIVE = "apply the receipt again", "drive the run again"
@@ -118,14 +115,23 @@ def test_rows_are_held_against_what_the_runs_make_of_the_receipt(arguments, expe
     assert look(*arguments) == expected
 
 
-def test_rows_that_the_index_has_lost_are_told():
-    lost = PublishedRow(id=ROWS[1], metadata={"image_id": str(IMAGE), "run_id": RUN_1}, has_vector=False)
-    assert look([run(1)], [*rows(RUN_1, ROWS[0]), lost]) == [(Difference.VECTORS_MISSING, AGAIN)]
+def test_texts_that_the_index_does_not_find_are_one_finding_of_the_collection_with_its_way_out():
+    (finding,) = compare(
+        collection="lines",
+        runs=[run(1)],
+        completed_before=frozenset({RUN_1}),
+        published=PublishedRows(run_ids=frozenset({RUN_1}), rows=rows(RUN_1), losses=("1 of 2 texts are not found",)),
+        deltas=[delta(RUN_1)],
+        now=START,
+        publish_every=timedelta(0),
+    )
+    assert (finding.difference, finding.receipt, finding.repair) == (Difference.VECTORS_MISSING, None, None)
+    assert (finding.detail, finding.way_out) == ("1 of 2 texts are not found", "receipts rebuild --collection lines")
 
 
 def test_rows_of_a_removed_receipt_are_surplus():
-    assert look([run(1), run(2, "delete")], rows(RUN_1), known=[]) == [(Difference.ROWS_SURPLUS, AGAIN)]
-    assert look([run(1), run(2, "delete")], [], known=[]) == []
+    assert look([run(1), run(2, "delete")], rows(RUN_1)) == [(Difference.ROWS_SURPLUS, AGAIN)]
+    assert look([run(1), run(2, "delete")], []) == []
 
 
 def test_published_rows_whose_run_is_gone_are_told_and_neither_they_nor_their_delta_are_touched():
@@ -134,9 +140,8 @@ def test_published_rows_whose_run_is_gone_are_told_and_neither_they_nor_their_de
     assert found == [(Difference.ROWS_SURPLUS, None)]
 
 
-@pytest.mark.parametrize("identifier", ["somebody's", line_vector_id(IMAGE, 1, 9)])
-def test_a_row_that_is_of_no_receipt_or_does_not_say_so_is_told_and_left_to_a_person(identifier):
-    strange = PublishedRow(id=identifier, metadata={})
+def test_a_row_of_a_receipt_that_no_run_names_is_told_and_left_to_a_person():
+    strange = row(line_vector_id(UUID(int=9), 1, 1), ReceiptKey(str(UUID(int=9)), 1))
     assert look([run(1)], [*rows(RUN_1), strange]) == [(Difference.ROWS_SURPLUS, None)]
 
 
@@ -173,14 +178,12 @@ def test_a_version_that_was_never_published_is_missed_by_every_completed_run():
     ],
 )
 def test_a_run_that_is_not_completed_is_judged_by_its_age_and_its_delta(state, minutes, deltas, expected):
-    assert look([run(1, state=state)], [], known=[], minutes=minutes, deltas=deltas) == expected
+    assert look([run(1, state=state)], [], minutes=minutes, deltas=deltas) == expected
 
 
 def test_a_run_that_waits_for_its_publication_is_not_stuck():
-    assert look([run(1, state=RunState.MERGED)], [], known=[], minutes=60, publish_every=60) == []
-    assert look([run(1, state=RunState.MERGED)], [], known=[], minutes=80, publish_every=60) == [
-        (Difference.RUN_STUCK, DRIVE)
-    ]
+    assert look([run(1, state=RunState.MERGED)], [], minutes=60, publish_every=60) == []
+    assert look([run(1, state=RunState.MERGED)], [], minutes=80, publish_every=60) == [(Difference.RUN_STUCK, DRIVE)]
 
 
 def test_a_failed_run_that_something_newer_outdates_can_be_driven_again_without_its_delta():
@@ -238,5 +241,5 @@ def test_an_object_that_its_run_does_not_read_is_surplus(stored, surplus):
 
 
 def test_a_delta_with_another_digest_is_no_delta_of_the_run():
-    found = look([run(1, state=RunState.PENDING)], [], known=[], deltas=[delta(RUN_1, "1" * 64)])
+    found = look([run(1, state=RunState.PENDING)], [], deltas=[delta(RUN_1, "1" * 64)])
     assert found == [(Difference.DELTA_MISSING, None)]

@@ -11,7 +11,7 @@ import pytest
 
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
-from pipeline.collections.layout import current_path, version_path
+from pipeline.collections.layout import ROWS_NAME, current_path, version_path
 from pipeline.collections.store import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
@@ -119,7 +119,7 @@ def test_what_is_lost_on_the_directory_is_restored_from_s3(world: TorturedWorld,
     if loss == "the version":
         shutil.rmtree(version)
     elif loss == "a file of it":
-        with (version / "chroma.sqlite3").open("r+b") as file:
+        with (version / ROWS_NAME).open("r+b") as file:
             file.truncate(5_000)
     elif loss == "CURRENT":
         current_path(root, "lines").unlink()
@@ -198,7 +198,7 @@ def test_the_check_is_another_process_in_production(world: TorturedWorld):
 
 
 def test_what_a_killed_process_left_on_the_local_disk_is_removed_by_the_next(world: TorturedWorld):
-    kill = {"point": "add", "moment": "after", "call": 1}
+    kill = {"point": "the index", "moment": "after", "call": 1}
     assert world.handle([world.record("upsert", 1)], kill=kill)["killed"]
     working = world.directory / "working"
     assert len(list(working.glob("*.private"))) == 1

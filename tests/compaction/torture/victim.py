@@ -4,6 +4,7 @@
 in a child of its own and answers how the child ended. What kills is here and not in the product: functions are wrapped.
 """
 
+import inspect
 import json
 import os
 import random
@@ -15,26 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import numpy as np
-from chromadb.api.models.Collection import Collection
+import chromadb  # noqa: F401 - before anything is forked, so that no victim has to import it
 
 from compaction_handler import checking, publishing, working_copy
-from compaction_handler.checking import ChildCheck, Inspection, unsound
+from compaction_handler.checking import ChildCheck, Inspection, Verdict, require_sound, unsound
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
-from pipeline.collections import store
-from pipeline.collections.layout import LEDGER_NAME
+from pipeline.collections import chroma, store
+from pipeline.collections.chroma import ChromaIndex, record_id
+from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
 from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.recall import describe_losses, measure_recall
+from pipeline.collections.rows import RowTable
+from pipeline.collections.vectors import VectorFile
 from pipeline.errors import PipelineError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 
-CHUNK_ROWS = 25
+CHUNK_TEXTS = 25
 """Small, so that Chroma persists several times in a merge of a few receipts."""
 
 
@@ -67,9 +71,13 @@ class ForkedCheck:
         answer = b""
         while not answer.endswith(b"\n") and (part := os.read(self._answers, 65_536)):
             answer += part
-        if not answer or json.loads(answer):
+        if not answer:
             self.close()
-            raise unsound(inspection, answer.decode())
+            raise unsound(inspection, "the check's process is gone")
+        verdict = json.loads(answer)
+        if verdict["faults"]:
+            self.close()
+        require_sound(inspection, Verdict(faults=tuple(verdict["faults"]), losses=tuple(verdict["losses"])))
 
     def close(self) -> None:
         if self.ready:
@@ -82,11 +90,17 @@ class ForkedCheck:
 
 POINTS: dict[str, tuple[Any, str]] = {
     "restoring": (working_copy, "copy_verified"),
-    "add": (Collection, "add"),
-    "upsert": (Collection, "upsert"),
-    "delete": (Collection, "delete"),
-    "update": (Collection, "update"),
+    "the rows of a receipt": (RowTable, "replace"),
+    "the vectors of texts": (VectorFile, "append"),
+    "removing texts": (RowTable, "remove_unused_texts"),
+    "removing vectors": (VectorFile, "remove"),
     "ledger": (Ledger, "write"),
+    "rows written, index not": (WorkingCopy, "apply"),
+    "a new index": (ChromaIndex, "create"),
+    "the index": (ChromaIndex, "add"),
+    "index written, letters not": (RowTable, "index_letters"),
+    "without what was deleted": (CollectionDatabase, "compact"),
+    "sealing": (WorkingCopy, "seal"),
     "transition": (RunRepository, "transition"),
     "closing": (WorkingCopy, "close"),
     "checking": (ForkedCheck, "run"),
@@ -126,7 +140,8 @@ def arm(kill: dict[str, Any]) -> None:
         die()
         return answer
 
-    setattr(owner, name, deadly)
+    # A method of the class stays one: it is called with the class that it was found on.
+    setattr(owner, name, staticmethod(deadly) if inspect.ismethod(original) else deadly)
 
 
 def meddle(name: str, clients: "Clients", world: dict[str, Any]) -> None:
@@ -158,7 +173,7 @@ class Clients:
 
 def handle(clients: Clients, job: dict[str, Any]) -> Any:
     check = None if job.get("real_check") else ForkedCheck()
-    working_copy.CHUNK_ROWS = CHUNK_ROWS
+    chroma.CHUNK_TEXTS = CHUNK_TEXTS
     if job.get("kill") and "point" in job["kill"]:
         arm(job["kill"])
     if job.get("meddle"):
@@ -180,7 +195,7 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
 
 
 def read(clients: Clients, job: dict[str, Any]) -> Any:
-    """The current version as readers of the directory and of S3 find it: every row, and the runs in its ledger."""
+    """The current version as readers of the directory and of S3 find it: its rows, its runs, and what is wrong."""
     world, found = job["world"], {}
     private = Path(world["working_directory"]) / "reader"
     sources = {
@@ -192,25 +207,27 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
         ),
     }
     for name, source in sources.items():
-        published, directory = source.refresh(), source.version_directory()
-        if published is None or directory is None:
+        published = source.refresh()
+        if published is None:
             found[name] = None
             continue
-        collection = published._view.collection
-        rows = collection.get(include=["documents", "metadatas", "embeddings"])
-        with Ledger(directory / LEDGER_NAME, read_only=True) as ledger:
-            held = sorted(ledger.run_ids())
-        if rows["ids"]:
-            collection.query(query_embeddings=np.asarray(rows["embeddings"][:1]), n_results=len(rows["ids"]))
+        rows, texts = list(published.rows()), published.database.rows.texts()
+        index = published.open_index()
+        recall = measure_recall(index, texts, published.vectors, search_width=index.parameters.ef_search)
         found[name] = {
             "version": published.version,
             "count": published.count,
-            "runs": held,
+            "runs": sorted(published.database.ledger.run_ids()),
+            "texts": texts,
+            "faults": [
+                *published.database.check(),
+                *published.database.rows.faults(),
+                *describe_losses(recall, texts),
+                *sorted(index.identifiers() ^ set(map(record_id, texts))),
+            ],
             "rows": [
-                [identifier, document, metadata, [round(float(number), 4) for number in vector]]
-                for identifier, document, metadata, vector in zip(
-                    rows["ids"], rows["documents"], rows["metadatas"], rows["embeddings"], strict=True
-                )
+                [row.id, row.text, row.metadata, list(map(float, published.vectors.at([row.position])[0]))]
+                for row in rows
             ],
         }
         source.close()

@@ -230,12 +230,15 @@ class TorturedWorld:
             assert self.completed <= set(found["runs"]), place
             rows = {row[0]: row for row in found["rows"]}
             assert len(rows) == len(found["rows"]) == found["count"], place
+            assert found["faults"] == [], place
             expected = self.expected(set(found["runs"]))
+            assert sorted(found["texts"]) == sorted({text for text, *_ in expected.values()}), place
             assert rows.keys() == expected.keys(), place
             for identifier, (document, metadata, vector) in expected.items():
-                assert rows[identifier][1:3] == [document, metadata], place
-                # A cosine index keeps vectors normalized, and so not to the last bit.
-                assert np.allclose(rows[identifier][3], vector, atol=1e-4), place
+                _, text, stored, numbers = rows[identifier]
+                assert (text, {name: stored.get(name) for name in metadata}) == (document, metadata), place
+                # To the last bit, as they were embedded.
+                assert numbers == list(map(float, vector)), place
 
     def require_unchanged(self) -> None:
         """The version that the directory's pointer names is byte by byte what was published, also after it was read."""

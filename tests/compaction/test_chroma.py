@@ -1,4 +1,4 @@
-"""Views of directories that somebody wrote to in any order; a failure lets a reader change what is published."""
+"""Chroma itself, and private copies of its directories; a failure lets a reader change what is published."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,8 +7,8 @@ import chromadb
 import numpy as np
 import pytest
 
+from pipeline.collections.chroma import is_at_rest, open_private
 from pipeline.collections.layout import DATABASE_NAME
-from pipeline.collections.view import is_at_rest, open_view
 
 DIMENSIONS = 8
 HISTORIES = 12
@@ -41,7 +41,7 @@ def digests(directory: Path) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize("sync_threshold", [1, 25])
-def test_reading_through_a_view_changes_no_byte_of_what_is_viewed(tmp_path: Path, sync_threshold: int):
+def test_reading_through_a_private_copy_changes_no_byte_of_the_version(tmp_path: Path, sync_threshold: int):
     numbers = np.random.default_rng(sync_threshold)
     linked = 0
     for history in range(HISTORIES):
@@ -49,7 +49,7 @@ def test_reading_through_a_view_changes_no_byte_of_what_is_viewed(tmp_path: Path
         written(directory, numbers, sync_threshold)
         before = digests(directory)
         linked += is_at_rest(directory / DATABASE_NAME)
-        view = open_view("lines", directory, tmp_path / "private")
+        view = open_private("lines", directory, tmp_path / "private")
         view.collection.get(include=["embeddings"])
         if view.collection.count():
             view.collection.query(query_embeddings=np.ones((1, DIMENSIONS), dtype=np.float32), n_results=1)
@@ -59,13 +59,13 @@ def test_reading_through_a_view_changes_no_byte_of_what_is_viewed(tmp_path: Path
     assert 0 < linked < HISTORIES
 
 
-def test_a_view_has_the_rows_that_only_the_log_holds(tmp_path: Path):
+def test_a_private_copy_has_the_rows_that_only_the_log_holds(tmp_path: Path):
     client = chromadb.PersistentClient(path=str(tmp_path / "d"), settings=chromadb.Settings(anonymized_telemetry=False))
     made = client.create_collection("lines", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
     made.upsert(ids=["a", "b"], embeddings=np.eye(2, DIMENSIONS, dtype=np.float32))
     client.close()
     assert not is_at_rest(tmp_path / "d" / DATABASE_NAME)
-    view = open_view("lines", tmp_path / "d", tmp_path / "private")
+    view = open_private("lines", tmp_path / "d", tmp_path / "private")
     found = view.collection.query(query_embeddings=np.eye(1, DIMENSIONS, dtype=np.float32), n_results=1)
     view.close()
     assert found["ids"] == [["a"]]
