@@ -21,7 +21,8 @@ from compaction_worker.heartbeat import VisibilityHeartbeat
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
 from pipeline.aws import AwsClient
-from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+from pipeline.embedding.core import EmbeddingCore
+from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.errors import PermanentError, PipelineError, RetryableError
 
 logger = logging.getLogger(__name__)
