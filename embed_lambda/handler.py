@@ -7,7 +7,8 @@ from typing import Any
 
 from embed_lambda.environment import EmbedLambdaEnvironment
 from pipeline.batches import BatchResponse, batch_response, deduplication_of, group_of
-from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+from pipeline.embedding.core import EmbeddingCore
+from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.logs import configure_logging
 
 

@@ -1,4 +1,4 @@
-"""Resolving merchants of published receipts that came before their merchant was known, as the tick does, but all now."""
+"""Resolving merchants of published receipts that came before them, as the tick does, but all of them now."""
 
 from contextlib import closing
 from dataclasses import dataclass

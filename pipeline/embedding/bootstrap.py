@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from pipeline.embedding.core import Consumer, EmbeddingCore
+from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.embedding.recording import Consumer
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository

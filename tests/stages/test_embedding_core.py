@@ -1,7 +1,9 @@
 """The embedding core. A failure here pays twice for a receipt, records a run without its deltas, or loses a message."""
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +21,9 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState
 from pipeline.deltas import delta_objects, read_delta
-from pipeline.embedding.core import Disposition, EmbeddingCore, IncomingMessage
+from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
@@ -62,6 +65,22 @@ class BrokenSnapshots:
 
     def refresh(self) -> None:
         raise PermissionError("bad credential")
+
+
+class OneCallAtATime:
+    """A client of moto's DynamoDB, which copies its tables in a transaction and must not be called meanwhile."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._lock = client, threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(**arguments: Any) -> Any:
+            with self._lock:
+                return method(**arguments)
+
+        return call if name != "get_paginator" else method
 
 
 @dataclass
@@ -113,7 +132,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
             KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
         )
-        queues, embedder, runs = RecordingQueues(), CountingEmbedder(), RunRepository(TABLE, dynamodb)
+        queues, embedder, runs = RecordingQueues(), CountingEmbedder(), RunRepository(TABLE, OneCallAtATime(dynamodb))
         environment = EmbeddingEnvironment(
             table_name=TABLE,
             vectors_bucket=VECTORS,
@@ -242,6 +261,109 @@ def test_two_uploads_of_the_same_content_are_two_messages_and_two_deliveries_of_
     assert message.deduplication_id == message.run_id
 
 
+def test_two_messages_of_one_content_in_one_batch_are_one_embedding_and_one_run(world):
+    message = world.message(1)
+    batch = [world.incoming(uploaded(message, 0), "m1"), world.incoming(uploaded(message, 1), "m2")]
+    assert dispositions(world, *batch) == [Disposition.EMBEDDED, Disposition.SKIPPED]
+    assert len(world.embedder.requests) == 1
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    assert world.deltas(run) == 2
+
+
+def test_old_content_that_comes_back_in_the_batch_of_old_and_new_comes_last(world):
+    old, new = world.message(1, ("one",)), world.message(1, ("two",))
+    batch = [world.incoming(uploaded(item, hour), f"m{hour}") for hour, item in enumerate((old, new, old))]
+    expected = [Disposition.EMBEDDED, Disposition.EMBEDDED, Disposition.APPLIED_AGAIN]
+    assert dispositions(world, *batch) == expected
+    assert receipt_now(world, old) == (old.run_id, 3)
+
+
+class OtherBits(CountingEmbedder):
+    """The same model on another machine: its vectors differ in the last bits."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.nextafter(super().embed(texts), np.float32(9))
+
+
+def elsewhere(world: World) -> EmbeddingCore:
+    """The core of another host, which processes the same messages."""
+    return EmbeddingCore(**{**vars(world.core), "embedder": OtherBits(), "merchant_lock": threading.Lock()})
+
+
+@pytest.mark.parametrize("frozen_at", ["prepare", "embed", "the first delta", "both deltas"])
+def test_of_two_deliveries_at_once_one_records_the_run_and_its_deltas_are_readable(world, monkeypatch, frozen_at):
+    """One host freezes past its message's visibility, another one does the work, then the first goes on."""
+    message, other = world.message(1), elsewhere(world)
+    incoming = world.incoming(message)
+    found: list[Disposition] = []
+
+    def meanwhile(*_: Any) -> None:
+        monkeypatch.undo()
+        found.extend(outcome.disposition for outcome in other.process([incoming]))
+
+    if frozen_at in ("prepare", "embed"):
+        works = world.core.prepare([incoming])
+        if frozen_at == "prepare":
+            meanwhile()
+        works = world.core.embed(works)
+        if frozen_at == "embed":
+            meanwhile()
+        late = world.core.write(works)
+    else:
+        puts = []
+        put = ObjectStore.put_verified
+
+        def freezing(*arguments: Any) -> None:
+            put(*arguments)
+            puts.append(arguments)
+            if len(puts) == (1 if frozen_at == "the first delta" else 2):
+                meanwhile()
+
+        monkeypatch.setattr(ObjectStore, "put_verified", freezing)
+        late = world.core.process([incoming])
+    assert [found, [outcome.disposition for outcome in late]] == [[Disposition.EMBEDDED], [Disposition.SKIPPED]]
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    assert world.deltas(run) == 4, "those of the host that lost are there, and no run names them"
+    assert {run.lines.state, run.words.state} == {RunState.PENDING}
+
+
+def test_two_hosts_at_once_end_with_one_run_whichever_is_faster(world):
+    message = world.message(1, ("one", "two"))
+    incoming, start = world.incoming(message), threading.Barrier(2)
+
+    def work(core: EmbeddingCore) -> Disposition:
+        works = core.embed(core.prepare([incoming]))
+        start.wait(10)
+        return core.write(works)[0].disposition
+
+    with ThreadPoolExecutor(2) as hosts:
+        ends = list(hosts.map(work, (world.core, elsewhere(world))))
+    assert sorted(ends) == [Disposition.EMBEDDED, Disposition.SKIPPED]
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    assert world.deltas(run) == 4
+
+
+def test_a_removal_that_is_recorded_while_a_receipt_is_embedded_is_noticed(world):
+    message = uploaded(world.message(1), 0)
+    works = world.core.embed(world.core.prepare([world.incoming(message)]))
+    world.core.process([world.incoming(uploaded(world.message(1, ("other",)), 1), "m2")])
+    (run,) = world.runs.of_receipt(message.image_id, 1)
+    world.runs.record(run.model_copy(update={"run_id": "d" * 32, "kind": "delete", "created_at": HOURS[2]}))
+    assert [outcome.disposition for outcome in world.core.write(works)] == [Disposition.EMBEDDED]
+    versions = [(run.receipt_version, run.run_id) for run in world.runs.of_receipt(message.image_id, 1)]
+    assert versions[-1] == (3, message.run_id)
+
+
+def test_a_receipt_that_is_overtaken_without_an_end_comes_back(world, monkeypatch):
+    def conflict(*_: Any, **__: Any) -> bool:
+        raise RetryableError(ErrorCode.RUN_CONFLICT, value="v", rule="r", way_out="w")
+
+    monkeypatch.setattr(world.runs, "record", conflict)
+    (outcome,) = world.core.process([world.incoming(world.message(1))])
+    assert outcome.disposition is Disposition.RETRY
+    assert outcome.error.code is ErrorCode.RUN_CONFLICT
+
+
 def test_noise_rows_are_not_embedded(world):
     message = world.message(1, ("ALMA", "", "*** ---"))
     world.core.process([world.incoming(message)])
@@ -296,6 +418,40 @@ def test_a_text_that_the_model_rejects_parks_its_own_receipt_only(world):
         Disposition.PARKED,
         Disposition.EMBEDDED,
     ]
+
+
+def test_to_find_one_rejected_receipt_among_many_takes_few_requests(world):
+    messages = [world.message(number, (f"text {number}",)) for number in range(1, 17)]
+    messages[10] = world.message(11, ("POISON",))
+    found = dispositions(world, *(world.incoming(item, f"m{n}") for n, item in enumerate(messages)))
+    assert found == [Disposition.PARKED if n == 10 else Disposition.EMBEDDED for n in range(16)]
+    assert len(world.embedder.requests) == 1 + 2 * 4
+
+
+def test_a_bad_message_behind_one_that_must_come_back_is_not_parked_yet(world):
+    world.embedder.unavailable = True
+    first = world.message(1)
+    bad = IncomingMessage(message_id="m2", body="no json", group_id=first.group_id, deduplication_id="d")
+    assert dispositions(world, world.incoming(first), bad) == [Disposition.RETRY] * 2
+    assert world.queues.sent == []
+    world.embedder.unavailable = False
+    assert dispositions(world, world.incoming(first), bad) == [Disposition.EMBEDDED, Disposition.PARKED]
+
+
+def test_behind_artifacts_that_cannot_be_read_now_nothing_of_the_group_is_embedded(world, monkeypatch):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    failure = RetryableError(ErrorCode.SERVICE_UNAVAILABLE, value="v", rule="r", way_out="w")
+    get = ObjectStore.get
+
+    def broken(self: ObjectStore, bucket: str, key: str) -> bytes:
+        if key == first.lines_key:
+            raise failure
+        return get(self, bucket, key)
+
+    monkeypatch.setattr(ObjectStore, "get", broken)
+    outcomes = world.core.process([world.incoming(first, "m1"), world.incoming(second, "m2")])
+    assert [outcome.disposition for outcome in outcomes] == [Disposition.RETRY] * 2
+    assert world.embedder.requests == []
 
 
 def test_an_unavailable_model_leaves_every_message_and_the_group_in_order(world):
