@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.unresolved import PublishedUnresolved
 from pipeline.merchants.later import resolve_later
 from pipeline.merchants.resolution import MerchantResolver
-from pipeline.merchants.unresolved import PublishedUnresolved
 from pipeline.runs import RunRepository
 
 logger = logging.getLogger(__name__)
