@@ -18,7 +18,8 @@ def fold_text(text: str) -> str:
     SQLite 3.40.1, the version of Debian 12, cannot remove accents in its trigram tokenizer, and its FTS5 reads a text
     up to the first NUL only.
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Decomposed first: a letter such as U+1D4D0 has a case only in its compatibility form.
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     return " ".join(unicodedata.normalize("NFKC", letters).replace("\0", " ").split())
 

@@ -6,6 +6,7 @@ stands at which position is in ``rows.py``. Readers map it and never load it who
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Self
 
 import numpy as np
@@ -47,7 +48,8 @@ class VectorFile:
         """
         try:
             return cls(path, dimensions, writable=writable)
-        except (ValueError, FileNotFoundError) as error:
+        # numpy parses the header as Python, so a damaged one fails in many ways.
+        except (ValueError, TypeError, SyntaxError, RecursionError, TokenError, FileNotFoundError) as error:
             raise PermanentError(
                 ErrorCode.SNAPSHOT_CORRUPT,
                 value=f"{path}: {error}",

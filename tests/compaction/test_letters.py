@@ -1,0 +1,85 @@
+"""Folding and queries of the letters; a failure hides a text from who types it another way, or breaks the query."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.collections.letters import (
+    TRIGRAM,
+    TRIGRAMS_ASKED,
+    WORDS_ASKED,
+    fold_text,
+    literal_query,
+    trigram_query,
+    word_query,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("  OAT \t milk\n", "oat milk"),
+        ("Caf\u00e9", "cafe"),
+        ("Cafe\u0301", "cafe"),
+        ("STRASSE", "strasse"),
+        ("Stra\u00dfe", "strasse"),
+        ("\ufb01sh \u2460", "fish 1"),
+        ("a\0b", "a b"),
+        ("\u00c5 & S\u00d8NS", "a & s\u00f8ns"),
+        ("", ""),
+        ("\u0301", ""),
+        ("\U0001d4d0", "a"),
+    ],
+)
+def test_case_accents_blanks_and_forms_do_not_matter(text, folded):
+    assert fold_text(text) == folded
+
+
+@given(st.text())
+def test_folding_twice_is_folding_once(text):
+    assert fold_text(fold_text(text)) == fold_text(text)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_every_text_makes_a_query_that_sqlite_can_read_and_that_finds_the_text(text):
+    folded = fold_text(text)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE t USING fts5(letters, content='', tokenize='trigram')")
+        connection.execute("CREATE VIRTUAL TABLE w USING fts5(letters, content='', tokenize='unicode61')")
+        for table in "tw":
+            connection.execute(f"INSERT INTO {table} (rowid, letters) VALUES (1, ?)", (folded,))  # noqa: S608 - ours
+
+        def finds(table: str, query: str) -> bool:
+            statement = f"SELECT rowid FROM {table} WHERE {table} MATCH ?"  # noqa: S608 - ours
+            return connection.execute(statement, (query,)).fetchall() == [(1,)]
+
+        literal = literal_query(folded)
+        for table, query in (
+            ("t", trigram_query(folded)),
+            ("w", word_query(folded)),
+            *([("t" if literal[0] else "w", literal[1])] if literal else []),
+        ):
+            # Signs alone are no word, so they are found as trigrams or not at all.
+            assert query is None or finds(table, query) or table == "w"
+
+
+def test_a_long_query_asks_a_bounded_number_of_terms_from_all_over_it():
+    query = trigram_query("".join(chr(ord("a") + number % 26) + str(number) for number in range(5_000)))
+    assert query is not None
+    assert query.count(" OR ") == TRIGRAMS_ASKED - 1
+    words = word_query(" ".join(f"word{number}" for number in range(100)))
+    assert words is not None
+    assert words.count(" OR ") == WORDS_ASKED - 1
+
+
+def test_too_few_letters_have_no_trigram_and_quotes_are_letters():
+    assert trigram_query("ab") is None
+    assert trigram_query("abc") == '"abc"'
+    assert word_query("") is None
+    assert literal_query("") is None
+    assert literal_query("ab") == (False, '"ab"')
+    assert literal_query('a"b') == (True, '"a""b"')
+    assert len('a"b') == TRIGRAM
