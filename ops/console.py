@@ -1,24 +1,38 @@
-"""How results are shown: tables and progress bars for people, one JSON document on standard output for programs."""
+"""How results are shown: tables and progress bars for people, one JSON document on standard output for programs.
+
+Text is shown literally: Rich reads no markup and no emoji codes in it, and what a terminal would act on is written out
+(``visible.py``). Only this module styles anything.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ops.auditing import AuditedQueue
 from ops.local.engine import Step
 from ops.reconciling.looking import Reconciliation
 from ops.reporting import StackStatus
 from ops.searching import SearchResult
+from ops.showing import ReceiptDetails
 from ops.switching.checks import Check, CheckState
+from ops.visible import visible
 from pipeline.consumers.observation import Standing
+
+PIPE_WIDTH = 1_000
+"""Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
+CELL_WIDTH = 200
+"""Columns of a text in a table; a longer one continues below and loses nothing."""
+ROOMY_WIDTH = 120
+"""Columns of a terminal from which on each field of a match has a column of its own beside a whole image id."""
 
 
 class Output:
@@ -26,22 +40,29 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, quiet=as_json)
+        self.console = Console(stderr=as_json, highlight=False, quiet=as_json, markup=False, emoji=False)
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
+            self.console.width = PIPE_WIDTH
 
-    def say(self, text: str) -> None:
-        """A line for people."""
-        self.console.print(text, soft_wrap=True)
+    def say(self, *parts: str | Text) -> None:
+        """A line for people, of plain and of styled parts."""
+        line = Text()
+        for part in parts:
+            # Other programs' output and errors of several lines come this way.
+            line.append(visible(part, keep="\n\t") if isinstance(part, str) else part)
+        self.console.print(line, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """A step's headline."""
-        self.console.print(f"\n[bold]{text}[/bold]")
+        self.console.print()
+        self.say(styled(text, "bold"))
 
     def steps(self, steps: Iterable[Step]) -> None:
         """What an update did, in order; what it left alone is left out."""
         for step in steps:
             if step.operation != "same":
                 colour = "cyan" if step.operation == "hook" else "yellow"
-                self.say(f"  [{colour}]{step.operation}[/{colour}] {step.type} {step.name}  {step.summary}")
+                self.say("  ", styled(step.operation, colour), f" {step.type} {step.name}  {step.summary}")
 
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
@@ -57,19 +78,45 @@ class Output:
             yield ProgressBar(progress, progress.add_task(description, total=total))
 
     def search_result(self, text: str, result: SearchResult) -> None:
-        """A table of matches."""
-        table = Table(title=f"{text!r} in version {result.version} ({result.count} vectors)", title_justify="left")
-        for column in ("distance", "text", "merchant", "image", "receipt"):
-            table.add_column(column)
-        for match in result.matches:
-            table.add_row(
-                f"{abs(match['distance']):.3f}",
-                str(match["text"]),
-                str(match.get("merchant_name", "-")),
-                str(match["image_id"])[:8],
-                str(match["receipt_id"]),
-            )
-        self.console.print(table)
+        """A table of matches, the best first."""
+        self.say(f"{text!r} in {result.collection}, version {result.version} ({result.count} rows)")
+        if not result.matches:
+            self.say("nothing matches")
+            return
+        is_roomy = not self.console.is_terminal or self.console.width >= ROOMY_WIDTH
+        fill = _roomy_matches if is_roomy else _narrow_matches
+        self.console.print(fill(result.matches))
+
+    def receipt(self, details: ReceiptDetails) -> None:
+        """One receipt: what is published of it, its rows, and its runs."""
+        self.say(styled(f"receipt {details['receipt_id']} of image {details['image_id']}", "bold"))
+        version = details["version"]
+        self.say(f"published: {f'in version {version} of lines' if version else 'no'}")
+        if version:
+            self.say(f"merchant: {details['merchant_name'] or '-'} ({details['merchant_source']})")
+            self.say(f"run: {details['run_id']}, embedded by {details['embedding_model']}")
+        for name in ("lines", "words"):
+            rows = details[name]
+            if rows:
+                table = _table((_PLACE[name], "text", "confidence"))
+                for row in rows:
+                    table.add_row(_cell(_place(row)), _cell(row["text"]), _cell(_number(row.get("confidence"))))
+                self.console.print(table)
+            elif rows is not None:
+                self.say(f"{name}: none published")
+        if details["runs"]:
+            table = _table(("operation", "kind", "run", "lines", "words", "consumer", "recorded"))
+            for run in details["runs"]:
+                table.add_row(
+                    *(
+                        _cell(run[name])
+                        for name in ("operation", "kind", "run_id", "lines", "words", "consumer", "created_at")
+                    )
+                )
+            self.console.print(table)
+            for run in details["runs"]:
+                for error in run["errors"]:
+                    self.say("  ", styled(run["run_id"], "red"), f": {error}")
 
     def audit(self, audited: Sequence[AuditedQueue]) -> None:
         """A line a consumer, and what is wrong."""
@@ -77,12 +124,13 @@ class Output:
         for item in audited:
             label = item.expected.label
             for live in item.consumers:
-                standing = f"[{colours[live.standing]}]{live.standing}[/]"
-                self.say(f"  {label}: {live.kind} {live.name} is {standing} ({live.why})")
+                standing = styled(live.standing, colours[live.standing])
+                self.say(f"  {label}: {live.kind} {live.name} is ", standing, f" ({live.why})")
             if not item.consumers:
-                self.say(f"  [dim]{label}: nobody[/dim]")
+                self.say("  ", styled(f"{label}: nobody", "dim"))
             if item.finding:
-                self.say(f"  {label}: [red]{item.finding}[/red], expected {item.expected.consumer or 'nobody'}")
+                expected = item.expected.consumer or "nobody"
+                self.say(f"  {label}: ", styled(item.finding, "red"), f", expected {expected}")
 
     @contextmanager
     def live_checks(self) -> Iterator[Callable[[list[Check]], None]]:
@@ -114,21 +162,23 @@ class Output:
                 run = f" run {finding.run_id}" if finding.run_id else ""
                 mended = f"; repair: {finding.repair}" if finding.repair else ""
                 way_out = f"; {finding.way_out}" if finding.way_out else ""
-                detail = escape(f"{where}{run}: {finding.detail}{mended}{way_out}")
-                self.say(f"  [red]{finding.difference}[/red]{detail}")
+                detail = f"{where}{run}: {finding.detail}{mended}{way_out}"
+                self.say("  ", styled(finding.difference, "red"), detail)
             if not item.findings:
-                self.say("  [green]nothing differs[/green]")
+                self.say("  ", styled("nothing differs", "green"))
 
     def status(self, status: StackStatus) -> None:
         """The tables of ``receipts status``."""
         consumer = status["consumer"]
         self.say(
-            f"consumer: [bold]{consumer['chosen']}[/bold]  (Lambda mapping {consumer['mapping_state']}, "
-            f"ECS desired {consumer['desired_count']}, running {consumer['running_count']})"
+            "consumer: ",
+            styled(consumer["chosen"], "bold"),
+            f"  (Lambda mapping {consumer['mapping_state']}, ECS desired {consumer['desired_count']}, "
+            f"running {consumer['running_count']})",
         )
         table = Table("queue", "visible", "in flight")
         for queue in status["queues"]:
-            table.add_row(queue["name"], str(queue["visible"]), str(queue["in_flight"]))
+            table.add_row(_cell(queue["name"]), str(queue["visible"]), str(queue["in_flight"]))
         self.console.print(table)
         self.say(f"receipts embedded, by consumer: {_counts(status['runs_by_consumer'])}")
         self.say(f"runs, by state: {_counts(status['runs_by_state'])}")
@@ -153,7 +203,67 @@ def _checks(checks: list[Check]) -> Table:
     colours = {CheckState.PASSED: "green", CheckState.FAILED: "red", CheckState.WAITING: "yellow"}
     table = Table("check", "state", "seen")
     for check in checks:
-        table.add_row(check.title, f"[{colours[check.state]}]{check.state}[/]", check.detail)
+        table.add_row(_cell(check.title), styled(check.state, colours[check.state]), _cell(check.detail))
+    return table
+
+
+_PLACE = {"lines": "line", "words": "line/word"}
+
+
+def styled(text: str, style: str) -> Text:
+    """Literal text in a style, for ``Output.say``."""
+    return Text(visible(text), style=style)
+
+
+def _cell(value: object) -> Text:
+    """A value in a table, literally; a long one continues on the next line of its cell."""
+    return Text(visible("-" if value is None else str(value)), overflow="fold")
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else "-"
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """The line of a row, and its word when it is one."""
+    return "/".join(str(row[name]) for name in ("line_id", "word_id") if name in row)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table()
+    for name in columns:
+        # An id that is cut names nothing, so it gets its width before any text does.
+        is_id = name in {"image", "run"}
+        table.add_column(name, no_wrap=is_id, overflow="fold", max_width=CELL_WIDTH)
+    return table
+
+
+def _roomy_matches(matches: Sequence[Mapping[str, Any]]) -> Table:
+    has_words = any("word_id" in match for match in matches)
+    table = _table(("image", "receipt", _PLACE["words" if has_words else "lines"], "merchant", "distance", "text"))
+    for match in matches:
+        table.add_row(
+            *(_cell(match[name]) for name in ("image", "receipt_id")),
+            _cell(_place(match)),
+            _cell(match.get("merchant_name")),
+            _cell(_number(match["distance"])),
+            _cell(match["text"]),
+        )
+    return table
+
+
+def _narrow_matches(matches: Sequence[Mapping[str, Any]]) -> Table:
+    """The same in three columns: below a text its merchant, below an image the receipt and the line."""
+    table = _table(("image", "distance", "text"))
+    table.show_lines = True
+    for match in matches:
+        kind = _PLACE["words" if "word_id" in match else "lines"]
+        place = f"receipt {match['receipt_id']}, {kind} {_place(match)}"
+        table.add_row(
+            Text("\n").join((_cell(match["image"]), styled(place, "dim"))),
+            _cell(_number(match["distance"])),
+            Text("\n", overflow="fold").join((_cell(match["text"]), styled(match.get("merchant_name", "-"), "dim"))),
+        )
     return table
 
 
