@@ -31,8 +31,10 @@ PIPE_WIDTH = 1_000
 """Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
 CELL_WIDTH = 200
 """Columns of a text in a table; a longer one continues below and loses nothing."""
-ROOMY_WIDTH = 120
-"""Columns of a terminal from which on each field of a match has a column of its own beside a whole image id."""
+FIXED_WIDTH = 43
+"""Columns that a table of matches needs beside image, merchant and text: three short fields and the borders."""
+READABLE_WIDTH = 28
+"""Columns that merchant and text together must have in a table; in a narrower terminal a match is shown as lines."""
 
 
 class Output:
@@ -83,9 +85,14 @@ class Output:
         if not result.matches:
             self.say("nothing matches")
             return
-        is_roomy = not self.console.is_terminal or self.console.width >= ROOMY_WIDTH
-        fill = _roomy_matches if is_roomy else _narrow_matches
-        self.console.print(fill(result.matches))
+        image_width = max(len(match["image"]) for match in result.matches)
+        if self.console.width - FIXED_WIDTH - image_width >= READABLE_WIDTH:
+            self.console.print(_matches(result.matches))
+            return
+        for match in result.matches:
+            self.say(styled(f"{_number(match['distance']):>5}", "bold"), f"  {match['text']}")
+            self.say(f"       {match.get('merchant_name', '-')}")
+            self.say(f"       {match['image']} {match['receipt_id']}, {_place_name(match)} {_place(match)}")
 
     def receipt(self, details: ReceiptDetails) -> None:
         """One receipt: what is published of it, its rows, and its runs."""
@@ -98,25 +105,19 @@ class Output:
         for name in ("lines", "words"):
             rows = details[name]
             if rows:
-                table = _table((_PLACE[name], "text", "confidence"))
+                table = _table((_place_name(rows[0]), "text", "confidence"))
                 for row in rows:
                     table.add_row(_cell(_place(row)), _cell(row["text"]), _cell(_number(row.get("confidence"))))
                 self.console.print(table)
             elif rows is not None:
                 self.say(f"{name}: none published")
-        if details["runs"]:
-            table = _table(("operation", "kind", "run", "lines", "words", "consumer", "recorded"))
-            for run in details["runs"]:
-                table.add_row(
-                    *(
-                        _cell(run[name])
-                        for name in ("operation", "kind", "run_id", "lines", "words", "consumer", "created_at")
-                    )
-                )
-            self.console.print(table)
-            for run in details["runs"]:
-                for error in run["errors"]:
-                    self.say("  ", styled(run["run_id"], "red"), f": {error}")
+        for run in details["runs"]:
+            self.say(
+                f"operation {run['operation']}: {run['kind']} by {run['consumer']}, {run['created_at']}, "
+                f"run {run['run_id']}: lines {run['lines']}, words {run['words']}"
+            )
+            for error in run["errors"]:
+                self.say("  ", styled(error, "red"))
 
     def audit(self, audited: Sequence[AuditedQueue]) -> None:
         """A line a consumer, and what is wrong."""
@@ -207,9 +208,6 @@ def _checks(checks: list[Check]) -> Table:
     return table
 
 
-_PLACE = {"lines": "line", "words": "line/word"}
-
-
 def styled(text: str, style: str) -> Text:
     """Literal text in a style, for ``Output.say``."""
     return Text(visible(text), style=style)
@@ -229,18 +227,20 @@ def _place(row: Mapping[str, Any]) -> str:
     return "/".join(str(row[name]) for name in ("line_id", "word_id") if name in row)
 
 
+def _place_name(row: Mapping[str, Any]) -> str:
+    return "line/word" if "word_id" in row else "line"
+
+
 def _table(columns: Sequence[str]) -> Table:
     table = Table()
     for name in columns:
         # An id that is cut names nothing, so it gets its width before any text does.
-        is_id = name in {"image", "run"}
-        table.add_column(name, no_wrap=is_id, overflow="fold", max_width=CELL_WIDTH)
+        table.add_column(name, no_wrap=name == "image", overflow="fold", max_width=CELL_WIDTH)
     return table
 
 
-def _roomy_matches(matches: Sequence[Mapping[str, Any]]) -> Table:
-    has_words = any("word_id" in match for match in matches)
-    table = _table(("image", "receipt", _PLACE["words" if has_words else "lines"], "merchant", "distance", "text"))
+def _matches(matches: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(("image", "receipt", _place_name(matches[0]), "merchant", "distance", "text"))
     for match in matches:
         table.add_row(
             *(_cell(match[name]) for name in ("image", "receipt_id")),
@@ -248,21 +248,6 @@ def _roomy_matches(matches: Sequence[Mapping[str, Any]]) -> Table:
             _cell(match.get("merchant_name")),
             _cell(_number(match["distance"])),
             _cell(match["text"]),
-        )
-    return table
-
-
-def _narrow_matches(matches: Sequence[Mapping[str, Any]]) -> Table:
-    """The same in three columns: below a text its merchant, below an image the receipt and the line."""
-    table = _table(("image", "distance", "text"))
-    table.show_lines = True
-    for match in matches:
-        kind = _PLACE["words" if "word_id" in match else "lines"]
-        place = f"receipt {match['receipt_id']}, {kind} {_place(match)}"
-        table.add_row(
-            Text("\n").join((_cell(match["image"]), styled(place, "dim"))),
-            _cell(_number(match["distance"])),
-            Text("\n", overflow="fold").join((_cell(match["text"]), styled(match.get("merchant_name", "-"), "dim"))),
         )
     return table
 

@@ -36,7 +36,7 @@ def test_a_receipt_is_shown_with_its_lines_its_merchant_and_its_runs(market):
     assert f"run: {RUN}, embedded by hashing-char-ngrams-v1" in out
     assert "OAT MILK [/kg]" in out
     assert ":smile: 2.10" in out
-    assert f"upsert │ {RUN} │ COMPLETED │ COMPLETED │ lambda" in out
+    assert f"run {RUN}: lines COMPLETED, words COMPLETED" in out
     assert "line/word" not in out
 
 
