@@ -1,16 +1,18 @@
 """The ``receipts`` command: arguments in, one function called, its result shown. What it does is in its neighbours."""
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from ops.auditing import MEANINGS, as_document, audit
+from ops.choosing import whole_image
 from ops.console import Output, as_documents
 from ops.demo import run_demo
+from ops.exporting import export
 from ops.failures import SPEAKING
 from ops.importers import read_documents
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
@@ -18,6 +20,7 @@ from ops.operations import correct, remove
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.showing import show
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
 from ops.target import LOCAL_STACK_NAME, Target, connect
@@ -29,6 +32,7 @@ from ops.uploading import (
     wait_for_runs,
     wait_until_searchable,
 )
+from ops.visible import visible
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
@@ -46,7 +50,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to
 StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
-ImageId = Annotated[UUID, typer.Argument(help="The image's id.")]
+ImageId = Annotated[str, typer.Argument(help="The image's id, or the beginning of it that no other image has.")]
 ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1)]
 
 
@@ -55,6 +59,14 @@ class Collection(StrEnum):
 
     LINES = "lines"
     WORDS = "words"
+
+
+class Mode(StrEnum):
+    """What a search compares."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
 
 
 class Consumer(StrEnum):
@@ -136,7 +148,7 @@ def upload_files(
             documents += read_documents(path)
         except PipelineError as error:
             refused.append(str(error))
-            typer.secho(str(error), fg=typer.colors.RED, err=True)
+            complain(str(error))
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
@@ -165,16 +177,71 @@ def upload_files(
 def search_text(
     text: str,
     collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
-    merchant: Annotated[str | None, typer.Option(help="Only this merchant's receipts.")] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Compare vectors, letters, or both. `text` needs no embedder and tells no distances.")
+    ] = Mode.HYBRID,
+    merchant: Annotated[
+        str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
+    receipt: Annotated[int | None, typer.Option(help="Only receipts with this number in their image.", min=1)] = None,
+    maximum_distance: Annotated[
+        float | None, typer.Option("--max-distance", help="Leave out what is farther away, 0 to 2.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Search a published collection for the nearest lines or words."""
+    """Search a published collection for lines or words like TEXT, the best first."""
     output = Output(as_json=as_json)
-    result = search(connect(stack), text, collection=collection.value, limit=limit, merchant=merchant)
+    result = search(
+        connect(stack),
+        text,
+        collection=collection.value,
+        limit=limit,
+        mode=mode.value,
+        merchant=merchant,
+        image=image,
+        receipt=receipt,
+        maximum_distance=maximum_distance,
+    )
     output.search_result(text, result)
-    output.document({"version": result.version, "count": result.count, "matches": result.matches})
+    output.document(asdict(result))
+
+
+@application.command("show")
+def show_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    words: Annotated[bool, typer.Option("--words", help="Its words as well.")] = False,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Show a receipt: its published lines, its merchant and where that came from, its runs and their states."""
+    output = Output(as_json=as_json)
+    target = connect(stack)
+    details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
+    output.receipt(details)
+    output.document(details)
+
+
+@application.command("export")
+def export_collection(
+    directory: Annotated[Path, typer.Option("--output", help="A new or an empty directory.")],
+    collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Write a published version's rows, texts and vectors in plain formats: JSON lines and npy."""
+    output = Output(as_json=as_json)
+    target = connect(stack)
+    with output.progress("rows, texts and vectors", 0) as bar:
+        description = export(target, collection.value, directory, bar.set)
+    output.document({"directory": str(directory), **description})
+    output.say(
+        f"{description['rows']} rows and {description['texts']} texts of {collection.value}, version "
+        f"{description['version']}, are in {directory}"
+    )
 
 
 @application.command("remove")
@@ -188,7 +255,7 @@ def remove_receipt(
 ) -> None:
     """Remove a receipt's lines and words from both collections."""
     target = connect(stack)
-    reference = remove(target, ReceiptKey(str(image), receipt))
+    reference = remove(target, ReceiptKey(whole_image(target, image), receipt))
     _follow(Output(as_json=as_json), target, reference, "removing", timeout if wait else None)
 
 
@@ -204,7 +271,7 @@ def correct_receipt(
 ) -> None:
     """Correct a receipt's merchant, on every line and word of it."""
     target = connect(stack)
-    reference = correct(target, ReceiptKey(str(image), receipt), merchant)
+    reference = correct(target, ReceiptKey(whole_image(target, image), receipt), merchant)
     _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
 
 
@@ -248,7 +315,7 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
         f"{item.finding}: queue {item.expected.label}. {MEANINGS[item.finding]}" for item in audited if item.finding
     ]
     for finding in findings:
-        typer.secho(finding, fg=typer.colors.RED, err=True)
+        complain(finding)
     if findings:
         raise typer.Exit(EXIT_FAILED)
 
@@ -285,12 +352,17 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     output.document(report)
 
 
+def complain(text: str) -> None:
+    """Write an error to standard error; what it quotes from data cannot act on the terminal."""
+    typer.secho(visible(text, keep="\n\t"), fg=typer.colors.RED, err=True)
+
+
 def main() -> None:
     """The console script: errors of the operator are one line and exit code 1, a bug is a traceback."""
     try:
         application()
     except SPEAKING as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        complain(str(error))
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was started is stopped", err=True)

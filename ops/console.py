@@ -1,24 +1,40 @@
-"""How results are shown: tables and progress bars for people, one JSON document on standard output for programs."""
+"""How results are shown: tables and progress bars for people, one JSON document on standard output for programs.
+
+Text is shown literally: Rich reads no markup and no emoji codes in it, and what a terminal would act on is written out
+(``visible.py``). Only this module styles anything.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ops.auditing import AuditedQueue
 from ops.local.engine import Step
 from ops.reconciling.looking import Reconciliation
 from ops.reporting import StackStatus
 from ops.searching import SearchResult
+from ops.showing import ReceiptDetails
 from ops.switching.checks import Check, CheckState
+from ops.visible import visible
 from pipeline.consumers.observation import Standing
+
+PIPE_WIDTH = 1_000
+"""Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
+CELL_WIDTH = 200
+"""Columns of a text in a table; a longer one continues below and loses nothing."""
+FIXED_WIDTH = 43
+"""Columns that a table of matches needs beside image, merchant and text: three short fields and the borders."""
+READABLE_WIDTH = 28
+"""Columns that merchant and text together must have in a table; in a narrower terminal a match is shown as lines."""
 
 
 class Output:
@@ -26,22 +42,29 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, quiet=as_json)
+        self.console = Console(stderr=as_json, highlight=False, quiet=as_json, markup=False, emoji=False)
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
+            self.console.width = PIPE_WIDTH
 
-    def say(self, text: str) -> None:
-        """A line for people."""
-        self.console.print(text, soft_wrap=True)
+    def say(self, *parts: str | Text) -> None:
+        """A line for people, of plain and of styled parts."""
+        line = Text()
+        for part in parts:
+            # Other programs' output and errors of several lines come this way.
+            line.append(visible(part, keep="\n\t") if isinstance(part, str) else part)
+        self.console.print(line, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """A step's headline."""
-        self.console.print(f"\n[bold]{text}[/bold]")
+        self.console.print()
+        self.say(styled(text, "bold"))
 
     def steps(self, steps: Iterable[Step]) -> None:
         """What an update did, in order; what it left alone is left out."""
         for step in steps:
             if step.operation != "same":
                 colour = "cyan" if step.operation == "hook" else "yellow"
-                self.say(f"  [{colour}]{step.operation}[/{colour}] {step.type} {step.name}  {step.summary}")
+                self.say("  ", styled(step.operation, colour), f" {step.type} {step.name}  {step.summary}")
 
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
@@ -57,19 +80,44 @@ class Output:
             yield ProgressBar(progress, progress.add_task(description, total=total))
 
     def search_result(self, text: str, result: SearchResult) -> None:
-        """A table of matches."""
-        table = Table(title=f"{text!r} in version {result.version} ({result.count} vectors)", title_justify="left")
-        for column in ("distance", "text", "merchant", "image", "receipt"):
-            table.add_column(column)
+        """A table of matches, the best first."""
+        self.say(f"{text!r} in {result.collection}, version {result.version} ({result.count} rows)")
+        if not result.matches:
+            self.say("nothing matches")
+            return
+        image_width = max(len(match["image"]) for match in result.matches)
+        if self.console.width - FIXED_WIDTH - image_width >= READABLE_WIDTH:
+            self.console.print(_matches(result.matches))
+            return
         for match in result.matches:
-            table.add_row(
-                f"{abs(match['distance']):.3f}",
-                str(match["text"]),
-                str(match.get("merchant_name", "-")),
-                str(match["image_id"])[:8],
-                str(match["receipt_id"]),
+            self.say(styled(f"{_number(match['distance']):>5}", "bold"), f"  {match['text']}")
+            self.say(f"       {match.get('merchant_name', '-')}")
+            self.say(f"       {match['image']} {match['receipt_id']}, {_place_name(match)} {_place(match)}")
+
+    def receipt(self, details: ReceiptDetails) -> None:
+        """One receipt: what is published of it, its rows, and its runs."""
+        self.say(styled(f"receipt {details['receipt_id']} of image {details['image_id']}", "bold"))
+        version = details["version"]
+        self.say(f"published: {f'in version {version} of lines' if version else 'no'}")
+        if version:
+            self.say(f"merchant: {details['merchant_name'] or '-'} ({details['merchant_source']})")
+            self.say(f"run: {details['run_id']}, embedded by {details['embedding_model']}")
+        for name in ("lines", "words"):
+            rows = details[name]
+            if rows:
+                table = _table((_place_name(rows[0]), "text", "confidence"))
+                for row in rows:
+                    table.add_row(_cell(_place(row)), _cell(row["text"]), _cell(_number(row.get("confidence"))))
+                self.console.print(table)
+            elif rows is not None:
+                self.say(f"{name}: none published")
+        for run in details["runs"]:
+            self.say(
+                f"operation {run['operation']}: {run['kind']} by {run['consumer']}, {run['created_at']}, "
+                f"run {run['run_id']}: lines {run['lines']}, words {run['words']}"
             )
-        self.console.print(table)
+            for error in run["errors"]:
+                self.say("  ", styled(error, "red"))
 
     def audit(self, audited: Sequence[AuditedQueue]) -> None:
         """A line a consumer, and what is wrong."""
@@ -77,12 +125,13 @@ class Output:
         for item in audited:
             label = item.expected.label
             for live in item.consumers:
-                standing = f"[{colours[live.standing]}]{live.standing}[/]"
-                self.say(f"  {label}: {live.kind} {live.name} is {standing} ({live.why})")
+                standing = styled(live.standing, colours[live.standing])
+                self.say(f"  {label}: {live.kind} {live.name} is ", standing, f" ({live.why})")
             if not item.consumers:
-                self.say(f"  [dim]{label}: nobody[/dim]")
+                self.say("  ", styled(f"{label}: nobody", "dim"))
             if item.finding:
-                self.say(f"  {label}: [red]{item.finding}[/red], expected {item.expected.consumer or 'nobody'}")
+                expected = item.expected.consumer or "nobody"
+                self.say(f"  {label}: ", styled(item.finding, "red"), f", expected {expected}")
 
     @contextmanager
     def live_checks(self) -> Iterator[Callable[[list[Check]], None]]:
@@ -114,21 +163,23 @@ class Output:
                 run = f" run {finding.run_id}" if finding.run_id else ""
                 mended = f"; repair: {finding.repair}" if finding.repair else ""
                 way_out = f"; {finding.way_out}" if finding.way_out else ""
-                detail = escape(f"{where}{run}: {finding.detail}{mended}{way_out}")
-                self.say(f"  [red]{finding.difference}[/red]{detail}")
+                detail = f"{where}{run}: {finding.detail}{mended}{way_out}"
+                self.say("  ", styled(finding.difference, "red"), detail)
             if not item.findings:
-                self.say("  [green]nothing differs[/green]")
+                self.say("  ", styled("nothing differs", "green"))
 
     def status(self, status: StackStatus) -> None:
         """The tables of ``receipts status``."""
         consumer = status["consumer"]
         self.say(
-            f"consumer: [bold]{consumer['chosen']}[/bold]  (Lambda mapping {consumer['mapping_state']}, "
-            f"ECS desired {consumer['desired_count']}, running {consumer['running_count']})"
+            "consumer: ",
+            styled(consumer["chosen"], "bold"),
+            f"  (Lambda mapping {consumer['mapping_state']}, ECS desired {consumer['desired_count']}, "
+            f"running {consumer['running_count']})",
         )
         table = Table("queue", "visible", "in flight")
         for queue in status["queues"]:
-            table.add_row(queue["name"], str(queue["visible"]), str(queue["in_flight"]))
+            table.add_row(_cell(queue["name"]), str(queue["visible"]), str(queue["in_flight"]))
         self.console.print(table)
         self.say(f"receipts embedded, by consumer: {_counts(status['runs_by_consumer'])}")
         self.say(f"runs, by state: {_counts(status['runs_by_state'])}")
@@ -153,7 +204,51 @@ def _checks(checks: list[Check]) -> Table:
     colours = {CheckState.PASSED: "green", CheckState.FAILED: "red", CheckState.WAITING: "yellow"}
     table = Table("check", "state", "seen")
     for check in checks:
-        table.add_row(check.title, f"[{colours[check.state]}]{check.state}[/]", check.detail)
+        table.add_row(_cell(check.title), styled(check.state, colours[check.state]), _cell(check.detail))
+    return table
+
+
+def styled(text: str, style: str) -> Text:
+    """Literal text in a style, for ``Output.say``."""
+    return Text(visible(text), style=style)
+
+
+def _cell(value: object) -> Text:
+    """A value in a table, literally; a long one continues on the next line of its cell."""
+    return Text(visible("-" if value is None else str(value)), overflow="fold")
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else "-"
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """The line of a row, and its word when it is one."""
+    return "/".join(str(row[name]) for name in ("line_id", "word_id") if name in row)
+
+
+def _place_name(row: Mapping[str, Any]) -> str:
+    return "line/word" if "word_id" in row else "line"
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table()
+    for name in columns:
+        # An id that is cut names nothing, so it gets its width before any text does.
+        table.add_column(name, no_wrap=name == "image", overflow="fold", max_width=CELL_WIDTH)
+    return table
+
+
+def _matches(matches: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(("image", "receipt", _place_name(matches[0]), "merchant", "distance", "text"))
+    for match in matches:
+        table.add_row(
+            *(_cell(match[name]) for name in ("image", "receipt_id")),
+            _cell(_place(match)),
+            _cell(match.get("merchant_name")),
+            _cell(_number(match["distance"])),
+            _cell(match["text"]),
+        )
     return table
 
 

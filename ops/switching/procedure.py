@@ -5,14 +5,12 @@ be asked for the way back, and programs must get their document.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.markup import escape
-
 from ops.auditing import as_document, audit
-from ops.console import Output
+from ops.console import Output, styled
 from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, embed_queues
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
@@ -87,7 +85,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     output.heading("2. Plan")
     _say_plan(output, steps)
     if options.dry_run:
-        stack.preview(wanted, lambda line: output.say(escape(line)))
+        stack.preview(wanted, output.say)
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
     output.heading("3. Flag and update")
     stopped = _update(output, stack, wanted)
@@ -97,9 +95,9 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
     document["failure"] = failure
     if failure is None:
-        output.say(f"[green]switched: {wanted} consumes the embed queue[/green]")
+        output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
-    output.say(f"[red]the switch failed:[/red] {escape(failure)}")
+    output.say(styled("the switch failed:", "red"), f" {failure}")
     if current == wanted or not options.roll_back(failure):
         again = f"mend what it names, then: receipts switch {wanted}"
         output.say(again if current == wanted else f"way back: receipts switch {current}")
@@ -132,7 +130,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
         output.say("the consumers are not those that the last whole update chose; the plan sets all of them anew")
     no_way_back = _refusal(stack, current) if current != wanted else None
     if no_way_back:
-        output.say(f"[yellow]there will be no way back to {current}:[/yellow] {escape(no_way_back)}")
+        output.say(styled(f"there will be no way back to {current}:", "yellow"), f" {no_way_back}")
     return Preflight(
         current=current,
         backlog=backlog,
@@ -157,17 +155,13 @@ def _check(
     output.heading("4. Checks")
     run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
     with output.live_checks() as show:
-        # What was seen may be a line of a log, and brackets in it are no colours.
-        return run.run(
-            options.timeout_seconds,
-            lambda checks: show([replace(check, detail=escape(check.detail)) for check in checks]),
-        )
+        return run.run(options.timeout_seconds, show)
 
 
 def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
     """Update; what went wrong is told, not raised: the way back comes next."""
     try:
-        stack.update(consumer, lambda line: output.say(f"  {escape(line)}"))
+        stack.update(consumer, lambda line: output.say(f"  {line}"))
     except Exception as error:  # noqa: BLE001 - whatever stopped it, consumers may be half switched now
         return reason(error)
     return None
@@ -191,7 +185,7 @@ def _roll_back(
         failure = reason(error)
     document["roll_back_failure"] = failure
     if failure:
-        output.say(f"[red]the way back failed:[/red] {escape(failure)}")
+        output.say(styled("the way back failed:", "red"), f" {failure}")
         output.say(f"mend what it names, then: receipts switch {current}")
     try:
         after = audit(stack.target())
@@ -199,7 +193,7 @@ def _roll_back(
         output.audit(after)
     except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
         document["after"] = None
-        output.say(f"[red]receipts audit did not answer:[/red] {escape(reason(error))}")
+        output.say(styled("receipts audit did not answer:", "red"), f" {reason(error)}")
     return SwitchResult(succeeded=False, rolled_back=failure is None, document=document)
 
 

@@ -8,6 +8,7 @@ opens the Chroma collection as well, through a private copy. ``SnapshotSource`` 
     hits = published.search("oat milk", vector, limit=10)
 """
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -77,6 +78,11 @@ class PublishedCollection:
             raise
 
     @property
+    def collection(self) -> CollectionName:
+        """The collection's name."""
+        return self._collection
+
+    @property
     def version(self) -> str:
         """The version's name."""
         return self._pointer.version
@@ -130,7 +136,7 @@ class PublishedCollection:
     def search(
         self,
         text: str,
-        vector: np.ndarray,
+        vector: np.ndarray | None,
         *,
         limit: int,
         mode: SearchMode = "hybrid",
@@ -143,20 +149,25 @@ class PublishedCollection:
 
         Args:
             text: what was typed; not empty.
-            vector: its embedding; not used by mode ``text`` but for the distances that are shown.
+            vector: its embedding. Mode ``text`` uses it for distances only and also takes None; distances are then NaN.
             limit: rows, at most.
             mode: ``vector`` asks neighbours alone, ``text`` letters alone.
             only: which receipts.
             maximum_distance: rows farther away are left out.
+
+        Raises:
+            ValueError: without a vector, in another mode or with a maximum distance.
         """
+        if vector is None and (mode != "text" or maximum_distance is not None):
+            raise ValueError("only mode text without a maximum distance works without a vector")
         if self.text_count == 0:
             return []
-        asked = np.asarray(vector, dtype=np.float32).reshape(1, -1)
+        asked = None if vector is None else np.asarray(vector, dtype=np.float32).reshape(1, -1)
         by_letters, literal = [], []
         if mode != "vector":
             among = None if only.is_everything else set(self._positions(only))
             # Under a filter the best of all texts may all be sieved out: then every hit is asked for.
-            wanted = RANKED if among is None else self.text_count
+            wanted = max(RANKED, limit) if among is None else self.text_count
             kept = [
                 position
                 for position in self._database.rows.by_letters(text, wanted)
@@ -167,14 +178,16 @@ class PublishedCollection:
                 for position in self._database.rows.containing(text, wanted)
                 if among is None or position in among
             ]
-            by_letters = kept[:RANKED]
-        near = [] if mode == "text" else list(map(int, self._nearest(asked, max(RANKED, limit), text, only)[0][0]))
+            by_letters = kept[: max(RANKED, limit)]
+        near: list[int] = []
+        if asked is not None and mode != "text":
+            near = self._nearest(asked, max(RANKED, limit), text, only)[0][0]
         order = fuse([near, by_letters])
         if literal:
             rank = {position: number for number, position in enumerate(order)}
             literal.sort(key=lambda position: rank.get(position, len(rank)))
             order = put_first(order, [*self._equal(text, literal), *literal])
-        distances = self._distances(asked, order)
+        distances = dict.fromkeys(order, math.nan) if asked is None else self._distances(asked, order)
         if maximum_distance is not None:
             order = [position for position in order if distances[position] <= maximum_distance]
         return self._hits(order, distances, limit, only)
@@ -252,12 +265,17 @@ class PublishedCollection:
         hits: list[Hit] = []
         for position in order:
             hits += [
-                Hit(id=row.id, text=row.text, metadata=row.metadata, distance=max(0.0, distances[position]))
+                Hit(id=row.id, text=row.text, metadata=row.metadata, distance=_not_negative(distances[position]))
                 for row in self._database.rows.rows_of_text(position, condition, values, limit - len(hits))
             ]
             if len(hits) >= limit:
                 break
         return hits
+
+
+def _not_negative(distance: float) -> float:
+    """A distance without what rounding takes below zero; NaN stays."""
+    return 0.0 if distance < 0 else distance
 
 
 def open_published(

@@ -62,7 +62,7 @@ class Hit:
     """A row that a search found.
 
     Attributes:
-        distance: cosine distance of its text's vector to the query's, 0 to 2.
+        distance: cosine distance of its text's vector to the query's, 0 to 2; NaN when the query came without a vector.
     """
 
     id: str

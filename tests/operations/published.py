@@ -1,0 +1,176 @@
+"""A published version for tests of what people read: real files, hashing embedder; S3 and table are moto."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ops import cli
+from ops.target import Target
+from pipeline.collections.chroma import PARAMETERS, ChromaIndex
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import INDEX_NAME, LAYOUT, ROWS_NAME, VECTORS_NAME, Pointer, version_name
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.rows import NewRow, RowName
+from pipeline.collections.store import copy_version, upload_version, write_current_object
+from pipeline.collections.vectors import VectorFile
+from pipeline.contracts.identifiers import CollectionName
+from pipeline.contracts.run import CompactionRun
+from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.compaction.tables import create_table
+
+BUCKET, TABLE = "vectors", "receipts"
+RUN = "a" * 32
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One receipt of a version: its lines, each split into words for the other collection."""
+
+    image: str
+    texts: Sequence[str]
+    number: int = 1
+    merchant: str | None = None
+    source: str = "given"
+
+    @property
+    def key(self) -> ReceiptKey:
+        return ReceiptKey(self.image, self.number)
+
+    def rows(self, collection: CollectionName) -> list[tuple[RowName, str]]:
+        if collection == "lines":
+            return [(RowName(self.key, line, 0), text) for line, text in enumerate(self.texts, 1)]
+        return [
+            (RowName(self.key, line, word), part)
+            for line, text in enumerate(self.texts, 1)
+            for word, part in enumerate(text.split(" "), 1)
+        ]
+
+    def metadata(self, name: RowName) -> dict[str, Any]:
+        found = {"image_id": self.image, "receipt_id": self.number, "line_id": name.line_id, "run_id": RUN}
+        found |= {"word_id": name.word_id} if name.word_id else {}
+        found |= {"confidence": 0.97, "x": 0.1, "y": 0.1, "width": 0.5, "height": 0.02}
+        if self.merchant is not None:
+            found |= {"merchant_name": self.merchant, "merchant_source": self.source}
+        return found
+
+
+@dataclass
+class Shop:
+    """A bucket with versions, a table with runs, and the command."""
+
+    path: Path
+    target: Target
+    runs: RunRepository
+    command: Callable[..., tuple[int, str, str]]
+    published: int = field(default=0)
+
+    def publish(self, *receipts: Receipt, collection: CollectionName = "lines") -> Pointer:
+        """Publish a version that holds these receipts and nothing else."""
+        self.published += 1
+        embedder, work = HashingEmbedder(), self.path / f"work-{self.published}"
+        work.mkdir()
+        database = CollectionDatabase.create(work / ROWS_NAME)
+        vectors = VectorFile.create(work / VECTORS_NAME, embedder.dimensions)
+        index = ChromaIndex.create(work / INDEX_NAME, collection, PARAMETERS[0])
+        with database.transaction():
+            for receipt in receipts:
+                rows = receipt.rows(collection)
+                texts = list(dict.fromkeys(text for _, text in rows))
+                new = database.rows.replace(
+                    receipt.key,
+                    texts,
+                    [NewRow(name=name, text=texts.index(text), metadata=receipt.metadata(name)) for name, text in rows],
+                )
+                added = [texts[number] for number in new]
+                embedded = embedder.embed(added)
+                vectors.append(embedded)
+                index.add(added, lambda start, stop, embedded=embedded: embedded[start:stop], lambda: None)
+            database.rows.index_letters(0)
+        counts = (database.rows.count, database.rows.text_count)
+        for file in (database, vectors, index):
+            file.close()
+        version = version_name(self.published, "owner", 1)
+        digest = copy_version(work, self.path / "root", collection, version, lambda: None)
+        pointer = Pointer(
+            version=version,
+            fence=self.published,
+            count=counts[0],
+            texts=counts[1],
+            layout=LAYOUT,
+            model=HASHING_MODEL,
+            dimensions=embedder.dimensions,
+            digest=digest,
+            published_at=MOMENT,
+        )
+        objects = ObjectStore(self.target.s3)
+        upload_version(objects, BUCKET, collection, pointer, self.path / "root")
+        write_current_object(objects, BUCKET, collection, pointer)
+        return pointer
+
+    def record(self, receipt: Receipt, **fields: Any) -> CompactionRun:
+        """Record the upsert that brought a receipt."""
+        progress = {"state": "COMPLETED", "expected_count": len(receipt.texts), "delta_sha256": "0" * 64}
+        run = CompactionRun.model_validate(
+            {
+                "image_id": UUID(receipt.image),
+                "receipt_id": receipt.number,
+                "run_id": RUN,
+                "embedding_model": HASHING_MODEL,
+                "dimensions": 256,
+                "delta_bucket": BUCKET,
+                "lines": progress,
+                "words": progress,
+                "merchant_source": receipt.source,
+                "consumer": "lambda",
+                "created_at": MOMENT,
+                "updated_at": MOMENT,
+            }
+            | fields
+        )
+        self.runs.record(run)
+        return run
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shop]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        create_table(dynamodb, TABLE)
+        target = Target(
+            outputs={
+                "tableName": TABLE,
+                "vectorsBucket": BUCKET,
+                "embedDeadLetterQueueUrl": "https://sqs.invalid/dead",
+                "embedder": "hashing",
+                "embeddingModel": HASHING_MODEL,
+                "embeddingDimensions": 256,
+            },
+            client_options={"region_name": "us-east-1"},
+            cache_directory=tmp_path / "cache",
+        )
+
+        def command(*words: str) -> tuple[int, str, str]:
+            """Run ``receipts`` with these words: exit code, standard output, standard error."""
+            monkeypatch.setattr(cli, "connect", lambda _: target)
+            monkeypatch.setattr("sys.argv", ["receipts", *words])
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            out, err = capsys.readouterr()
+            return int(ended.value.code or 0), out, err
+
+        yield Shop(path=tmp_path, target=target, runs=RunRepository(TABLE, dynamodb), command=command)
