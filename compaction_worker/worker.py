@@ -110,7 +110,7 @@ class ChromaCompactionWorker:
                 logger.error(str(error), extra={"error_code": error.code})
                 return EXIT_FENCED
             except (RetryableError, ClientError, BotoCoreError) as error:
-                stages.expect_more(False)
+                stages.submit([], more_is_expected=False)
                 if _is_refusal(error):
                     refused_since = refused_since or self.clock()
                     if self.clock() - refused_since >= PROPAGATION_SECONDS:
@@ -125,8 +125,7 @@ class ChromaCompactionWorker:
                 held.release(messages)
                 logger.warning("ECS does not want this task any more")
                 return EXIT_REFUSED
-            stages.submit(messages)
-            stages.expect_more(len(messages) == RECEIVE_LIMIT)
+            stages.submit(messages, more_is_expected=len(messages) == RECEIVE_LIMIT)
             if not held:
                 self.protection.set(False)
             stages.wait_for_room(RECEIVE_LIMIT, lambda: stop.requested)
