@@ -68,12 +68,10 @@ class ChromaCompactionWorker:
             The exit code, as ``EXIT_MEANINGS`` says.
         """
         logger.info("polling", extra={"queue": self.environment.embed_queue_url})
-        with (
-            HeldMessages(
-                self.sqs_client, self.environment.embed_queue_url, self.environment.visibility_timeout_seconds
-            ) as held,
-            self._deadline(stop, held),
-        ):
+        held = HeldMessages(
+            self.sqs_client, self.environment.embed_queue_url, self.environment.visibility_timeout_seconds
+        )
+        with self._deadline(stop, held), held:
             try:
                 with Stages(self.core, held) as stages:
                     code = self._poll(stop, held, stages)
