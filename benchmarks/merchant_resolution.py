@@ -139,7 +139,7 @@ class _Stages:
                     dimensions=self.core.embedder.dimensions,
                 )
                 for artifact in export.artifacts:
-                    self.world.objects.put_verified(
+                    self.world.objects.put_if_absent(
                         self.world.name, artifact.key, artifact.content, "application/x-ndjson"
                     )
                 message = export.message

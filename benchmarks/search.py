@@ -27,6 +27,7 @@ from benchmarks.compaction.world import Services, World
 from benchmarks.receipts.shape import texts
 from benchmarks.receipts.sources import SROIE_VARIABLE, made_up, real
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.search import SearchMode
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.ocr import OcrDocument
 from pipeline.embedding.embedders.hashing import HashingEmbedder
@@ -49,6 +50,8 @@ KINDS = {
 """What a price and its like look like inside a line."""
 MOST_HOLDERS = 1
 """Distinct lines that hold a number which is asked for; hundreds hold zero or a round sum, and any would be right."""
+
+SEARCH_MODES: dict[str, SearchMode] = {"hybrid": "hybrid", "vector": "vector", "text": "text"}
 
 
 class Search(Protocol):
@@ -147,18 +150,17 @@ def time_ratio(search: Search, plain: Callable[[str], object], asked: Sequence[s
     return statistics.median(ratios)
 
 
-class ByVector:
-    """The reader of this build: the nearest rows of the text's vector. It knows no other mode."""
+class Searching:
+    """The published reader's search, as ``receipts search`` asks it."""
 
     def __init__(self, published: PublishedCollection, embedder: HashingEmbedder) -> None:
         self._published, self._embedder = published, embedder
 
     def __call__(self, text: str, *, limit: int, mode: str) -> Sequence[str]:
         """See ``Search``."""
-        if mode != "vector":
-            raise ValueError(f"mode {mode}: this reader searches by vector")
-        (neighbours,) = self._published.query(self._embedder.embed([text]), limit=limit)
-        return [neighbour.document for neighbour in neighbours]
+        (vector,) = self._embedder.embed([text])
+        found = self._published.search(text, vector, limit=limit, mode=SEARCH_MODES[mode])
+        return [hit.text for hit in found]
 
 
 def plain_query(
@@ -166,7 +168,7 @@ def plain_query(
 ) -> Callable[[str], object]:
     """One query of the version's own Chroma collection; the texts that will be asked are embedded here."""
     vectors = dict(zip(asked, embedder.embed(asked), strict=True))
-    collection = published._view.collection
+    collection = published.open_index().collection
     return lambda text: collection.query(query_embeddings=vectors[text][None, :], n_results=LIMIT)
 
 
@@ -235,7 +237,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=DIMENSIONS)
     parser.add_argument("--queries", type=int, default=QUERIES, help="questions of each kind")
     parser.add_argument("--letters", type=int, default=SHORTEST_LINE, help="of a line that lacks one of them, at least")
-    parser.add_argument("--mode", default="vector")
+    parser.add_argument("--mode", default="hybrid", choices=SEARCH_MODES)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     options = parser.parse_args()
     documents = real() if options.real else made_up(options.receipts)
@@ -244,7 +246,7 @@ def main() -> None:
     lines = [text for text in texts(documents, "lines") if not is_noise(text)]
     embedder = HashingEmbedder(options.dimensions)
     with published_receipts(documents, "lines", options.dimensions) as published:
-        search = ByVector(published, embedder)
+        search = Searching(published, embedder)
         found = figures(search, lines, mode=options.mode, count=options.queries, letters=options.letters)
         asked = [question.text for question in misspelt_questions(lines, options.queries)]
         ratio = time_ratio(search, plain_query(published, embedder, asked), asked, mode=options.mode)

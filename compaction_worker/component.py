@@ -22,7 +22,8 @@ COLLECTIONS_DIRECTORY = "/mnt/collections"
 PRIVATE_DIRECTORY = "/var/lib/receipts"
 HEALTH_FILE = f"{PRIVATE_DIRECTORY}/alive"
 HEALTH_AGE_SECONDS = 900
-"""The loop touches the file between batches; a batch may take as long as a function's."""
+"""The loop touches the file before every receive, unless a message is held for over a minute; work on one may take as
+long as a function's."""
 HEALTH_CHECK = f"import os,sys,time; sys.exit(time.time() - os.path.getmtime({HEALTH_FILE!r}) > {HEALTH_AGE_SECONDS})"
 START_SECONDS = 600
 """For the image to be pulled and the task to be healthy."""
@@ -81,7 +82,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             for queue, on in args.queues.of("ecs")
         ]
         ready = [resource for claim in claims for resource in (claim.rights, claim.lock) if resource is not None]
-        # An old task may finish a batch, then has its stop timeout; a new one must start.
+        # An old task may finish what it holds, then has its stop timeout; a new one must start.
         steady = f"{HEALTH_AGE_SECONDS + settings.ecs.stop_timeout_seconds + START_SECONDS}s"
         self.service = aws.ecs.Service(
             f"{name}-service",

@@ -49,6 +49,7 @@ class HeldMessages:
         sqs_client: a boto3 SQS client.
         queue_url: the embed queue.
         visibility_timeout_seconds: the queue's; each beat extends by it.
+        beat_seconds: between two beats of a message; a third of the visibility timeout when None.
         clock: seconds that only grow.
     """
 
@@ -56,14 +57,15 @@ class HeldMessages:
         self,
         sqs_client: AwsClient,
         queue_url: str,
-        visibility_timeout_seconds: float,
+        visibility_timeout_seconds: int,
         *,
+        beat_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sqs = sqs_client
         self._queue_url = queue_url
         self._visibility = visibility_timeout_seconds
-        self._interval = visibility_timeout_seconds / BEATS_PER_TIMEOUT
+        self._interval = visibility_timeout_seconds / BEATS_PER_TIMEOUT if beat_seconds is None else beat_seconds
         self._clock = clock
         self._holds: dict[str, _Hold] = {}
         # Held during the call of a beat: a message that was let go must not be extended after that.
@@ -157,7 +159,7 @@ class HeldMessages:
         for batch in _tens([hold.message for hold in due]):
             began = self._clock()
             answer = self._sqs.change_message_visibility_batch(
-                QueueUrl=self._queue_url, Entries=_entries(batch, {"VisibilityTimeout": int(self._visibility)})
+                QueueUrl=self._queue_url, Entries=_entries(batch, {"VisibilityTimeout": self._visibility})
             )
             lost = _log_failed("no longer held: its visibility was not extended", batch, answer)
             for message in batch:

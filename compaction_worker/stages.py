@@ -55,7 +55,7 @@ class Stages:
     ) -> None:
         self._core = core
         self._held = held
-        self._gathering = gathering or Gathering()
+        self._gathering = Gathering() if gathering is None else gathering
         self._clock = clock
         self._changed = threading.Condition()
         self._closed = False
@@ -96,21 +96,22 @@ class Stages:
         with self._changed:
             return self._more_is_expected and (self._preparing > 0 or len(self._gathering) > 0)
 
-    def submit(self, messages: Sequence[HeldMessage]) -> None:
-        """Begin with messages of one receive; they are held already."""
+    def submit(self, messages: Sequence[HeldMessage], *, more_is_expected: bool) -> None:
+        """Begin with the messages of one receive, none included.
+
+        Args:
+            messages: held already.
+            more_is_expected: whether the next receive will probably bring more; without that, what waits goes on.
+        """
         groups: dict[str, list[HeldMessage]] = {}
         for message in messages:
             groups.setdefault(message.incoming.group_id, []).append(message)
         with self._changed:
             self._preparing += len(groups)
+            self._more_is_expected = more_is_expected
+            self._changed.notify_all()
         for group in groups.values():
             self._readers.submit(self._guarded, self._prepare, Bundle(messages=group))
-
-    def expect_more(self, expected: bool) -> None:
-        """Say whether the next receive will probably bring more messages; without that, what waits goes on at once."""
-        with self._changed:
-            self._more_is_expected = expected
-            self._changed.notify_all()
 
     def wait_for_room(self, wanted: int, is_over: Callable[[], bool]) -> None:
         """Wait until ``wanted`` more messages may be held, or until it is over, or broken.

@@ -68,12 +68,10 @@ class ChromaCompactionWorker:
             The exit code, as ``EXIT_MEANINGS`` says.
         """
         logger.info("polling", extra={"queue": self.environment.embed_queue_url})
-        with (
-            HeldMessages(
-                self.sqs_client, self.environment.embed_queue_url, self.environment.visibility_timeout_seconds
-            ) as held,
-            self._deadline(stop, held),
-        ):
+        held = HeldMessages(
+            self.sqs_client, self.environment.embed_queue_url, self.environment.visibility_timeout_seconds
+        )
+        with self._deadline(stop, held), held:
             try:
                 with Stages(self.core, held) as stages:
                     code = self._poll(stop, held, stages)
@@ -110,7 +108,7 @@ class ChromaCompactionWorker:
                 logger.error(str(error), extra={"error_code": error.code})
                 return EXIT_FENCED
             except (RetryableError, ClientError, BotoCoreError) as error:
-                stages.expect_more(False)
+                stages.submit([], more_is_expected=False)
                 if _is_refusal(error):
                     refused_since = refused_since or self.clock()
                     if self.clock() - refused_since >= PROPAGATION_SECONDS:
@@ -125,8 +123,7 @@ class ChromaCompactionWorker:
                 held.release(messages)
                 logger.warning("ECS does not want this task any more")
                 return EXIT_REFUSED
-            stages.submit(messages)
-            stages.expect_more(len(messages) == RECEIVE_LIMIT)
+            stages.submit(messages, more_is_expected=len(messages) == RECEIVE_LIMIT)
             if not held:
                 self.protection.set(False)
             stages.wait_for_room(RECEIVE_LIMIT, lambda: stop.requested)

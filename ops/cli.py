@@ -17,8 +17,10 @@ from ops.failures import SPEAKING
 from ops.importers import read_documents
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
 from ops.operations import correct, remove
+from ops.rebuilding import rebuild
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
+from ops.resolving import resolve
 from ops.searching import search
 from ops.showing import show
 from ops.switching.procedure import SwitchOptions, run_switch
@@ -241,6 +243,34 @@ def export_collection(
     output.say(
         f"{description['rows']} rows and {description['texts']} texts of {collection.value}, version "
         f"{description['version']}, are in {directory}"
+    )
+
+
+@application.command("rebuild")
+def rebuild_collection(
+    collection: Annotated[Collection, typer.Option(help="Which collection.")],
+    from_deltas: Annotated[
+        bool, typer.Option("--from-deltas", help="From the deltas of all runs instead of the current version.")
+    ] = False,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Build a collection again and publish it: index and letters, or with --from-deltas everything."""
+    output = Output(as_json=as_json)
+    with output.progress(f"rebuilding {collection.value}", 0):
+        rebuilt = rebuild(connect(stack), collection.value, from_deltas=from_deltas)
+    output.document({"collection": collection.value, **asdict(rebuilt)})
+    output.say(f"version {rebuilt.version} of {collection.value} has {rebuilt.rows} rows and {rebuilt.texts} texts")
+
+
+@application.command("resolve")
+def resolve_merchants(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Resolve the merchants of receipts that came before their merchant was known, as the tick does every minute."""
+    output = Output(as_json=as_json)
+    resolved = resolve(connect(stack))
+    output.document(asdict(resolved))
+    output.say(
+        f"{resolved.recorded} of {resolved.asked} receipts without a merchant got one; the next publications show it"
     )
 
 

@@ -58,7 +58,8 @@ def write_delta(objects: ObjectStore, bucket: str, delta: Delta, precision: Prec
     """
     content = encode_delta(delta, precision)
     digest = sha256_hex(content)
-    objects.put_verified(bucket, delta_key(delta.collection, delta.run_id, digest), content, CONTENT_TYPE)
+    key = delta_key(delta.collection, delta.run_id, digest)
+    objects.put_verified(bucket, key, content, CONTENT_TYPE, sha256=digest)
     return digest
 
 

@@ -90,30 +90,28 @@ class ObjectStore:
         Raises:
             RetryableError: SERVICE_UNAVAILABLE.
         """
-        return self._put_conditionally(
-            bucket,
-            key,
-            IfNoneMatch="*",
-            Body=content,
-            ContentType=content_type,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=checksum(sha256_hex(content)),
-        )
+        return self._put_absent(bucket, key, content, content_type, sha256_hex(content))
 
-    def put_verified(self, bucket: str, key: str, content: bytes, content_type: str) -> None:
+    def put_verified(self, bucket: str, key: str, content: bytes, content_type: str, *, sha256: str) -> None:
         """Write a content-addressed object unless it is there, and ask S3 for its checksum; it is never written over.
+
+        Args:
+            bucket: the bucket.
+            key: the key.
+            content: the object's bytes.
+            content_type: their media type.
+            sha256: of the content, 64 hex digits.
 
         Raises:
             PermanentError: OBJECT_CHANGED when there was an object before, with other bytes.
             RetryableError: OBJECT_UPLOAD_UNVERIFIED when S3 reports another checksum of what was written now, or none;
                 SERVICE_UNAVAILABLE.
         """
-        digest = sha256_hex(content)
-        is_new = self.put_if_absent(bucket, key, content, content_type)
-        if (stored := self._stored_checksum(bucket, key)) != checksum(digest):
+        is_new = self._put_absent(bucket, key, content, content_type, sha256)
+        if (stored := self._stored_checksum(bucket, key)) != checksum(sha256):
             if is_new:
-                raise _unverified(bucket, key, f"checksum {stored!r}", digest)
-            raise _changed(bucket, key, f"of which S3 says {stored!r} in base64", digest)
+                raise _unverified(bucket, key, f"checksum {stored!r}", sha256)
+            raise _changed(bucket, key, f"of which S3 says {stored!r} in base64", sha256)
 
     def holds(self, bucket: str, key: str, sha256: str) -> bool:
         """Whether there is such an object and S3 knows no other checksum of it than this.
@@ -213,6 +211,17 @@ class ObjectStore:
             self._s3.delete_object(Bucket=bucket, Key=key)
         except (ClientError, BotoCoreError) as error:
             raise _service_error(error, bucket, key) from error
+
+    def _put_absent(self, bucket: str, key: str, content: bytes, content_type: str, sha256: str) -> bool:
+        return self._put_conditionally(
+            bucket,
+            key,
+            IfNoneMatch="*",
+            Body=content,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+            ChecksumSHA256=checksum(sha256),
+        )
 
     def _put_conditionally(self, bucket: str, key: str, **arguments: object) -> bool:
         """Put with a condition; False when it does not hold. A conflict says neither, so the put is tried again."""

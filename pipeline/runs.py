@@ -160,14 +160,8 @@ class RunRepository:
                 ``only_after``; SERVICE_UNAVAILABLE.
         """
         for attempt in range(RECORD_TRIES):
-            latest = self.latest_version(run.image_id, run.receipt_id)
-            if only_after is not None and latest != only_after:
-                raise RetryableError(
-                    ErrorCode.RUN_CONFLICT,
-                    value=f"receipt {run.receipt_id} of image {run.image_id} is at operation {latest}",
-                    rule=f"run {run.run_id} follows operation {only_after} and nothing newer",
-                    way_out="look at the receipt again, then decide again",
-                )
+            # The transaction itself is conditional on the version that the caller knows, so nothing is read for it.
+            latest = self.latest_version(run.image_id, run.receipt_id) if only_after is None else only_after
             versioned = run.model_copy(update={"receipt_version": latest + 1})
             try:
                 self._dynamodb.transact_write_items(TransactItems=self._recording(versioned, latest))
@@ -176,6 +170,13 @@ class RunRepository:
                     raise _unavailable(error) from error
                 if condition_failed(error, 0):
                     return False
+                if only_after is not None and condition_failed(error, 1):
+                    raise RetryableError(
+                        ErrorCode.RUN_CONFLICT,
+                        value=f"receipt {run.receipt_id} of image {run.image_id} is not at operation {only_after}",
+                        rule=f"run {run.run_id} follows operation {only_after} and nothing newer",
+                        way_out="look at the receipt again, then decide again",
+                    ) from error
             except BotoCoreError as error:
                 raise _unavailable(error) from error
             else:
@@ -211,7 +212,7 @@ class RunRepository:
                     "TableName": self._table,
                     "Key": _counter_key(run.image_id, run.receipt_id),
                     "UpdateExpression": "SET latest = :next",
-                    "ConditionExpression": "attribute_not_exists(PK) OR latest = :latest",
+                    "ConditionExpression": "latest = :latest" + (" OR attribute_not_exists(PK)" if not latest else ""),
                     "ExpressionAttributeValues": {
                         ":next": {"N": str(latest + 1)},
                         ":latest": {"N": str(latest)},

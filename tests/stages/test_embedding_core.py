@@ -313,8 +313,8 @@ def test_of_two_deliveries_at_once_one_records_the_run_and_its_deltas_are_readab
         puts = []
         put = ObjectStore.put_verified
 
-        def freezing(*arguments: Any) -> None:
-            put(*arguments)
+        def freezing(*arguments: Any, **named: Any) -> None:
+            put(*arguments, **named)
             puts.append(arguments)
             if len(puts) == (1 if frozen_at == "the first delta" else 2):
                 meanwhile()

@@ -2,6 +2,11 @@
 
 import io
 import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from compaction_worker import held as held_module
 from compaction_worker import worker as worker_module
 from compaction_worker.environment import WorkerEnvironment
 from compaction_worker.fence import LOOK_SECONDS, Fence
@@ -17,6 +23,7 @@ from compaction_worker.stopping import StopRequest
 from compaction_worker.worker import ChromaCompactionWorker
 from pipeline.embedding.work import Disposition
 from tests.stages.prepared_core import PreparedCore, message
+from tests.stages.test_stages import gate
 
 QUEUE, QUEUE_ARN = "https://sqs/embed.fifo", "arn:aws:sqs:us-east-1:000000000000:embed.fifo"
 
@@ -31,8 +38,16 @@ class PolledQueue:
     visibilities: list[tuple[str, int]] = field(default_factory=list)
     poll_seconds: float = 0.0
     clock: "Clock | None" = None
+    settle: float = 0.0
+    waits: list[int] = field(default_factory=list)
+    refuse_beats: bool = False
+    on_release: ClientError | threading.Event | None = None
+    on_released: Callable[[list[tuple[str, int]]], None] = lambda _: None
 
-    def receive_message(self, **_: Any) -> dict[str, Any]:
+    def receive_message(self, **call: Any) -> dict[str, Any]:
+        self.waits.append(call["WaitTimeSeconds"])
+        if call["WaitTimeSeconds"]:
+            time.sleep(self.settle)
         if self.clock is not None:
             self.clock.now += self.poll_seconds
         answer = self.receives.pop(0)
@@ -47,7 +62,17 @@ class PolledQueue:
         return {}
 
     def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        self.visibilities += [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in Entries]
+        asked = [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in Entries]
+        if any(seconds for _, seconds in asked):
+            if self.refuse_beats:
+                raise refusal("AccessDenied")
+            return {}
+        if isinstance(self.on_release, ClientError):
+            raise self.on_release
+        if self.on_release is not None:
+            self.on_release.wait()
+        self.visibilities += asked
+        self.on_released(asked)
         return {}
 
 
@@ -57,6 +82,10 @@ def refusal(code: str) -> ClientError:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> WorkerEnvironment:
+    return made(tmp_path)
+
+
+def made(tmp_path: Path) -> WorkerEnvironment:
     return WorkerEnvironment(
         table_name="t",
         vectors_bucket="v",
@@ -248,3 +277,147 @@ def test_a_signal_asks_for_a_stop_and_the_old_handlers_come_back():
         signal.raise_signal(signal.SIGTERM)
         assert stop.requested
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def start(environment: WorkerEnvironment, queue: PolledQueue, core: PreparedCore) -> tuple[Any, list[Any]]:
+    """Run the worker in a thread; what it returned or raised is in the list when it has ended."""
+    ended: list[Any] = []
+
+    def work() -> None:
+        try:
+            ended.append(run(environment, queue, core))
+        except ZeroDivisionError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, ended
+
+
+@pytest.mark.parametrize("stage", ["on_prepare", "on_embed", "on_write"])
+def test_a_stop_in_any_stage_ends_the_receives_and_finishes_what_is_held(environment, stage):
+    reached, go_on, stops = gate("m1")
+    queue = PolledQueue([[message(1), message(2)], *([] for _ in range(99))], StopRequest(), poll_seconds=0.01)
+    core = PreparedCore(**{stage: stops})
+    thread, ended = start(environment, queue, core)
+    assert reached.wait(10)
+    queue.stop.request()
+    time.sleep(0.1)
+    left = len(queue.receives)
+    go_on.set()
+    thread.join(10)
+    assert ended == [0]
+    assert sorted(queue.deleted) == ["r1", "r2"]
+    assert len(queue.receives) == left, "nothing is received after a stop"
+    assert queue.visibilities == []
+
+
+@pytest.mark.parametrize("stage", ["on_prepare", "on_embed", "on_write"])
+def test_a_heartbeat_that_dies_ends_the_worker_which_releases_what_it_has_not_begun(environment, stage, monkeypatch):
+    """The messages that are being worked on are let go of when the call that runs has ended."""
+    monkeypatch.setattr(held_module, "BEATS_PER_TIMEOUT", 6_000)
+    reached, go_on, stops = gate("m1")
+    queue = PolledQueue([[message(1)], *([] for _ in range(999))], StopRequest())
+    queue.refuse_beats = True
+    thread, ended = start(environment, queue, PreparedCore(**{stage: stops}))
+    assert reached.wait(10)
+    time.sleep(0.1)
+    go_on.set()
+    thread.join(10)
+    assert ended == [worker_module.EXIT_REFUSED]
+    assert queue.receives
+    assert queue.visibilities == ([] if stage == "on_write" else [("r1", 0)])
+    assert queue.deleted == (["r1"] if stage == "on_write" else [])
+
+
+@pytest.mark.parametrize("stage", ["on_prepare", "on_embed", "on_write"])
+def test_a_bug_in_a_stage_ends_the_worker_and_releases_what_it_holds(environment, stage):
+    def bug(_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    queue = PolledQueue([[message(1), message(2)], *([] for _ in range(999))], StopRequest())
+    thread, ended = start(environment, queue, PreparedCore(**{stage: bug}))
+    thread.join(10)
+    assert [type(item) for item in ended] == [ZeroDivisionError]
+    assert sorted(queue.visibilities) == [("r1", 0), ("r2", 0)]
+    assert queue.deleted == []
+
+
+STUCK_WORKER = """
+import sys, threading
+from pathlib import Path
+from compaction_worker import worker
+from tests.stages import test_worker as t
+from tests.stages.prepared_core import PreparedCore, message
+from tests.stages.test_stages import gate
+
+worker.STOP_MARGIN_SECONDS, worker.EXIT_MARGIN_SECONDS = 1.5, 0.5
+stage, release = sys.argv[1:3]
+queue = t.PolledQueue([[message(1)], []], t.StopRequest())
+queue.on_release = {"works": None, "raises": t.refusal("AccessDenied"), "hangs": threading.Event()}[release]
+core = PreparedCore(**{stage: lambda ids: threading.Event().wait()})
+environment = t.made(Path(sys.argv[3])).model_copy(update={"stop_timeout_seconds": 2})
+queue.on_released = lambda released: print(released, flush=True)
+sys.exit(t.run(environment, queue, core))
+"""
+
+
+@pytest.mark.parametrize("release", ["works", "raises", "hangs"])
+@pytest.mark.parametrize("stage", ["on_prepare", "on_embed", "on_write"])
+def test_what_cannot_be_finished_in_the_stop_timeout_is_released_and_the_exit_code_says_so(stage, release, tmp_path):
+    """The release itself may fail or hang: ECS must still see the exit code, and not a kill."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STUCK_WORKER, stage, release, str(tmp_path)],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == worker_module.EXIT_RELEASED
+    assert ended.stdout == ("[('r1', 0)]\n" if release == "works" else "")
+
+
+def test_an_empty_queue_is_asked_to_answer_at_once_only_while_something_waits_for_the_answer(environment):
+    full = [message(number) for number in range(10)]
+    queue = PolledQueue([[], full, [], [message(11)], [], []], StopRequest())
+    queue.settle = 0.1
+    assert run(environment, queue, PreparedCore()) == 0
+    assert queue.waits == [5, 5, 0, 5, 5, 5]
+    assert len(queue.deleted) == 11
+
+
+def test_two_receives_of_a_full_queue_share_a_request(environment):
+    receives = [[message(number) for number in range(start, start + 10)] for start in (0, 10)]
+    core, queue = PreparedCore(), PolledQueue([*receives, [message(20)], []], StopRequest())
+    assert run(environment, queue, core) == 0
+    assert [len(request) for request in core.requests] == [21]
+
+
+def test_a_task_that_ecs_does_not_want_gives_back_what_it_just_received(environment, monkeypatch):
+    answers = iter([True, False])
+    monkeypatch.setattr(TaskProtection, "set", lambda _, protected: next(answers) if protected else True)
+    queue = PolledQueue([[message(1)], [message(2)], []], StopRequest())
+    assert run(environment, queue, PreparedCore()) == worker_module.EXIT_REFUSED
+    assert queue.deleted == ["r1"], "what it held before is finished"
+    assert queue.visibilities == [("r2", 0)]
+
+
+def test_the_health_file_is_not_touched_while_a_message_is_held_for_too_long(environment, monkeypatch):
+    monkeypatch.setattr(worker_module, "WEDGED_SECONDS", 0.2)
+    reached, go_on, stops = gate("m1")
+    queue = PolledQueue([[message(1)], *([] for _ in range(9_999))], StopRequest())
+    queue.settle = 0.01
+    thread, ended = start(environment, queue, PreparedCore(on_embed=stops))
+    assert reached.wait(10)
+    time.sleep(0.4)
+    first = Path(environment.health_file).stat().st_mtime_ns
+    time.sleep(0.2)
+    assert Path(environment.health_file).stat().st_mtime_ns == first
+    go_on.set()
+    deadline = time.monotonic() + 10
+    while Path(environment.health_file).stat().st_mtime_ns == first:
+        assert time.monotonic() < deadline
+    queue.stop.request()
+    thread.join(10)
+    assert ended == [0]
