@@ -24,7 +24,7 @@ ROWS, LARGE_ROWS, DIMENSIONS, ROUNDS = 70_000, 200_000, 1_536, 5
 SIZES = (1_000, 10_000, 30_000)
 DELTAS, FEW_DELTAS = 100, 10
 WORDS_A_RECEIPT, LINES_A_RECEIPT = 150, 35
-"""FACTS, "Delta formats", takes 150 words. The 313 receipts of SROIE have 112 words in 53 pieces of lines on average,
+"""The 313 receipts of SROIE have 112 words in 53 pieces of lines on average,
 27 to 235 words; the samples, written by hand, 45 words in 12 lines."""
 SLOW_BYTES_A_SECOND = 85e6
 """One connection to S3 (docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html: one

@@ -20,7 +20,7 @@ from pipeline.contracts.delta import Delta
 from pipeline.objects import CHUNK_BYTES
 
 CHUNK_ROWS = 1_000
-"""500 to 1,000 rows a call are best (FACTS, Chroma: measured)."""
+"""500 to 1,000 rows a call are best (measured with chromadb 1.5.9)."""
 DEFAULT_SYNC = 1_000
 """Chroma's own sync threshold (chromadb 1.5.9, ``collection.configuration`` of a collection that says nothing)."""
 
