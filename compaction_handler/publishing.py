@@ -215,7 +215,7 @@ class Publisher:
         try:
             removed += remove_expired(self.root, self.collection, pointer, moment, self._kept)
             removed += delete_expired(
-                self.objects, self.environment.vectors_bucket, self.collection, pointer, moment, self._kept
+                self.objects, self.environment.vectors_bucket, self.collection, pointer, moment, kept=self._kept
             )
         except (PipelineError, OSError):
             logger.exception("old versions were not all removed", extra={"collection": self.collection})

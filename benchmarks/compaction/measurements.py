@@ -29,7 +29,7 @@ from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.messages import RunReference
 
 SYNC_THRESHOLDS = (1, 1_000)
-"""Production's own, which leaves every closed copy at rest, and one that is not above the chunk, which was fastest for a collection of rows."""
+"""Ours, which leaves every closed directory at rest, and one below the chunk, fastest for a collection of rows."""
 SETTING_CHUNKS = 5
 SETTLED = 18
 """Times the bytes of the version. A publication needs four to six: its copy, two indexes, what waits to be sent. But

@@ -266,6 +266,7 @@ def delete_expired(
     collection: CollectionName,
     current: Pointer,
     now: datetime,
+    *,
     kept: timedelta = VERSIONS_KEPT,
 ) -> list[str]:
     """Delete the versions in S3 whose grace is over, the manifest of each first.
