@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -161,6 +162,12 @@ class Shop:
         return run
 
 
+@cache
+def client(service: str) -> Any:
+    """A client; to build one anew for every test is most of its time."""
+    return boto3.client(service, region_name="us-east-1")
+
+
 @pytest.fixture
 def shop(
     tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -171,8 +178,9 @@ def shop(
     # pytest-xdist sets it, and then a pipe is as narrow as a terminal.
     monkeypatch.delenv("COLUMNS", raising=False)
     with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        monkeypatch.setattr("ops.target.make_client", lambda service, _: client(service))
+        client("s3").create_bucket(Bucket=BUCKET)
+        dynamodb = client("dynamodb")
         create_table(dynamodb, TABLE)
         target = Target(
             outputs={
