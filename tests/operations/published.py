@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from pipeline.collections.store import copy_version, upload_version, write_curre
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun
-from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
+from pipeline.embedding.embedders.hashing import HASHING_DIMENSIONS, HASHING_MODEL, HashingEmbedder
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.compaction.tables import create_table
@@ -64,11 +65,52 @@ class Receipt:
         return found
 
 
+BUILT: dict[tuple[str, str], tuple[Path, int, int]] = {}
+"""The files of each version that a test of this process has asked for: Chroma takes half a second to make one."""
+
+
+def build(root: Path, receipts: Sequence[Receipt], collection: CollectionName) -> tuple[Path, int, int]:
+    """The directory of a closed working copy that holds these receipts, its rows and its texts."""
+    known = BUILT.get((repr(receipts), collection))
+    if known is not None:
+        return known
+    embedder, work = HashingEmbedder(), root / str(len(BUILT))
+    work.mkdir()
+    database = CollectionDatabase.create(work / ROWS_NAME)
+    vectors = VectorFile.create(work / VECTORS_NAME, embedder.dimensions)
+    index = ChromaIndex.create(work / INDEX_NAME, collection, PARAMETERS[0])
+    with database.transaction():
+        for receipt in receipts:
+            rows = receipt.rows(collection)
+            texts = list(dict.fromkeys(text for _, text in rows))
+            new = database.rows.replace(
+                receipt.key,
+                texts,
+                [NewRow(name=name, text=texts.index(text), metadata=receipt.metadata(name)) for name, text in rows],
+            )
+            added = [texts[number] for number in new]
+            embedded = embedder.embed(added)
+            vectors.append(embedded)
+            index.add(added, lambda start, stop, embedded=embedded: embedded[start:stop], lambda: None)
+        database.rows.index_letters(0)
+    counts = (database.rows.count, database.rows.text_count)
+    for file in (database, vectors, index):
+        file.close()
+    BUILT[repr(receipts), collection] = (work, *counts)
+    return work, *counts
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
+
+
 @dataclass
 class Shop:
     """A bucket with versions, a table with runs, and the command."""
 
     path: Path
+    built: Path
     target: Target
     runs: RunRepository
     command: Callable[..., tuple[int, str, str]]
@@ -77,38 +119,17 @@ class Shop:
     def publish(self, *receipts: Receipt, collection: CollectionName = "lines") -> Pointer:
         """Publish a version that holds these receipts and nothing else."""
         self.published += 1
-        embedder, work = HashingEmbedder(), self.path / f"work-{self.published}"
-        work.mkdir()
-        database = CollectionDatabase.create(work / ROWS_NAME)
-        vectors = VectorFile.create(work / VECTORS_NAME, embedder.dimensions)
-        index = ChromaIndex.create(work / INDEX_NAME, collection, PARAMETERS[0])
-        with database.transaction():
-            for receipt in receipts:
-                rows = receipt.rows(collection)
-                texts = list(dict.fromkeys(text for _, text in rows))
-                new = database.rows.replace(
-                    receipt.key,
-                    texts,
-                    [NewRow(name=name, text=texts.index(text), metadata=receipt.metadata(name)) for name, text in rows],
-                )
-                added = [texts[number] for number in new]
-                embedded = embedder.embed(added)
-                vectors.append(embedded)
-                index.add(added, lambda start, stop, embedded=embedded: embedded[start:stop], lambda: None)
-            database.rows.index_letters(0)
-        counts = (database.rows.count, database.rows.text_count)
-        for file in (database, vectors, index):
-            file.close()
+        work, rows, texts = build(self.built, receipts, collection)
         version = version_name(self.published, "owner", 1)
         digest = copy_version(work, self.path / "root", collection, version, lambda: None)
         pointer = Pointer(
             version=version,
             fence=self.published,
-            count=counts[0],
-            texts=counts[1],
+            count=rows,
+            texts=texts,
             layout=LAYOUT,
             model=HASHING_MODEL,
-            dimensions=embedder.dimensions,
+            dimensions=HASHING_DIMENSIONS,
             digest=digest,
             published_at=MOMENT,
         )
@@ -126,7 +147,7 @@ class Shop:
                 "receipt_id": receipt.number,
                 "run_id": RUN,
                 "embedding_model": HASHING_MODEL,
-                "dimensions": 256,
+                "dimensions": HASHING_DIMENSIONS,
                 "delta_bucket": BUCKET,
                 "lines": progress,
                 "words": progress,
@@ -141,14 +162,25 @@ class Shop:
         return run
 
 
+@cache
+def client(service: str) -> Any:
+    """A client; to build one anew for every test is most of its time."""
+    return boto3.client(service, region_name="us-east-1")
+
+
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shop]:
+def shop(
+    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Shop]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # pytest-xdist sets it, and then a pipe is as narrow as a terminal.
+    monkeypatch.delenv("COLUMNS", raising=False)
     with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        monkeypatch.setattr("ops.target.make_client", lambda service, _: client(service))
+        client("s3").create_bucket(Bucket=BUCKET)
+        dynamodb = client("dynamodb")
         create_table(dynamodb, TABLE)
         target = Target(
             outputs={
@@ -157,7 +189,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
                 "embedDeadLetterQueueUrl": "https://sqs.invalid/dead",
                 "embedder": "hashing",
                 "embeddingModel": HASHING_MODEL,
-                "embeddingDimensions": 256,
+                "embeddingDimensions": HASHING_DIMENSIONS,
             },
             client_options={"region_name": "us-east-1"},
             cache_directory=tmp_path / "cache",
@@ -173,4 +205,4 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             out, err = capsys.readouterr()
             return int(ended.value.code or 0), out, err
 
-        yield Shop(path=tmp_path, target=target, runs=RunRepository(TABLE, dynamodb), command=command)
+        yield Shop(path=tmp_path, built=built, target=target, runs=RunRepository(TABLE, dynamodb), command=command)

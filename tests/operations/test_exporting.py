@@ -16,9 +16,9 @@ from ops.published import published_version
 from pipeline.collections import export as exporting
 from pipeline.collections.rows import RowTable
 from pipeline.embedding.embedders.hashing import HashingEmbedder
-from tests.operations.published import Receipt, shop
+from tests.operations.published import Receipt, built, shop
 
-__all__ = ["shop"]
+__all__ = ["built", "shop"]
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 AWKWARD = ["[bold]A[/bold]", ":smile:", "\x1b[31mRED", "a\u2028b\x85c\x1cd", "Å 日本", 'quote " and \\', "x" * 100_000]

@@ -9,11 +9,12 @@ import re
 import pytest
 
 from ops import searching
+from ops.published import published_version
 from ops.visible import visible
 from pipeline.errors import ErrorCode, RetryableError
-from tests.operations.published import Receipt, Shop, shop
+from tests.operations.published import Receipt, Shop, built, shop
 
-__all__ = ["shop"]
+__all__ = ["built", "shop"]
 
 ONE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 TWO = "7c1f5a20-3b64-4e8d-9a10-000000000012"
@@ -141,6 +142,19 @@ def test_mode_text_needs_no_embedder_and_other_modes_say_so(market, monkeypatch)
     error = refusal(market, "search", "milk", "--mode", "vector")
     assert error.startswith("EMBEDDING_CREDENTIALS: ")
     assert "--mode text" in error
+
+
+def test_without_a_vector_only_letters_can_be_asked(market):
+    with published_version(market.target, "lines") as published:
+        for keywords in ({"mode": "hybrid"}, {"mode": "vector"}, {"mode": "text", "maximum_distance": 0.5}):
+            with pytest.raises(ValueError, match="without a vector"):
+                published.search("milk", None, limit=1, **keywords)
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_every_mode_gives_as_many_matches_as_were_asked_for(shop, mode):
+    shop.publish(Receipt(image=ONE, texts=[f"ITEM {number}" for number in range(100)]))
+    assert len(found(shop, "item", "--mode", mode, "--limit", "100")) == 100
 
 
 def test_a_version_of_another_model_is_not_asked_with_vectors_of_this_one(market):

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from pipeline.contracts.run import RunState
-from tests.operations.published import RUN, Receipt, Shop, shop
+from tests.operations.published import RUN, Receipt, Shop, built, shop
 
-__all__ = ["shop"]
+__all__ = ["built", "shop"]
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 NEAR = "7c1f5a20-3b64-4e8d-9a10-000000000002"
