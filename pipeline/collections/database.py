@@ -160,6 +160,8 @@ def _connect(path: Path, options: str = "") -> sqlite3.Connection:
 def _unsafe(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = OFF")
+    # What is deleted is overwritten: a removed name stays in no freed page, also where no text was removed.
+    connection.execute("PRAGMA secure_delete = ON")
     return connection
 
 
