@@ -24,8 +24,10 @@ class Queue:
     error: Exception | None = None
     batches: list[tuple[str, list[str]]] = field(default_factory=list)
     slow: threading.Event | None = None
+    entered: threading.Event = field(default_factory=threading.Event)
 
     def _call(self, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        self.entered.set()
         if self.slow is not None:
             self.slow.wait(10)
         self.batches.append((name, [entry["ReceiptHandle"] for entry in entries]))
@@ -146,7 +148,7 @@ def test_a_message_that_is_released_during_a_beat_is_released_after_it(queue):
     queue.slow = threading.Event()
     with HeldMessages(queue, QUEUE, 60, beat_seconds=0.01) as holding:
         holding.hold(MESSAGES[:1])
-        time.sleep(0.1)
+        assert queue.entered.wait(10)
         releasing = threading.Thread(target=holding.release, args=(MESSAGES[:1],))
         releasing.start()
         time.sleep(0.05)
