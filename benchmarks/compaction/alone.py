@@ -1,12 +1,14 @@
 """Chroma without anything around it: the raw limit, and the cycle of the system that this one replaces.
 
-Both start from a copy of a published version, so they hold the same rows as what they are compared with.
+Both start from a collection with one record a row, which is made of a published version's rows and vectors: they hold
+the same rows as what they are compared with.
 """
 
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from chromadb.config import Settings
 
 from benchmarks.compaction.rows import COLLECTION, Receipts
 from pipeline.aws import AwsClient
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import ROWS_NAME, VECTORS_NAME
+from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.delta import Delta
 from pipeline.objects import CHUNK_BYTES
 
@@ -48,7 +53,7 @@ class RawCollection:
     """A collection that is open and warm, and to which rows are only ever added.
 
     Args:
-        version: the closed Chroma directory that it starts from; it is copied.
+        version: the closed Chroma directory that it starts from (``one_record_a_row``); it is copied.
         directory: where to; it does not exist.
         receipts: where its rows come from.
         sync_threshold: rows after which Chroma persists the index.
@@ -78,7 +83,7 @@ class OriginCycle:
     their own, and the whole snapshot is stored again. There is no check, no ledger, no lease and no version.
 
     Args:
-        version: the closed Chroma directory that it starts from.
+        version: the closed Chroma directory that it starts from (``one_record_a_row``).
         directory: local disk; it does not exist.
         s3: a client.
         bucket: the bucket of the snapshot.
@@ -120,6 +125,41 @@ class OriginCycle:
         for name in self._names:
             with (self._directory / name).open("rb") as file:
                 self._s3.put_object(Bucket=self._bucket, Key=f"origin/{name}", Body=file)
+
+
+def one_record_a_row(version: Path, directory: Path, dimensions: int) -> Path:
+    """Make a Chroma collection, with Chroma's own parameters, that has a record for each row of a published version.
+
+    Args:
+        version: the directory of the version.
+        directory: where to; kept when it is there.
+        dimensions: numbers a vector.
+
+    Returns:
+        The closed directory.
+    """
+    if directory.exists():
+        return directory
+    database = CollectionDatabase.open(version / ROWS_NAME)
+    vectors = VectorFile.open(version / VECTORS_NAME, dimensions)
+    client: Any = chromadb.PersistentClient(path=str(directory), settings=Settings(anonymized_telemetry=False))
+    collection = client.create_collection(
+        COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+    )
+    try:
+        rows = database.rows.all_rows()
+        while part := list(islice(rows, CHUNK_ROWS)):
+            collection.add(
+                ids=[row.id for row in part],
+                embeddings=vectors.at([row.position for row in part]),
+                documents=[row.text for row in part],
+                metadatas=[row.metadata for row in part],
+            )
+    finally:
+        client.close()
+        vectors.close()
+        database.close()
+    return directory
 
 
 def opened(directory: Path) -> tuple[Any, Any]:

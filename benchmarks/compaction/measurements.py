@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.compaction.alone import CHUNK_ROWS, OriginCycle, RawCollection, Timing, total
+from benchmarks.compaction.alone import CHUNK_ROWS, OriginCycle, RawCollection, Timing, one_record_a_row, total
 from benchmarks.compaction.memory import Memory, measure_memory
 from benchmarks.compaction.rows import Receipts
 from benchmarks.compaction.settled import settle_memory
@@ -240,7 +240,7 @@ class Measurements:
             raw.close()
 
     def _origin(self, comparison: Comparison, raw: RawCollection) -> None:
-        cycle = OriginCycle(self.base.version, self.directory / "origin", self.base.s3, self.base.name)
+        cycle = OriginCycle(self._records(), self.directory / "origin", self.base.s3, self.base.name)
         receipts = Receipts(self.base.dimensions, number=2 * RAW_NUMBER)
         try:
             deltas = [receipts.delta(self.ten.rows) for _ in range(self.ten.deltas)]
@@ -265,9 +265,14 @@ class Measurements:
             comparison.completed.append(merged.completed)
         return merged.references
 
+    def _records(self) -> Path:
+        """The base's rows with a record each, made once a version."""
+        version = self.base.version
+        return one_record_a_row(version, self.directory / f"records-{version.name}", self.base.dimensions)
+
     def _raw(self, sync_threshold: int) -> RawCollection:
         return RawCollection(
-            self.base.version,
+            self._records(),
             self.directory / f"raw-{sync_threshold}",
             Receipts(self.base.dimensions, number=RAW_NUMBER),
             sync_threshold=sync_threshold,
