@@ -524,7 +524,9 @@ def test_a_receipt_that_kills_the_process_is_quarantined_and_its_neighbours_get_
     monkeypatch.setattr(WorkingCopy, "apply", poisoned(bad, Killed()))
     monkeypatch.setattr(Lease, "release", lambda *_, **__: None)
     kills = 0
-    while world.states(bad) == [RunState.PENDING] and kills <= MAXIMUM_ATTEMPTS:
+    for _ in range(MAXIMUM_ATTEMPTS + 1):
+        if world.states(bad) != [RunState.PENDING]:
+            break
         try:
             world.process().handle({"Records": [record("a", message("lines", bad, good))]})
         except Killed:
@@ -584,7 +586,7 @@ def test_an_item_that_cannot_be_read_keeps_nobody_else_from_being_merged(world, 
 
 
 def test_old_versions_that_cannot_be_removed_keep_no_receipt_from_being_completed(world, monkeypatch):
-    def refused(*_: Any) -> None:
+    def refused(*_: Any, **__: Any) -> None:
         raise unavailable()
 
     monkeypatch.setattr(publishing, "delete_expired", refused)
