@@ -160,9 +160,13 @@ def _connect(path: Path, options: str = "") -> sqlite3.Connection:
 def _unsafe(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = OFF")
-    # What is deleted is overwritten: a removed name stays in no freed page, also where no text was removed.
-    connection.execute("PRAGMA secure_delete = ON")
+    _overwrite_deleted(connection)
     return connection
+
+
+def _overwrite_deleted(connection: sqlite3.Connection) -> None:
+    # A removed name stays in no freed page, also where no text was removed and nothing is compacted.
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _corrupt(path: Path, reason: str) -> PermanentError:
