@@ -375,11 +375,6 @@ class SnapshotSource:
             self._open.close()
             self._open = None
 
-    def version_directory(self) -> Path | None:
-        """The directory of the current version, brought from S3 where no directory is mounted; not to be written to."""
-        pointer, root = self._pointer()
-        return None if pointer is None else self._directory(pointer, root)
-
     def _pointer(self) -> tuple[Pointer | None, Path | None]:
         """The pointer, and the directory that its version is on; None when that is in S3."""
         if self._root is not None:

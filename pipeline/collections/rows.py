@@ -266,16 +266,6 @@ class RowTable:
         """Every row, by receipt, line and word."""
         return self._rows("1", [], "receipts.receipt, line_id, word_id")
 
-    def rows_per_text(self) -> list[int]:
-        """How many rows each text has, by position."""
-        return [
-            row[0]
-            for row in self._connection.execute(
-                "SELECT COUNT(rows.text_id) FROM texts LEFT JOIN rows USING (text_id) "
-                "GROUP BY position ORDER BY position"
-            )
-        ]
-
     def merchants(self) -> list[KnownMerchant]:
         """The merchants of receipts that have rows, by name."""
         statement = (

@@ -129,10 +129,6 @@ class VectorFile:
             found.append((order if among is None else np.asarray(among)[order], row[order]))
         return found
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._file.flush()
-
     def close(self) -> None:
         """Close the file. What was mapped is released with its last array."""
         self._norms = None

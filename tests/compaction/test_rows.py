@@ -162,7 +162,6 @@ def test_thousands_of_texts_are_found_by_their_position_and_back(database):
     replace(database, KEYS[0], texts)
     assert database.rows.positions(texts) == list(range(len(texts)))
     assert database.rows.texts(700, 900) == texts[700:900]
-    assert database.rows.rows_per_text() == [1] * len(texts)
 
 
 def test_merchants_are_counted_by_receipt_and_say_whether_one_was_given(database):
