@@ -82,7 +82,8 @@ def judge(inspection: Inspection) -> Verdict:
     directory = Path(inspection.directory)
     database = CollectionDatabase.open(directory / ROWS_NAME)
     try:
-        vectors = VectorFile.open(directory / VECTORS_NAME, inspection.dimensions)
+        # Not mapped: the merge is in memory beside this process.
+        vectors = VectorFile.open(directory / VECTORS_NAME, inspection.dimensions, is_mapped=False)
         try:
             index = open_private(inspection.collection, directory / INDEX_NAME, Path(inspection.private_directory))
             try:

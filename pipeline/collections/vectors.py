@@ -21,8 +21,9 @@ BLOCK_VECTORS = 4_096
 class VectorFile:
     """A file of vectors, open for reading, or for writing by the one process that owns it. Close it."""
 
-    def __init__(self, path: Path, dimensions: int, *, writable: bool) -> None:
+    def __init__(self, path: Path, dimensions: int, *, writable: bool, is_mapped: bool = True) -> None:
         self._path = path
+        self._is_mapped = is_mapped
         self._dimensions = dimensions
         self._file = path.open("r+b" if writable else "rb")
         try:
@@ -40,14 +41,20 @@ class VectorFile:
         return cls(path, dimensions, writable=True)
 
     @classmethod
-    def open(cls, path: Path, dimensions: int, *, writable: bool = False) -> Self:
+    def open(cls, path: Path, dimensions: int, *, writable: bool = False, is_mapped: bool = True) -> Self:
         """Open a file that is there.
+
+        Args:
+            path: the file.
+            dimensions: numbers a vector.
+            writable: for the one process that owns it.
+            is_mapped: False reads pieces instead: slower, and nothing of the file stays in the process's memory.
 
         Raises:
             PermanentError: SNAPSHOT_CORRUPT when it is not a whole file of such vectors.
         """
         try:
-            return cls(path, dimensions, writable=writable)
+            return cls(path, dimensions, writable=writable, is_mapped=is_mapped)
         # numpy parses the header as Python, so a damaged one fails in many ways.
         except (ValueError, TypeError, SyntaxError, RecursionError, TokenError, FileNotFoundError) as error:
             raise PermanentError(
@@ -96,6 +103,9 @@ class VectorFile:
 
     def at(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         """The vectors at these positions, in this order."""
+        if not self._is_mapped:
+            found = [self.read(int(position), int(position) + 1) for position in positions]
+            return np.concatenate(found or [np.empty((0, self._dimensions), dtype=NUMBER)])
         return np.array(self._mapped()[np.asarray(positions, dtype=np.int64)])
 
     def blocks(self, size: int = BLOCK_VECTORS) -> Iterator[tuple[int, np.ndarray]]:
@@ -138,18 +148,19 @@ class VectorFile:
         asked = np.asarray(queries, dtype=np.float32)
         lengths = np.linalg.norm(asked, axis=1, keepdims=True)
         asked = asked / np.where(lengths == 0, 1, lengths)
-        mapped = self._mapped()
         if among is not None:
-            chosen = mapped[np.asarray(among, dtype=np.int64)]
+            chosen = self.at(among)
             return 1 - (asked @ chosen.T) / _norms(chosen)
         distances = np.empty((len(asked), self._count), dtype=np.float32)
         norms = self._norms
         if norms is None:
             norms = np.concatenate([_norms(block) for _, block in self.blocks()] or [np.empty(0, NUMBER)])
             self._norms = norms
+        mapped = self._mapped() if self._is_mapped else None
         for start in range(0, self._count, BLOCK_VECTORS):
             stop = min(start + BLOCK_VECTORS, self._count)
-            distances[:, start:stop] = 1 - (asked @ mapped[start:stop].T) / norms[start:stop]
+            block = self.read(start, stop) if mapped is None else mapped[start:stop]
+            distances[:, start:stop] = 1 - (asked @ block.T) / norms[start:stop]
         return distances
 
     def _mapped(self) -> np.ndarray:

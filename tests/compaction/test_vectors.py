@@ -148,3 +148,22 @@ def test_whatever_is_damaged_in_a_header_it_is_corrupt_or_still_the_same(tmp_pat
         except PermanentError as error:
             outcome = error.code
     assert outcome in {2, ErrorCode.SNAPSHOT_CORRUPT}
+
+
+def test_what_is_read_in_pieces_is_what_is_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.collections.vectors.BLOCK_VECTORS", 7)
+    random = np.random.default_rng(5)
+    path = tmp_path / "pieces.npy"
+    with closing(VectorFile.create(path, 4)) as file:
+        file.append(random.normal(size=(40, 4)))
+    queries = random.normal(size=(3, 4)).astype(np.float32)
+    with (
+        closing(VectorFile.open(path, 4)) as mapped,
+        closing(VectorFile.open(path, 4, is_mapped=False)) as pieces,
+    ):
+        assert np.array_equal(pieces.at([9, 0, 39]), mapped.at([9, 0, 39]))
+        assert pieces.at([]).shape == (0, 4)
+        for among in (None, np.array([3, 5, 8])):
+            for one, other in zip(pieces.nearest(queries, 5, among), mapped.nearest(queries, 5, among), strict=True):
+                assert np.array_equal(one[0], other[0])
+                assert np.allclose(one[1], other[1])
