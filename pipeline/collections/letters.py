@@ -4,12 +4,16 @@ A text is folded before it is indexed, and a query is folded the same way, so th
 matter. SQLite's trigram tokenizer has no term for one or two characters, so words have an index of their own.
 """
 
+import re
 import unicodedata
 
 TRIGRAM = 3
 TRIGRAMS_ASKED = 48
 """Terms of one query at most; a line of a receipt has about 20. It bounds the time of a long query."""
 WORDS_ASKED = 16
+
+NOT_AFTER_A_NUMBER, NOT_BEFORE_A_NUMBER = r"(?<!\d)(?<!\d[.,])", r"(?!\d)(?![.,]\d)"
+"""Around a number: letters may touch it, as a currency does, and digits may not."""
 
 
 def fold_text(text: str) -> str:
@@ -40,6 +44,20 @@ def literal_query(folded: str) -> tuple[bool, str] | None:
         Whether it is for the trigrams, else for the words; and the expression.
     """
     return (len(folded) >= TRIGRAM, _quoted(folded)) if folded else None
+
+
+def closeness(query: str, text: str) -> int:
+    """How a text contains a query.
+
+    Returns:
+        0 as its whole, 1 as whole words or a whole number, 2 inside of others, such as "1.50" in "11.50".
+    """
+    asked, found = fold_text(query), fold_text(text)
+    if asked == found:
+        return 0
+    before = NOT_AFTER_A_NUMBER if asked[:1].isdigit() else r"(?<!\w)"
+    after = NOT_BEFORE_A_NUMBER if asked[-1:].isdigit() else r"(?!\w)"
+    return 1 if re.search(before + re.escape(asked) + after, found) else 2
 
 
 def word_query(folded: str) -> str | None:

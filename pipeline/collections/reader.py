@@ -30,7 +30,7 @@ from pipeline.collections.layout import (
     Pointer,
     version_path,
 )
-from pipeline.collections.letters import fold_text
+from pipeline.collections.letters import closeness
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import EXACT_TEXTS, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
@@ -42,6 +42,8 @@ from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0
 EVERYTHING = Filter()
+CONTAINING = 400
+"""Texts that contain a query and are ordered by how: a short price stands inside many longer numbers."""
 
 
 class PublishedCollection:
@@ -175,7 +177,7 @@ class PublishedCollection:
             ]
             literal = [
                 position
-                for position in self._database.rows.containing(text, wanted)
+                for position in self._database.rows.containing(text, max(CONTAINING, wanted))
                 if among is None or position in among
             ]
             by_letters = kept[: max(RANKED, limit)]
@@ -185,8 +187,9 @@ class PublishedCollection:
         order = fuse([near, by_letters])
         if literal:
             rank = {position: number for number, position in enumerate(order)}
-            literal.sort(key=lambda position: rank.get(position, len(rank)))
-            order = put_first(order, [*self._equal(text, literal), *literal])
+            found = self._database.rows.texts_at(literal)
+            literal.sort(key=lambda position: (closeness(text, found[position]), rank.get(position, len(rank))))
+            order = put_first(order, literal)
         distances = dict.fromkeys(order, math.nan) if asked is None else self._distances(asked, order)
         if maximum_distance is not None:
             order = [position for position in order if distances[position] <= maximum_distance]
@@ -245,14 +248,6 @@ class PublishedCollection:
 
     def _positions(self, only: Filter) -> list[int]:
         return self._database.rows.positions_of(*only.condition())
-
-    def _equal(self, text: str, positions: Sequence[int]) -> list[int]:
-        folded = fold_text(text)
-        return [
-            position
-            for position in positions
-            if fold_text(self._database.rows.texts(position, position + 1)[0]) == folded
-        ]
 
     def _distances(self, asked: np.ndarray, positions: Sequence[int]) -> dict[int, float]:
         if not positions:

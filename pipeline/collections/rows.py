@@ -227,6 +227,15 @@ class RowTable:
             )
         ]
 
+    def texts_at(self, positions: Sequence[int]) -> dict[int, str]:
+        """The texts at some positions."""
+        found: dict[int, str] = {}
+        for start in range(0, len(positions), VARIABLES_AT_ONCE):
+            part = positions[start : start + VARIABLES_AT_ONCE]
+            statement = f"SELECT position, text FROM texts WHERE position IN ({_marks(part)})"  # noqa: S608 - marks
+            found |= dict(self._connection.execute(statement, part).fetchall())
+        return found
+
     def positions(self, texts: Sequence[str]) -> list[int | None]:
         """Where each text stands; None for one that does not."""
         found = {}

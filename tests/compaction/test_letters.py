@@ -11,6 +11,7 @@ from pipeline.collections.letters import (
     TRIGRAM,
     TRIGRAMS_ASKED,
     WORDS_ASKED,
+    closeness,
     fold_text,
     literal_query,
     trigram_query,
@@ -83,3 +84,11 @@ def test_too_few_letters_have_no_trigram_and_quotes_are_letters():
     assert literal_query("ab") == (False, '"ab"')
     assert literal_query('a"b') == (True, '"a""b"')
     assert len('a"b') == TRIGRAM
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1.50", 0), ("TOTAL 1.50", 1), ("RM1.50", 1), ("11.50", 2), ("1.505", 2), ("1.50,00", 2), ("(1.50)", 1)],
+)
+def test_a_number_is_told_from_the_longer_ones_that_it_stands_in(text, expected):
+    assert closeness("1.50", text) == expected
