@@ -19,7 +19,7 @@ def export_commit(commit: str, directory: Path) -> Path:
         RuntimeError: this repository does not have the commit.
     """
     ended = subprocess.run(
-        ["git", "archive", "--format=tar", commit],  # noqa: S607 - the git of whoever runs this
+        ["git", "archive", "--format=tar", commit],  # noqa: S607 - the git on the PATH
         cwd=REPOSITORY,
         check=False,
         capture_output=True,

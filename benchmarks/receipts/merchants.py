@@ -62,7 +62,7 @@ def bar_code(source: random.Random) -> str:
 
 @lru_cache(maxsize=65_536)
 def proper_name(kind: str, number: int) -> str:
-    """The name with this number: the same for whoever asks."""
+    """The name with this number; the same in every run."""
     source = stream("name", kind, number)
     middle = source.choice(words.SYLLABLES) if source.random() < 0.3 else ""  # noqa: PLR2004 - one name in three
     return source.choice(words.SYLLABLES) + middle + source.choice(words.ENDINGS)

@@ -232,7 +232,7 @@ def _of_rows(collection: CollectionName, receipt: _Receipt, held: frozenset[str]
             yield replace(
                 finding(Difference.ROWS_SURPLUS, None, f"{_some(found)}, whose run is not in the table"),
                 repair=None,
-                way_out="restore the run's item, or upload the receipt's OCR result again, which records it anew",
+                way_out="restore the run's item, or upload the receipt's OCR result again, which records a new run",
             )
     elif deciding.kind == "delete":
         if found:

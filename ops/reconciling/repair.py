@@ -107,7 +107,7 @@ def _is_recorded(target: Target, collection: CollectionName, content: bytes, key
     try:
         delta = decode_delta(content, key)
     except PermanentError:
-        # What cannot be read is of no use to a run, whoever recorded it.
+        # A delta that cannot be read is of no use to the run that records it.
         return False
     digest, runs = sha256_hex(content), repository(target).of_receipt(delta.image_id, delta.receipt_id)
     return any(run.kind == "upsert" and run.progress(collection).delta_sha256 == digest for run in runs)

@@ -174,7 +174,7 @@ class ChromaIndex:
 
 
 def compact(directory: Path) -> None:
-    """Write a closed directory's database anew without what was deleted, as ``chroma vacuum`` does.
+    """Rewrite a closed directory's database without deleted content, as ``chroma vacuum`` does.
 
     Chroma's log leaves 8 KB of free pages for each record of 1,536 dimensions (measured with 1.5.9).
     """
@@ -210,8 +210,8 @@ def is_at_rest(database: Path) -> bool:
     """Whether opening the directory of this database leaves its segments as they are.
 
     It does not while Chroma's log holds operations that no segment has persisted: they are replayed, and may make the
-    index anew or grow it on disk, whatever the sync threshold; nor when the collection is empty, because an index
-    without records is made anew. Measured with chromadb 1.5.9, and tested in ``tests/compaction/test_chroma.py``.
+    index again or grow it on disk, whatever the sync threshold; nor when the collection is empty, because an index
+    without records is created again. Measured with chromadb 1.5.9, and tested in ``tests/compaction/test_chroma.py``.
 
     Args:
         database: a copy of a closed directory's ``chroma.sqlite3``.
