@@ -102,13 +102,17 @@ def _faults(
 ) -> Iterator[str]:
     yield from database.check()
     yield from database.rows.faults()
-    found = (database.rows.count, database.rows.text_count, len(vectors), index.count)
+    found = (database.rows.count, database.rows.text_count, len(vectors), database.distinct.noted)
     expected = (inspection.rows, inspection.texts, inspection.texts, inspection.texts)
     if found != expected:
-        yield f"rows, texts, vectors and records are {found}, {expected} were written"
+        yield f"rows, texts, vectors and their digests are {found}, {expected} were written"
+    texts = database.rows.texts()
+    wanted = {record_id(texts[position]): position for position in database.distinct.records()}
     records = index.identifiers()
-    if missing := [text for text in database.rows.texts() if record_id(text) not in records]:
-        yield f"{len(missing)} texts have no record, for example {missing[0][:80]!r}"
+    if missing := sorted(wanted[record] for record in wanted.keys() - records):
+        yield f"{len(missing)} texts have no record, for example {texts[missing[0]][:80]!r}"
+    if others := len(records - wanted.keys()):
+        yield f"{others} records are of no text"
     for start, block in vectors.blocks():
         norms = np.linalg.norm(block, axis=1)
         if not (np.isfinite(norms).all() and (norms > 0).all()):
@@ -117,7 +121,14 @@ def _faults(
 
 def _recall(inspection: Inspection, database: CollectionDatabase, vectors: VectorFile, index: ChromaIndex) -> Verdict:
     texts = database.rows.texts()
-    recall = measure_recall(index, texts, vectors, search_width=index.parameters.ef_search, start=inspection.asked_from)
+    recall = measure_recall(
+        index,
+        texts,
+        vectors,
+        database.distinct.records(),
+        search_width=index.parameters.ef_search,
+        start=inspection.asked_from,
+    )
     return Verdict(losses=tuple(describe_losses(recall, texts)))
 
 

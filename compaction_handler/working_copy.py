@@ -16,7 +16,7 @@ import numpy as np
 
 from compaction_handler.planning import Plan
 from pipeline.collections import chroma
-from pipeline.collections.chroma import PARAMETERS, ChromaIndex
+from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
 from pipeline.collections.ledger import Ledger, RunOutcome
@@ -69,7 +69,7 @@ class WorkingCopy:
             if source is not None:
                 copy_verified(source, self.directory)
             self._open(create=source is None)
-            self._indexed = 0 if source is None else self.rows.text_count
+            self._indexed = self._opened.distinct.noted
         except BaseException:
             self.discard()
             raise
@@ -274,10 +274,15 @@ class WorkingCopy:
             self._index = ChromaIndex.create(directory, self._name, PARAMETERS[self.parameters])
         else:
             self._index = ChromaIndex.open(directory, self._name)
-        self._index.add(
-            self.rows.texts(start), lambda first, last: vectors.read(start + first, start + last), between_chunks
-        )
         with self._opened.transaction():
+            if start == 0:
+                self._opened.distinct.forget()
+            for first in range(start, len(vectors), CHUNK_TEXTS):
+                block = vectors.read(first, min(first + CHUNK_TEXTS, len(vectors)))
+                new = [position - first for position in self._opened.distinct.note(first, block)]
+                texts = self.rows.texts(first, first + len(block))
+                self._index.add([texts[number] for number in new], block[new])
+                between_chunks()
             self.rows.index_letters(start)
         if start == 0:
             self._opened.compact()

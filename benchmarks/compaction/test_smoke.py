@@ -9,12 +9,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
 OPTIONS = {"rows": 300, "large-rows": 300, "dimensions": 16, "deltas": 20, "words": 15, "lines": 4, "rounds": 1}
 FIGURES = {
-    "merge and publish of 20 word deltas": 0.9,
-    "merge and publish of 20 line deltas": 0.8,
-    "merge and publish of 10 word deltas": 0.5,
-    "20 word deltas until COMPLETED": None,
-    "20 line deltas until COMPLETED": None,
-    "10 word deltas until COMPLETED": None,
+    "merge and publish of 20 word deltas": 4.0,
+    "merge and publish of 20 line deltas": 2.0,
+    "merge and publish of 10 word deltas": 2.0,
+    "20 word deltas until COMPLETED": 3.0,
+    "20 line deltas until COMPLETED": 1.5,
+    "10 word deltas until COMPLETED": 1.2,
     "replay of 20 applied deltas, delivered again": 50,
     "replay of 20 applied deltas, marks lost": 50,
     "bytes that a reader copies on refresh": 0.2,

@@ -86,7 +86,9 @@ def completed(runs: Iterable[CompactionRun], collection: CollectionName) -> froz
 def _rows(published: PublishedCollection) -> PublishedRows:
     texts = published.database.rows.texts()
     index = published.open_index()
-    recall = measure_recall(index, texts, published.vectors, search_width=index.parameters.ef_search)
+    recall = measure_recall(
+        index, texts, published.vectors, published.database.distinct.records(), search_width=index.parameters.ef_search
+    )
     return PublishedRows(
         run_ids=frozenset(published.database.ledger.run_ids()),
         rows=published.rows(),

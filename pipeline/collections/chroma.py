@@ -1,4 +1,4 @@
-"""Chroma, in one room: a collection with one record a distinct text, its vector and the text as document.
+"""Chroma, in one room: a collection of records, each a text with its vector; ``distinct.py`` says which texts.
 
 Nothing else in the repository imports chromadb, except the embedder that uses Chroma's own model. What is here knows
 texts and vectors, no rows. There is no removal: Chroma 1.5.9 may lose live records after deletions and updates
@@ -11,7 +11,7 @@ Opening a Chroma directory writes to it, so a published one is opened only throu
 import shutil
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,9 +40,9 @@ class IndexParameters:
 
 PARAMETERS = (
     IndexParameters(max_neighbors=32, ef_construction=64, ef_search=200),
-    IndexParameters(max_neighbors=48, ef_construction=200, ef_search=400),
-    IndexParameters(max_neighbors=64, ef_construction=400, ef_search=800),
-    IndexParameters(max_neighbors=96, ef_construction=800, ef_search=1_600),
+    IndexParameters(max_neighbors=96, ef_construction=96, ef_search=200),
+    IndexParameters(max_neighbors=128, ef_construction=200, ef_search=400),
+    IndexParameters(max_neighbors=192, ef_construction=800, ef_search=1_600),
 )
 """From the first on, the next when an index loses texts (docs/facts.md, "Index parameters")."""
 
@@ -103,24 +103,19 @@ class ChromaIndex:
         found = self.collection.configuration_json["hnsw"]
         return IndexParameters(**{name: found[name] for name in asdict(PARAMETERS[0])})
 
-    def add(
-        self, texts: Sequence[str], vectors: Callable[[int, int], np.ndarray], between_chunks: Callable[[], None]
-    ) -> None:
-        """Add texts that are not there yet.
+    def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Add texts that are not there yet, ``CHUNK_TEXTS`` at most.
 
         Args:
             texts: distinct.
-            vectors: gives those of the texts from one number up to another.
-            between_chunks: called after each chunk; it raises when the work must end.
+            vectors: texts x dimensions.
         """
-        for start in range(0, len(texts), CHUNK_TEXTS):
-            part = list(texts[start : start + CHUNK_TEXTS])
+        if texts:
             self.collection.add(
-                ids=[record_id(text) for text in part],
-                embeddings=np.array(vectors(start, start + len(part)), dtype=np.float32),
-                documents=part,
+                ids=[record_id(text) for text in texts],
+                embeddings=np.array(vectors, dtype=np.float32),
+                documents=list(texts),
             )
-            between_chunks()
 
     def identifiers(self) -> set[str]:
         """The ids of all records, from Chroma's own table; its ``get`` takes seven times as long (measured)."""

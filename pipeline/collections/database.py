@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from pipeline.collections.distinct import DistinctVectors
 from pipeline.collections.layout import LAYOUT
 from pipeline.collections.ledger import Ledger
 from pipeline.collections.rows import RowTable
@@ -17,6 +18,11 @@ from pipeline.errors import ErrorCode, PermanentError
 
 LEAST_SQLITE = (3, 40, 1)
 """Of the image, Debian 12. FTS5 with trigrams is older (3.34); tests run on this version or a later one."""
+VECTORS = """
+CREATE TABLE IF NOT EXISTS vectors (position INTEGER PRIMARY KEY, digest BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS vectors_by_digest ON vectors (digest);
+"""
+"""Also made where it is missing: the first files of layout 2 had none, and their index is then built again."""
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts (
@@ -52,12 +58,14 @@ class CollectionDatabase:
 
     Attributes:
         rows: rows and texts.
+        distinct: which texts have a record in the index.
         ledger: which runs and operations they came from.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.rows = RowTable(connection)
+        self.distinct = DistinctVectors(connection)
         self.ledger = Ledger(connection)
 
     @classmethod
@@ -65,7 +73,7 @@ class CollectionDatabase:
         """Make an empty file for a working copy."""
         connection = _connect(path)
         try:
-            connection.executescript(SCHEMA)
+            connection.executescript(SCHEMA + VECTORS)
             connection.execute("INSERT INTO facts VALUES ('layout', ?)", (str(LAYOUT),))
             return cls(_unsafe(connection))
         except BaseException:
@@ -93,6 +101,8 @@ class CollectionDatabase:
                     rule=f"this release reads layout {LAYOUT}",
                     way_out="deploy the release that published it, or the one that converts it",
                 )
+            if writable:
+                connection.executescript(VECTORS)
             return cls(_unsafe(connection) if writable else connection)
         except sqlite3.DatabaseError as error:
             connection.close()

@@ -242,7 +242,7 @@ class PublishedCollection:
             found = []
             for vector, texts in zip(vectors, proposed, strict=True):
                 known = {position for position in self._database.rows.positions(texts) if position is not None}
-                among = np.asarray(sorted(known | set(letters)), dtype=np.int64)
+                among = np.asarray(sorted(self._database.distinct.equal_to(list(known)) | set(letters)), dtype=np.int64)
                 found += self._vectors.nearest(vector[None], limit, among)
         return [(list(map(int, positions)), list(map(float, distances))) for positions, distances in found]
 

@@ -45,7 +45,13 @@ class Recall:
 
 
 def measure_recall(
-    index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, *, search_width: int, start: int = 0
+    index: ChromaIndex,
+    texts: Sequence[str],
+    vectors: VectorFile,
+    records: Sequence[int],
+    *,
+    search_width: int,
+    start: int = 0,
 ) -> Recall:
     """Ask an index; it may be left with another ``ef_search``.
 
@@ -53,6 +59,7 @@ def measure_recall(
         index: a private copy.
         texts: all of the collection, by position.
         vectors: all of the collection.
+        records: positions of the texts that have a record, see ``distinct.py``.
         search_width: the collection's own ``ef_search``.
         start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
     """
@@ -77,7 +84,8 @@ def measure_recall(
     if is_narrow and (suspects or is_sampled):
         index.search_width(search_width)
     lost = _not_found(index, texts, vectors, suspects)
-    return Recall(asked=len(asked), lost=tuple(lost), at_ten=_at_ten(index, texts, vectors) if is_sampled else None)
+    at_ten = _at_ten(index, vectors, records) if is_sampled else None
+    return Recall(asked=len(asked), lost=tuple(lost), at_ten=at_ten)
 
 
 def describe_losses(recall: Recall, texts: Sequence[str]) -> Iterator[str]:
@@ -104,12 +112,14 @@ def _missing(batch: Sequence[int], texts: Sequence[str], answers: Sequence[Seque
     ]
 
 
-def _at_ten(index: ChromaIndex, texts: Sequence[str], vectors: VectorFile) -> float:
-    sample = list(range(0, len(texts), max(1, len(texts) // SAMPLE_TEXTS)))[:SAMPLE_TEXTS]
-    wanted = min(RECALL_AT, len(texts))
+def _at_ten(index: ChromaIndex, vectors: VectorFile, records: Sequence[int]) -> float:
+    sample = records[:: max(1, len(records) // SAMPLE_TEXTS)][:SAMPLE_TEXTS]
+    wanted = min(RECALL_AT, len(records))
     asked = vectors.at(sample)
+    # Only vectors that have a record: of ten texts with one vector the index can name one.
+    among = None if len(records) == len(vectors) else np.asarray(records, dtype=np.int64)
     right = 0
-    for (_, exact), found in zip(vectors.nearest(asked, wanted), index.nearest(asked, wanted), strict=True):
+    for (_, exact), found in zip(vectors.nearest(asked, wanted, among), index.nearest(asked, wanted), strict=True):
         # By distance: of texts that are equally near, any is right.
         right += int(np.sum(np.array([distance for _, distance in found]) <= exact[-1] + SAME))
     return right / (wanted * len(sample))

@@ -154,8 +154,7 @@ def statement(sql: str) -> Callable[[Path], None]:
 def another_record(directory: Path) -> None:
     index = ChromaIndex.open(directory / INDEX_NAME, "lines")
     with closing(index):
-        index.collection.delete(ids=[record_id("b")])
-        index.add(["somebody's"], lambda *_: np.ones((1, 3), dtype=np.float32), lambda: None)
+        index.add(["somebody's"], np.ones((1, 3), dtype=np.float32))
 
 
 def one_record_less(directory: Path) -> None:
@@ -177,17 +176,21 @@ def one_vector_less(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (another_record, "1 texts have no record, for example 'b'"),
-        (one_record_less, "rows, texts, vectors and records are (3, 3, 3, 2)"),
-        (one_vector_less, "rows, texts, vectors and records are (3, 3, 2, 3)"),
+        (another_record, "1 records are of no text"),
+        (one_record_less, "1 texts have no record, for example 'b'"),
+        (one_vector_less, "rows, texts, vectors and their digests are (3, 3, 2, 3)"),
         (a_vector_of_zeros, "have no direction"),
+        (
+            statement("DELETE FROM vectors WHERE position = 2"),
+            "rows, texts, vectors and their digests are (3, 3, 3, 2)",
+        ),
         (statement("DELETE FROM rows WHERE line_id = 2"), "receipts count other rows than they have"),
         (
             statement("UPDATE texts SET text = 'another' WHERE text = 'c'"),
             "1 texts have no record, for example 'another'",
         ),
     ],
-    ids=["another record", "a record less", "a vector less", "zeros", "a row less", "another text"],
+    ids=["another record", "a record less", "a vector less", "zeros", "a digest less", "a row less", "another text"],
 )
 def test_a_copy_whose_files_disagree_is_unsound(tmp_path, damage, reason):
     copy = sealed_copy(tmp_path / "work", ["a", "b", "c"], np.eye(3, dtype=np.float32))

@@ -45,7 +45,10 @@ def require_every_text_once(published: PublishedCollection) -> None:
     """Texts, vectors and records of the index are the rows' distinct texts."""
     texts = {row.text for row in published.rows()}
     assert published.database.rows.text_count == published.text_count == len(texts)
-    assert published.open_index().identifiers() == set(map(record_id, texts))
+    by_position = published.database.rows.texts()
+    records = {record_id(by_position[position]) for position in published.database.distinct.records()}
+    assert published.open_index().identifiers() == records
+    assert published.database.distinct.noted == len(texts)
 
 
 class Collection(RuleBasedStateMachine):

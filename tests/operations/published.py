@@ -90,8 +90,12 @@ def build(root: Path, receipts: Sequence[Receipt], collection: CollectionName) -
             )
             added = [texts[number] for number in new]
             embedded = embedder.embed(added)
+            first = database.distinct.note(len(vectors), embedded)
+            index.add(
+                [added[position - len(vectors)] for position in first],
+                embedded[[position - len(vectors) for position in first]],
+            )
             vectors.append(embedded)
-            index.add(added, lambda start, stop, embedded=embedded: embedded[start:stop], lambda: None)
         database.rows.index_letters(0)
     counts = (database.rows.count, database.rows.text_count)
     for file in (database, vectors, index):

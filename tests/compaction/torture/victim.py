@@ -213,7 +213,13 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
             continue
         rows, texts = list(published.rows()), published.database.rows.texts()
         index = published.open_index()
-        recall = measure_recall(index, texts, published.vectors, search_width=index.parameters.ef_search)
+        recall = measure_recall(
+            index,
+            texts,
+            published.vectors,
+            published.database.distinct.records(),
+            search_width=index.parameters.ef_search,
+        )
         found[name] = {
             "version": published.version,
             "count": published.count,
@@ -223,7 +229,10 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
                 *published.database.check(),
                 *published.database.rows.faults(),
                 *describe_losses(recall, texts),
-                *sorted(index.identifiers() ^ set(map(record_id, texts))),
+                *sorted(
+                    index.identifiers()
+                    ^ {record_id(texts[position]) for position in published.database.distinct.records()}
+                ),
             ],
             "rows": [
                 [row.id, row.text, row.metadata, list(map(float, published.vectors.at([row.position])[0]))]
