@@ -40,7 +40,8 @@ def test_the_compaction_benchmark_gives_every_figure_and_a_plot(tmp_path: Path):
     assert ended.stdout, ended.stderr
     document = json.loads(ended.stdout)
     assert {figure["name"]: figure["target"] for figure in document["figures"]} == FIGURES
-    assert all(figure["value"] > 0 for figure in document["figures"])
+    # A reader that scans exactly copies nothing.
+    assert all(figure["value"] >= 0 for figure in document["figures"])
     assert document["met"] is (ended.returncode == 0)
     assert [point["rows"] for point in document["curve"]] == [300]
     assert {"words", "lines", "ten", "origin"} < document["curve"][0].keys()

@@ -18,7 +18,7 @@ time (docs/facts.md, "Asking every text"); what it misses is asked again with th
 NARROW_FROM = 300
 """Texts for which the narrow question pays for opening the collection two times more, which takes 0.3 s."""
 BATCH_TEXTS = 500
-NEIGHBOURS_ASKED = 2
+NEIGHBOURS_ASKED = 1
 """Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
 SAMPLE_TEXTS = 100
 RECALL_AT = 10

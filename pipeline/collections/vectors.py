@@ -17,6 +17,9 @@ NUMBER = np.dtype("<f4")
 BLOCK_VECTORS = 4_096
 """Vectors that a scan multiplies at once: 25 MB at 1,536 dimensions, which a processor's cache does not hold anyway."""
 
+SCANNED_SHARE = 0.5
+"""Above this share of the file the whole is scanned in blocks, because what is asked for would have to be copied."""
+
 
 class VectorFile:
     """A file of vectors, open for reading, or for writing by the one process that owns it. Close it."""
@@ -148,6 +151,8 @@ class VectorFile:
         asked = np.asarray(queries, dtype=np.float32)
         lengths = np.linalg.norm(asked, axis=1, keepdims=True)
         asked = asked / np.where(lengths == 0, 1, lengths)
+        if among is not None and len(among) > SCANNED_SHARE * self._count:
+            return self._distances(queries, None)[:, np.asarray(among, dtype=np.int64)]
         if among is not None:
             chosen = self.at(among)
             return 1 - (asked @ chosen.T) / _norms(chosen)
