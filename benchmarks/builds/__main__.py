@@ -1,6 +1,7 @@
-"""``python -m benchmarks.builds``: this build beside an older one, on the same receipts, in turn.
+"""``python -m benchmarks.builds``: this build beside an older one and Chroma alone, on the same receipts, in turn.
 
-Each figure is that of this build, that of the older one, and their ratio. Machines differ, so only ratios mean
+Each figure is that of this build, that of the older one, their ratio, and how often faster than Chroma's upsert of the
+same rows this build is. Machines differ, so only ratios mean
 something. At full size (70,000 word rows or 34,000 line rows of 1,536 dimensions) the growth takes most of the time.
 """
 
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from benchmarks.builds import process, scores
 from benchmarks.builds.checkout import REPOSITORY, export_commit
+from benchmarks.builds.raw import Raw
 from benchmarks.builds.workload import Size, Workload, write_workload
 
 OLDER = "9af5f40"
@@ -30,6 +32,7 @@ ROWS, DELTA_ROWS = {"words": 70_000, "lines": 34_000}, {"words": 150, "lines": 3
 DIMENSIONS, BATCHES, QUERIES, ROUNDS = 1_536, (100, 10), 500, 3
 MEGABYTE = 1e6
 STOP_SECONDS = 60.0
+UNTIL = ("published", "completed")
 
 
 class Running:
@@ -87,7 +90,9 @@ def running(commit: str, workload: Path, directory: Path) -> Iterator[dict[str, 
         yield builds
 
 
-def measure(builds: dict[str, Running], workload: Workload, size: Size, rounds: int) -> dict[str, dict[str, float]]:
+def measure(
+    builds: dict[str, Running], raw: Raw, workload: Workload, size: Size, rounds: int
+) -> dict[str, dict[str, float]]:
     """Every figure, by its name and then by build."""
     groups = [f"{count} deltas" for count in size.batches]
     found: dict[str, dict[str, float]] = {}
@@ -103,6 +108,7 @@ def measure(builds: dict[str, Running], workload: Workload, size: Size, rounds: 
         note("share of rare texts not found by their own vector", name, scores.missed(workload, answers["own"]))
         note("recall@10, misspelt queries", name, scores.recall(workload, answers["misspelt"]))
         note("milliseconds a query", name, answers["milliseconds"])
+    raw.grow()
     timings: dict[tuple[str, str, str], list[float]] = {}
     for number in range(rounds):
         for group in groups:
@@ -110,6 +116,9 @@ def measure(builds: dict[str, Running], workload: Workload, size: Size, rounds: 
             for name in sorted(builds, reverse=bool(number % 2)):
                 for until, seconds in builds[name].do("merge", group=group).items():
                     timings.setdefault((group, until, name), []).append(seconds)
+            alone = raw.upsert(group)
+            for until in UNTIL:
+                timings.setdefault((group, until, "raw"), []).append(alone)
     for (group, until, name), seconds in timings.items():
         note(f"seconds until {group} are {until}", name, statistics.median(seconds))
     for name, build in builds.items():
@@ -144,16 +153,19 @@ def main() -> None:
         files.mkdir()
         workload = write_workload(size, files)
         with running(options.older, files, Path(temporary)) as builds:
-            found = measure(builds, workload, size, options.rounds)
+            own = Path(temporary) / "raw"
+            own.mkdir()
+            found = measure(builds, Raw(process.Files(files), own), workload, size, options.rounds)
     if options.json:
         print(json.dumps({"older": options.older, "size": asdict(size), "figures": found}, indent=1))
         return
     distinct = len(set(workload.grown.tolist()))
     title = f"{size.rows:,} rows of {size.collection}, {distinct:,} texts, {size.dimensions:,} dimensions"
-    table = Table("figure", "this build", options.older, "ratio", title=title, title_justify="left")
+    table = Table("figure", "this build", options.older, "ratio", "raw / this build", title=title, title_justify="left")
     for figure, values in found.items():
         ratio = f"{values['this'] / values['older']:.2f}" if values["older"] else ""
-        table.add_row(figure, f"{values['this']:.3g}", f"{values['older']:.3g}", ratio)
+        raw = f"{values['raw'] / values['this']:.2f}" if "raw" in values else ""
+        table.add_row(figure, f"{values['this']:.3g}", f"{values['older']:.3g}", ratio, raw)
     Console().print(table)
 
 
