@@ -32,7 +32,7 @@ test: check
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	TORTURE_KILLS=104 LOAD_SWITCHES=20 $(BIN)/python -m pytest -s tests/compaction/torture tests/switching/test_load.py benchmarks
+	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

@@ -15,13 +15,14 @@ import numpy as np
 
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import OldRecord, records_of_layout_1
-from pipeline.collections.ledger import RunOutcome, decode_state
+from pipeline.collections.ledger import RECORDED, RunOutcome, decode_state
 from pipeline.collections.private import PrivateDirectory
-from pipeline.collections.receipts import Operation, Order, ReceiptKey, ReceiptState
+from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState
 from pipeline.collections.rows import NewRow, RowName, parse_identifier
 from pipeline.collections.store import copy_verified
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
+from pipeline.contracts.run import Order
 
 logger = logging.getLogger(__name__)
 
@@ -124,4 +125,4 @@ def _ledger(
 
 
 def _unrecorded(run_id: str) -> Operation:
-    return Operation(order=Order(0, "", run_id), kind="upsert", delta_run_id=run_id)
+    return Operation(order=Order("", RECORDED, 0, run_id), kind="upsert", delta_run_id=run_id)

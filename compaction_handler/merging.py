@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from uuid import UUID
 
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
@@ -24,7 +25,7 @@ from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import LAYOUT, Pointer
-from pipeline.collections.ledger import RunOutcome
+from pipeline.collections.ledger import RECORDED, LedgerEntry, RunOutcome
 from pipeline.collections.receipts import Operation, ReceiptKey, operation_of, receipt_of
 from pipeline.collections.rows import parse_identifier
 from pipeline.contracts.delta import Delta
@@ -214,7 +215,7 @@ class CollectionMerger:
         for start in range(0, len(keys), DELTAS_AT_ONCE):
             batch = {run.run_id: run for key in keys[start : start + DELTAS_AT_ONCE] for run in runs[key]}
             operations = _by_receipt(batch.values())
-            entries = copy.ledger.entries(operations)
+            entries = self._dated(copy.ledger.entries(operations))
             needed = sorted(deltas_needed(entries, operations))
             with ThreadPoolExecutor(CALLS_AT_ONCE) as readers:
                 deltas = dict(zip(needed, readers.map(self._read_delta, [batch[name] for name in needed]), strict=True))
@@ -324,7 +325,7 @@ class CollectionMerger:
         if self._is_due(heartbeat.lease.current(), copy):
             self._publisher.prepare(copy)
         runs = {run.run_id: run for run in batch}
-        entries = copy.ledger.entries({receipt_of(run): None for run in batch})
+        entries = self._dated(copy.ledger.entries({receipt_of(run): None for run in batch}))
         deltas: dict[str, Delta] = {}
         failure: RetryableError | None = None
         while needed := deltas_needed(entries, _by_receipt(runs.values())) - deltas.keys():
@@ -344,6 +345,23 @@ class CollectionMerger:
         )
         self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
         return list(runs.values()), failure
+
+    def _dated(self, entries: dict[ReceiptKey, LedgerEntry]) -> dict[ReceiptKey, LedgerEntry]:
+        """Add to what an earlier release's ledger holds when it happened, which only the runs say."""
+        undated = {
+            operation.run_id: key
+            for key, entry in entries.items()
+            for operation in entry.state.operations
+            if operation.order.sequencer == RECORDED
+        }
+        if not undated:
+            return entries
+        runs = self.runs.find_all(
+            RunReference(image_id=UUID(key.image_id), receipt_id=key.receipt_id, run_id=run_id)
+            for run_id, key in undated.items()
+        )
+        orders = {run.run_id: run.order for run in runs}
+        return {key: replace(entry, state=entry.state.with_orders(orders)) for key, entry in entries.items()}
 
     def _apply(
         self,

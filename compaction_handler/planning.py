@@ -126,9 +126,17 @@ def is_publication_due(pointer: Pointer | None, now: datetime, every: timedelta)
 
 
 def _replaces(before: ReceiptState, after: ReceiptState) -> bool:
-    return after.decided_by is not None and (
-        before.decided_by is None or before.decided_by.order != after.decided_by.order
+    """Whether rows are written or removed: another operation decides, and it is not the same said again later."""
+    old, new = before.decided_by, after.decided_by
+    if new is None or old is None:
+        return new is not None
+    is_same_again = (
+        (old.kind, old.delta_run_id, old.changes) == (new.kind, new.delta_run_id, new.changes)
+        # A repair repeats something of the same moment because its rows are not there.
+        and old.order.happened_at < new.order.happened_at
+        and not before.patches
     )
+    return old.order != new.order and not is_same_again
 
 
 def _outcome(operation: Operation, after: ReceiptState, rows: int) -> RunOutcome:

@@ -1,10 +1,11 @@
 """What a person does to receipts: remove one, correct its merchant, apply one again. Each is one recorded operation.
 
-Nothing is changed here: an operation travels like any other, through the table's stream, and is ordered by its version.
+Nothing is changed here: an operation travels like any other, through the table's stream. It happened when AWS's clock
+says, and after everything that was recorded of the receipt, which is what the person saw.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -38,8 +39,8 @@ def remove(target: Target, receipt: ReceiptKey) -> RunReference:
     Raises:
         OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED.
     """
-    _require_there(target, receipt)
-    return _record(target, without_rows(receipt, "delete", **_operation(target)))
+    moment = _after(target, receipt, _require_there(target, receipt))
+    return _record(target, without_rows(receipt, "delete", **_operation(target, moment)))
 
 
 def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
@@ -51,12 +52,14 @@ def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
     name = merchant.strip()
     if not name:
         raise OperatorError("MERCHANT_EMPTY", "the merchant's name is empty", "give the name as the receipt prints it")
-    _require_there(target, receipt)
-    return _record(target, merchant_changed(receipt, name, "given", **_operation(target)))
+    moment = _after(target, receipt, _require_there(target, receipt))
+    return _record(target, merchant_changed(receipt, name, "given", **_operation(target, moment)))
 
 
 def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRun], latest: int) -> RunReference:
     """Record what a receipt is by its runs once more: its rows with their corrections, or its removal.
+
+    It happened when that did: an upload that is still on its way is newer.
 
     Args:
         target: the stack.
@@ -69,25 +72,38 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
     """
     known = list(runs)
     deciding = deciding_run(known)
+    moment = _moment(target, receipt)
     if deciding is None or deciding.kind == "delete":
-        return _record(target, without_rows(receipt, "delete", **_operation(target)), only_after=latest)
+        happened_at = None if deciding is None else deciding.happened_at
+        removal = without_rows(receipt, "delete", **_operation(target, moment), uploaded_at=happened_at)
+        return _record(target, removal, only_after=latest)
     changes = fold(ReceiptState(), map(operation_of, known)).changes
-    moment = datetime.now(UTC)
     again = applied_again(deciding, run_id=uuid4().hex, changes=changes, consumer=OPERATOR, moment=moment)
     return _record(target, again, only_after=latest)
 
 
-def _require_there(target: Target, receipt: ReceiptKey) -> None:
-    """Refuse a receipt that is not there, nor will be."""
-    deciding = deciding_run(repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id))
+def _moment(target: Target, receipt: ReceiptKey) -> datetime:
+    return repository(target).moment(UUID(receipt.image_id), receipt.receipt_id)
+
+
+def _after(target: Target, receipt: ReceiptKey, runs: Sequence[CompactionRun]) -> datetime:
+    # AWS's clock tells whole seconds here, S3's events milliseconds.
+    return max(_moment(target, receipt), *(run.happened_at + timedelta(microseconds=1) for run in runs))
+
+
+def _require_there(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:
+    """The receipt's runs; refuse one that is not there, nor will be."""
+    runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
+    deciding = deciding_run(runs)
     name = f"receipt {receipt.receipt_id} of image {receipt.image_id}"
     if deciding is None:
         raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check both ids; `receipts search` shows")
     if deciding.kind == "delete":
         raise OperatorError("RECEIPT_REMOVED", f"{name} was removed", "upload its OCR result to have it again")
+    return runs
 
 
-def _operation(target: Target) -> dict[str, Any]:
+def _operation(target: Target, moment: datetime) -> dict[str, Any]:
     """What every run of a person has."""
     return {
         # Drawn and not computed: a person who says the same again means it again.
@@ -96,7 +112,7 @@ def _operation(target: Target) -> dict[str, Any]:
         "dimensions": int(target.outputs["embeddingDimensions"]),
         "delta_bucket": target.outputs["vectorsBucket"],
         "consumer": OPERATOR,
-        "moment": datetime.now(UTC),
+        "moment": moment,
     }
 
 

@@ -1,7 +1,7 @@
 """CompactionRun items in DynamoDB: recorded once, then moved by conditional writes; states: ``contracts/run.py``.
 
-A run gets its receipt's next version in the transaction that records it, so the order of operations is the order of
-recording.
+A run gets its receipt's next version in the transaction that records it, so nothing is recorded unseen in between. What
+happened last is another matter: ``CompactionRun.order``.
 
 The index attribute ``unfinished_state`` depends on both collections, so a transition of one is conditional on both
 states as they were read; when the other moved in between, it is read and tried again.
@@ -19,6 +19,7 @@ from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline.aws import moment_of
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
     CollectionName,
@@ -119,7 +120,7 @@ class RunRepository:
         )
 
     def of_receipt(self, image_id: UUID, receipt_id: int) -> list[CompactionRun]:
-        """Every operation on a receipt, consistently, oldest first."""
+        """Every operation on a receipt, consistently, in the order in which they happened."""
         arguments: dict[str, Any] = {
             "KeyConditionExpression": "PK = :image AND begins_with(SK, :runs)",
             "ExpressionAttributeValues": {
@@ -129,7 +130,7 @@ class RunRepository:
             "ConsistentRead": True,
         }
         runs = map(run_from_item, self._pages(self._dynamodb.query, arguments))
-        return sorted(runs, key=lambda run: (run.receipt_version, run.created_at, run.run_id))
+        return sorted(runs, key=lambda run: run.order)
 
     def all_runs(self, on_unreadable: OnUnreadable | None = None) -> Iterator[CompactionRun]:
         """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard.
@@ -197,6 +198,14 @@ class RunRepository:
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
         return int(answer["Item"]["latest"]["N"]) if "Item" in answer else 0
+
+    def moment(self, image_id: UUID, receipt_id: int) -> datetime:
+        """DynamoDB's time, in whole seconds; the receipt's counter is read for it."""
+        key = _counter_key(image_id, receipt_id)
+        try:
+            return moment_of(self._dynamodb.get_item(TableName=self._table, Key=key))
+        except (ClientError, BotoCoreError) as error:
+            raise _unavailable(error) from error
 
     def _recording(self, run: CompactionRun, latest: int) -> list[dict[str, Any]]:
         return [

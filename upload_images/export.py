@@ -48,6 +48,7 @@ def export_receipt(
     embedding_model: str,
     dimensions: int,
     uploaded_at: datetime | None = None,
+    sequencer: str | None = None,
 ) -> ReceiptExport:
     """Decide the artifacts and the message of one receipt.
 
@@ -58,6 +59,7 @@ def export_receipt(
         embedding_model: the model that will embed it; part of the run id.
         dimensions: the model's vector length; part of the run id.
         uploaded_at: when the document arrived, as S3 tells it.
+        sequencer: S3's, of the same event.
     """
     lines = encode_rows(_line_rows(receipt))
     words = encode_rows(_word_rows(receipt))
@@ -83,6 +85,7 @@ def export_receipt(
         words_sha256=sha256_hex(words),
         merchant_name=receipt.merchant_name,
         uploaded_at=uploaded_at,
+        sequencer=sequencer,
     )
     manifest = Manifest(
         image_id=document.image_id,

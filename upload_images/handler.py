@@ -59,6 +59,7 @@ class OcrResultsProcessor:
                 embedding_model=self.environment.embedding_model,
                 dimensions=self.environment.embedding_dimensions,
                 uploaded_at=arrived.arrived_at,
+                sequencer=arrived.sequencer,
             )
             for artifact in export.artifacts:
                 self.objects.put_if_absent(

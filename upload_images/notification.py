@@ -1,5 +1,6 @@
 """Reading S3's own notification out of a queue message. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
@@ -8,17 +9,19 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from pipeline.errors import ErrorCode, PermanentError
 
+SEQUENCER = re.compile("[0-9A-Fa-f]{1,64}")
 TEST_EVENT = "s3:TestEvent"
 """S3 sends one when a notification is configured (Amazon S3 user guide, notification content structure)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrivedObject:
-    """An object that has arrived; the key is decoded. ``arrived_at`` is S3's time, the same in every delivery."""
+    """An object that has arrived; the key is decoded. Time and sequencer are S3's, the same in every delivery."""
 
     bucket: str
     key: str
     arrived_at: datetime | None
+    sequencer: str | None = None
 
 
 class _Bucket(BaseModel):
@@ -27,6 +30,7 @@ class _Bucket(BaseModel):
 
 class _Object(BaseModel):
     key: str
+    sequencer: str | None = None
 
 
 class _S3(BaseModel):
@@ -58,10 +62,18 @@ def arrived_objects(body: str) -> list[ArrivedObject]:
         raise _invalid("it names no object")
     return [
         ArrivedObject(
-            bucket=record.s3.bucket.name, key=unquote_plus(record.s3.object.key), arrived_at=record.event_time
+            bucket=record.s3.bucket.name,
+            key=unquote_plus(record.s3.object.key),
+            arrived_at=record.event_time,
+            sequencer=_sequencer(record.s3.object.sequencer),
         )
         for record in notification.Records
     ]
+
+
+def _sequencer(text: str | None) -> str | None:
+    # One in another form cannot be compared; the time alone then orders the event.
+    return text if text is not None and SEQUENCER.fullmatch(text) else None
 
 
 def _invalid(value: str) -> PermanentError:

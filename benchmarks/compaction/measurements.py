@@ -109,7 +109,7 @@ class Station:
     origin: Comparison
     slow: Comparison
     replays: list[float] = field(default_factory=list)
-    """How many times faster than its first application a batch is that is delivered again."""
+    """How many times faster than Chroma takes its rows a batch is that is delivered again."""
     lost_marks: list[float] = field(default_factory=list)
     """The same when the runs stand as PENDING again while the ledger holds them."""
     copied: list[float] = field(default_factory=list)
@@ -209,10 +209,10 @@ class Measurements:
                         )
                         station.copied.append(reader())
                     if everything:
-                        first = station.words.completed[-1].seconds
-                        station.replays.append(first / delivered(merger, references))
+                        alone = self.words.total / station.words.raw[-1].rate
+                        station.replays.append(alone / delivered(merger, references))
                         world.lose_marks(references)
-                        station.lost_marks.append(first / delivered(merger, references))
+                        station.lost_marks.append(alone / delivered(merger, references))
                         world.require_completed(references)
                 self._origin(station.origin, raw)
             finally:

@@ -7,9 +7,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from pipeline.collections.receipts import Operation, Order, ReceiptKey, ReceiptState
+from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState
+from pipeline.contracts.run import Order, event_order
 
+RECORDED = "recorded"
+"""Instead of a sequencer: the moment is when the operation was recorded, a little after it happened."""
 VARIABLES_AT_ONCE = 500
 """Below SQLite's limit of 999 in old builds (sqlite.org/limits.html)."""
 
@@ -97,8 +101,21 @@ def encode_state(state: ReceiptState) -> str:
 def decode_state(operations: str) -> ReceiptState:
     """What ``encode_state`` wrote, and what layout 1 wrote."""
     known = [
-        Operation(order=Order(*item[:3]), kind=item[3], changes=item[4], delta_run_id=item[5])
+        Operation(order=_order(*item[:-3]), kind=item[-3], changes=item[-2], delta_run_id=item[-1])
         for item in json.loads(operations)
     ]
     decided_by = known[0] if known and known[0].kind != "metadata" else None
     return ReceiptState(decided_by=decided_by, patches=tuple(known if decided_by is None else known[1:]))
+
+
+def _order(*fields: str | int) -> Order:
+    """An order; ledgers of an earlier release kept version, time of recording and run, and not when it happened.
+
+    The time of recording stands in, marked (``RECORDED``), until somebody looks at the run itself.
+    """
+    if len(fields) == len(Order._fields):
+        happened_at, sequencer, version, run_id = fields
+        return Order(str(happened_at), str(sequencer), int(version), str(run_id))
+    version, recorded_at, run_id = fields
+    moment = event_order(datetime.fromisoformat(str(recorded_at)), None)[0] if recorded_at else ""
+    return Order(moment, RECORDED, int(version), str(run_id))

@@ -4,13 +4,13 @@ The newest upsert or delete decides the rows. Metadata changes newer than that a
 older decides nothing, so operations may be folded in any order: the outcome is the same.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE, Metadata
-from pipeline.contracts.run import CollectionProgress, CompactionRun, RunKind
+from pipeline.contracts.run import CollectionProgress, CompactionRun, Order, RunKind
 
 
 class ReceiptKey(NamedTuple):
@@ -18,14 +18,6 @@ class ReceiptKey(NamedTuple):
 
     image_id: str
     receipt_id: int
-
-
-class Order(NamedTuple):
-    """When an operation was recorded, among those of its receipt; the time tells runs without a version apart."""
-
-    receipt_version: int
-    recorded_at: str
-    run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +61,13 @@ class ReceiptState:
     def operations(self) -> tuple[Operation, ...]:
         """Everything that still counts."""
         return self.patches if self.decided_by is None else (self.decided_by, *self.patches)
+
+    def with_orders(self, orders: Mapping[str, Order]) -> "ReceiptState":
+        """The same operations, those of some runs in other places."""
+        return fold(
+            ReceiptState(),
+            [replace(operation, order=orders.get(operation.run_id, operation.order)) for operation in self.operations],
+        )
 
     def supersedes(self, operation: Operation) -> bool:
         """Whether something newer has made ``operation`` meaningless."""
@@ -147,6 +146,9 @@ def merchant_changed(
 ) -> CompactionRun:
     """A run that names the merchant on every line and word of a receipt.
 
+    A resolved name follows from the rows that the receipt has: let it happen when they did (``uploaded_at``,
+    ``sequencer``). Then it goes with them, and what a person said meanwhile stays on top.
+
     Args:
         receipt: which.
         name: the merchant's.
@@ -170,12 +172,15 @@ def applied_again(
 ) -> CompactionRun:
     """A new run that brings the rows of an earlier one once more, without embedding anything.
 
+    It happened when the earlier one did, so that a later event which is still on its way wins. A new upload of the same
+    content says when it was.
+
     Args:
         upsert: the earlier run.
         run_id: of the new one.
         changes: fields on top of the rows.
         consumer: who records it.
-        moment: when.
+        moment: when it is recorded.
     """
     return CompactionRun.model_validate(
         upsert.model_dump(exclude={"lines", "words"})
@@ -187,7 +192,7 @@ def applied_again(
             "lines": _afresh(upsert.lines),
             "words": _afresh(upsert.words),
             "consumer": consumer,
-            "uploaded_at": None,
+            "uploaded_at": upsert.happened_at,
             "created_at": moment,
             "updated_at": moment,
         }
@@ -201,7 +206,7 @@ def _afresh(progress: CollectionProgress) -> CollectionProgress:
 def operation_of(run: CompactionRun) -> Operation:
     """The operation that a run recorded."""
     return Operation(
-        order=Order(run.receipt_version, run.created_at.isoformat(), run.run_id),
+        order=run.order,
         kind=run.kind,
         changes=dict(run.changes),
         delta_run_id=(run.delta_run_id or run.run_id) if run.kind == "upsert" else "",

@@ -26,7 +26,8 @@ class _Message(BaseModel):
 class EmbedMessage(_Message):
     """One version of one receipt, ready to be embedded: the body of a message on ``EMBED_NDJSON_QUEUE``.
 
-    ``uploaded_at`` tells a later upload of earlier content from a redelivery, which both have the same run id.
+    ``uploaded_at`` tells a later upload of earlier content from a redelivery, which both have the same run id. With
+    S3's ``sequencer`` it says which of two uploads was the last, however their messages arrive.
     """
 
     image_id: UUID
@@ -41,6 +42,7 @@ class EmbedMessage(_Message):
     words_sha256: Digest
     merchant_name: str | None = None
     uploaded_at: AwareDatetime | None = None
+    sequencer: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{1,64}$")] | None = None
 
     @property
     def group_id(self) -> str:

@@ -1,7 +1,7 @@
 """The CompactionRun: one operation on one receipt and how far it has come in each collection. Pure.
 
 An ``upsert`` replaces the receipt's rows by those of its deltas, a ``delete`` removes them, a ``metadata`` changes
-fields of them. ``receipt_version`` orders the operations of a receipt, whenever and however often they arrive.
+fields of them. ``order`` says which of a receipt's operations happened last, whenever and however often they arrive.
 
 States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
 
@@ -11,9 +11,9 @@ States of each collection, changed only along these edges and only by conditiona
     FAILED ──► PENDING                      an operator drives it again
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -42,6 +42,27 @@ ALLOWED_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.COMPLETED: frozenset(),
     RunState.FAILED: frozenset({RunState.PENDING}),
 }
+
+
+class Order(NamedTuple):
+    """When an operation happened, among those of its receipt; an order of events and not of arrival.
+
+    Attributes:
+        happened_at: UTC with microseconds, so that texts compare as times do; empty in a ledger that did not keep it.
+        sequencer: S3's, which tells events of one moment apart; empty for what S3 did not announce.
+        receipt_version: an operation that repeats or follows from another one of the same moment comes after it.
+        run_id: tells runs without a version apart.
+    """
+
+    happened_at: str
+    sequencer: str
+    receipt_version: int
+    run_id: str
+
+
+SEQUENCER_LENGTH = 64
+"""Hexadecimal digits; a shorter sequencer is compared as if zeros followed (Amazon S3 user guide, event message
+structure)."""
 
 
 class CollectionProgress(BaseModel):
@@ -74,12 +95,14 @@ class CompactionRun(BaseModel):
 
     Attributes:
         kind: what the operation is.
-        receipt_version: grows by one with every recorded operation of the receipt; 0 only on runs recorded before
-            operations had versions.
+        receipt_version: grows by one with every recorded operation of the receipt, in the order of recording; 0 only
+            on runs recorded before operations had versions.
         changes: the metadata fields that a ``metadata`` run sets, or that an ``upsert`` sets on top of its delta.
         delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
         content_run_id: the run id that is computed from the content, when it is not its own: a later upload of it.
-        uploaded_at: when the OCR result arrived that the operation is of; None when a person recorded it.
+        uploaded_at: when the event was that the operation is of, by AWS's clock: an OCR result arrived, or what is
+            repeated here happened first. None when it happened when it was recorded.
+        sequencer: S3's for that event, if it was one of S3's.
         merchant_name: as given or resolved; None when none could be told.
         merchant_source: ``given`` with the OCR result or by a person, ``resolved`` from names or neighbours, ``none``
             when neither decides or nothing is known yet, ``failed`` when resolution itself failed (see
@@ -100,6 +123,7 @@ class CompactionRun(BaseModel):
     delta_run_id: str | None = None
     content_run_id: str | None = None
     uploaded_at: datetime | None = None
+    sequencer: str | None = None
     embedding_model: str
     dimensions: int
     delta_bucket: str
@@ -129,6 +153,11 @@ class CompactionRun(BaseModel):
     def happened_at(self) -> datetime:
         """When the OCR result arrived, or a person decided."""
         return self.uploaded_at or self.created_at
+
+    @property
+    def order(self) -> Order:
+        """Its place among the operations of its receipt."""
+        return Order(*event_order(self.happened_at, self.sequencer), self.receipt_version, self.run_id)
 
     @property
     def has_failed(self) -> bool:
@@ -162,6 +191,12 @@ class CompactionRun(BaseModel):
     def in_state(self, collection: CollectionName, state: RunState) -> Self:
         """This run with one collection in another state; nothing is written."""
         return self.model_copy(update={collection: self.progress(collection).model_copy(update={"state": state})})
+
+
+def event_order(happened_at: datetime, sequencer: str | None) -> tuple[str, str]:
+    """An event's moment and sequencer, as they compare."""
+    moment = happened_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return moment, (sequencer or "").upper().ljust(SEQUENCER_LENGTH if sequencer else 0, "0")
 
 
 def unfinished_state(lines: RunState, words: RunState) -> RunState | None:

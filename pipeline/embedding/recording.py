@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pipeline.collections.receipts import applied_again, deciding_run, operation_of
+from pipeline.collections.receipts import applied_again, operation_of
 from pipeline.contracts.artifacts import LineRow, WordRow
 from pipeline.contracts.delta import Precision, make_delta
 from pipeline.contracts.identifiers import (
@@ -23,7 +23,7 @@ from pipeline.contracts.identifiers import (
 )
 from pipeline.contracts.messages import EmbedMessage
 from pipeline.contracts.metadata import Metadata, row_metadata
-from pipeline.contracts.run import CollectionProgress, CompactionRun
+from pipeline.contracts.run import CollectionProgress, CompactionRun, event_order
 from pipeline.deltas import has_delta, write_delta
 from pipeline.embedding.work import Disposition, Receipt, Seen, TextVectors
 from pipeline.errors import ErrorCode, RetryableError
@@ -124,7 +124,7 @@ class RunRecorder:
         if not same:
             return seen(content_id, None)
         newest = next((run for run in reversed(same) if not run.has_failed), same[-1])
-        if message.uploaded_at is None or message.uploaded_at <= newest.happened_at:
+        if message.uploaded_at is None or not _is_later(message, newest):
             return seen(content_id, newest)
         if not newest.has_failed and self._has_deltas(newest):
             return seen(content_id, newest)
@@ -140,16 +140,12 @@ class RunRecorder:
         )
 
     def _recorded_before(self, message: EmbedMessage, run: CompactionRun, seen: Seen) -> Disposition | None:
-        """Nothing is paid twice: a redelivery is skipped, a later upload of earlier content is applied again.
+        """Nothing is paid twice: a redelivery is skipped, a later upload of the same content is applied again.
 
-        Later is later than the upload, or the removal, that decides what the receipt is now.
+        Also when the receipt has this content now: other content that was uploaded in between may still arrive, and
+        would win over an upload that nobody recorded.
         """
-        deciding = deciding_run(seen.runs) or run
-        if (
-            message.uploaded_at is None
-            or (deciding.kind == "upsert" and deciding.content_id == run.content_id)
-            or message.uploaded_at <= deciding.happened_at
-        ):
+        if message.uploaded_at is None or not _is_later(message, run):
             logger.info("run exists already; nothing is paid twice", extra={"run_id": run.run_id})
             return Disposition.SKIPPED
         again = applied_again(
@@ -158,7 +154,7 @@ class RunRecorder:
             changes=run.changes,
             consumer=self.consumer,
             moment=self.now(),
-        ).model_copy(update={"uploaded_at": message.uploaded_at})
+        ).model_copy(update={"uploaded_at": message.uploaded_at, "sequencer": message.sequencer})
         if not self._record(again, seen):
             return None
         logger.info("uploaded again; applied again", extra={"run_id": again.run_id, "delta_run_id": run.run_id})
@@ -192,6 +188,7 @@ class RunRecorder:
             merchant_error=merchant.error,
             consumer=self.consumer,
             uploaded_at=receipt.message.uploaded_at,
+            sequencer=receipt.message.sequencer,
             created_at=moment,
             updated_at=moment,
         )
@@ -230,6 +227,11 @@ def _delta_row(
         merchant_source=merchant.source,
     )
     return identifier, row.text, metadata
+
+
+def _is_later(message: EmbedMessage, run: CompactionRun) -> bool:
+    """Whether the message's event was after the one that a run is of; never without a time."""
+    return message.uploaded_at is not None and event_order(message.uploaded_at, message.sequencer) > run.order[:2]
 
 
 def _required(receipt: Receipt, vectors: TextVectors | None) -> TextVectors:

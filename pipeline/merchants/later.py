@@ -173,4 +173,6 @@ def named_later(nameless: CompactionRun, name: str, *, consumer: str, now: datet
         delta_bucket=nameless.delta_bucket,
         consumer=consumer,
         moment=now,
+        uploaded_at=nameless.happened_at,
+        sequencer=nameless.sequencer,
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+MOMENTS = st.integers(min_value=0, max_value=5)
+"""When it happened, whenever it is recorded; of one moment, the later recorded is the later."""
 RECEIPTS = st.integers(min_value=1, max_value=4)
 ROW_COUNTS = st.integers(min_value=0, max_value=5)
 FIELDS = st.dictionaries(
@@ -17,13 +19,14 @@ class Change:
 
     kind: str
     receipt: int
+    moment: int
     rows: int = 0
     fields: tuple[tuple[str, str], ...] = ()
 
 
 CHANGES = st.one_of(
-    st.builds(Change, kind=st.just("upsert"), receipt=RECEIPTS, rows=ROW_COUNTS),
-    st.builds(Change, kind=st.just("delete"), receipt=RECEIPTS),
-    st.builds(Change, kind=st.just("metadata"), receipt=RECEIPTS, fields=FIELDS),
+    st.builds(Change, kind=st.just("upsert"), receipt=RECEIPTS, moment=MOMENTS, rows=ROW_COUNTS),
+    st.builds(Change, kind=st.just("delete"), receipt=RECEIPTS, moment=MOMENTS),
+    st.builds(Change, kind=st.just("metadata"), receipt=RECEIPTS, moment=MOMENTS, fields=FIELDS),
 )
 ARRIVALS = st.randoms(use_true_random=False)

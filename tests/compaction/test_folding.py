@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +21,8 @@ from compaction_handler.planning import (
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import VERSIONS_KEPT, Pointer, expired_versions, replaced_by_next, version_name
 from pipeline.collections.ledger import LedgerEntry, RunOutcome, decode_state, encode_state
-from pipeline.collections.receipts import Operation, Order, ReceiptKey, ReceiptState, fold
+from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState, fold
+from pipeline.contracts.run import Order
 from tests.compaction.test_operations import operation as recorded
 
 KEY = ReceiptKey(str(UUID(int=1)), 1)
@@ -28,7 +30,7 @@ START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def operation(version: int, kind: str, **changes: str) -> Operation:
-    return Operation(order=Order(version, "", f"run-{version}"), kind=kind, changes=changes)
+    return Operation(order=Order("", "", version, f"run-{version}"), kind=kind, changes=changes)
 
 
 OPERATIONS = st.lists(
@@ -80,6 +82,26 @@ def test_a_delete_and_a_new_insert_in_one_batch_keep_the_fresh_rows_whichever_co
         assert {key: upsert.run_id for key, upsert in made.upserts.items()} == {KEY: "run-3"}
         assert made.removals == []
         assert made.outcomes == {"run-2": RunOutcome(rows=0, superseded_by=3), "run-3": RunOutcome(rows=2)}
+
+
+def at(second: int, made: Operation, **fields: str) -> Operation:
+    return replace(made, order=made.order._replace(happened_at=f"2026-01-02T00:00:{second:02}.000000+00:00"), **fields)
+
+
+@pytest.mark.parametrize("again", ["uploaded again", "repaired", "after a correction", "with other fields"])
+def test_a_later_upload_of_what_is_there_writes_no_rows_and_a_repair_does(again):
+    first = at(1, operation(1, "upsert"), delta_run_id="run-1")
+    patches = [at(2, operation(2, "metadata", merchant_name="A"))] if again == "after a correction" else []
+    changes = {"merchant_name": "B"} if again == "with other fields" else {}
+    held = LedgerEntry(state=fold(ReceiptState(), [first, *patches]), rows=3)
+    later = at(1 if again == "repaired" else 3, operation(3, "upsert", **changes), delta_run_id="run-1")
+    made = plan(held, later, run_3=3)
+    assert set(made.upserts) == (set() if again == "uploaded again" else {KEY})
+    assert made.states[KEY].decided_by == later
+    assert made.outcomes == {"run-3": RunOutcome(rows=3)}
+    # What happened in between and arrives late changes nothing.
+    late = plan(LedgerEntry(state=made.states[KEY], rows=3), at(1, operation(4, "delete")), run_3=3)
+    assert (late.removals, late.upserts) == ([], {}) if again != "repaired" else late.removals == [KEY]
 
 
 def test_a_delete_that_came_last_removes_the_receipt_and_brings_nothing():

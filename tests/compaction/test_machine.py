@@ -26,7 +26,7 @@ from pipeline.runs import RunRepository
 from tests.compaction.invariants import Model, model_of, require_the_ledger, require_the_model
 from tests.compaction.strategies import ARRIVALS, CHANGES, Change
 from tests.compaction.tables import create_table
-from tests.compaction.world import BUCKET, TABLE, World, clients, row_id
+from tests.compaction.world import BUCKET, START, TABLE, World, clients, row_id
 
 
 def rows_of(published: PublishedCollection | None) -> tuple[Model, int]:
@@ -52,7 +52,7 @@ def require_every_text_once(published: PublishedCollection) -> None:
 
 
 class Collection(RuleBasedStateMachine):
-    """Changes are recorded in one order and arrive in any."""
+    """Changes happen in one order, are recorded in another and arrive in any."""
 
     @initialize()
     def start(self) -> None:
@@ -76,7 +76,13 @@ class Collection(RuleBasedStateMachine):
 
     @rule(change=CHANGES)
     def record(self, change: Change) -> None:
-        reference = self.world.operation(change.kind, change.receipt, rows=change.rows, changes=dict(change.fields))
+        reference = self.world.operation(
+            change.kind,
+            change.receipt,
+            rows=change.rows,
+            changes=dict(change.fields),
+            uploaded_at=START + timedelta(seconds=change.moment),
+        )
         self.recorded.append((change, reference))
 
     @rule(order=ARRIVALS)
@@ -104,7 +110,8 @@ class Collection(RuleBasedStateMachine):
         self.merger.merge([reference for _, reference in self.recorded])
         self.world.moment += timedelta(seconds=61)
         self.merger.tick()
-        expected = model_of((change, reference.run_id) for change, reference in self.recorded)
+        in_order = sorted(self.recorded, key=lambda item: item[0].moment)
+        expected = model_of((change, reference.run_id) for change, reference in in_order)
         named = {row_id(*map(int, name.split("/"))): metadata for name, metadata in expected.items()}
         runs = {reference.run_id for _, reference in self.recorded}
         with self.published() as published:

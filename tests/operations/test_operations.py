@@ -147,6 +147,7 @@ def test_an_upload_is_searchable_when_the_receipt_is_what_was_uploaded_and_not_b
     merge(removal)
     run = world.runs.find(first)
     again = applied_again(run, run_id="a" * 32, changes={}, consumer="lambda", moment=datetime.now(UTC))
+    again = again.model_copy(update={"uploaded_at": datetime.now(UTC) + timedelta(minutes=1)})
     world.runs.record(again)
     assert not is_searchable(first)
     merge(again.reference)
@@ -329,7 +330,7 @@ def test_a_receipt_whose_newest_item_was_deleted_can_still_be_changed_and_repair
 def test_an_operation_that_something_newer_outdates_is_not_called_done(world, target, merge):
     world.run(1)
     correction = operations.correct(target, key(1), "A")
-    newer = world.operation("upsert", 1)
+    newer = world.operation("upsert", 1, uploaded_at=datetime.now(UTC) + timedelta(minutes=1))
     merge(correction, newer)
     result = wait_for_runs(target, [correction], timeout_seconds=1)
     with pytest.raises(OperatorError) as caught:

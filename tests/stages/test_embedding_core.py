@@ -228,9 +228,10 @@ def test_a_receipt_that_was_removed_is_there_again_when_it_is_uploaded_after_tha
     (run,) = world.runs.of_receipt(message.image_id, 1)
     removal = {"run_id": "d" * 32, "kind": "delete", "uploaded_at": None, "created_at": HOURS[2]}
     world.runs.record(run.model_copy(update=removal))
-    assert dispositions(world, world.incoming(uploaded(message, 1))) == [Disposition.SKIPPED]
+    assert dispositions(world, world.incoming(uploaded(message, 1))) == [Disposition.APPLIED_AGAIN]
+    assert deciding_run(world.runs.of_receipt(message.image_id, 1)).kind == "delete"
     assert dispositions(world, world.incoming(uploaded(message, 3))) == [Disposition.APPLIED_AGAIN]
-    assert receipt_now(world, message) == (message.run_id, 3)
+    assert receipt_now(world, message) == (message.run_id, 4)
 
 
 @pytest.mark.parametrize("spoil", ["failed", "expired"])
@@ -245,9 +246,11 @@ def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_a
     assert dispositions(world, world.incoming(uploaded(message, 0))) == [Disposition.SKIPPED]
     again = world.incoming(uploaded(message, 1))
     assert dispositions(world, again) == [Disposition.EMBEDDED]
-    assert dispositions(world, again, world.incoming(uploaded(message, 2))) == [Disposition.SKIPPED] * 2
+    later = world.incoming(uploaded(message, 2))
+    assert dispositions(world, again, later) == [Disposition.SKIPPED, Disposition.APPLIED_AGAIN]
     runs = world.runs.of_receipt(message.image_id, 1)
-    assert [run.content_id for run in runs] == [message.run_id] * 2
+    assert [run.content_id for run in runs] == [message.run_id] * 3
+    assert runs[2].delta_run_id == runs[1].run_id
     assert runs[1].delta_run_id is None
     assert runs[1].run_id == upload_id(message.run_id, HOURS[1])
     assert world.deltas(runs[1]) == 2
@@ -261,12 +264,13 @@ def test_two_uploads_of_the_same_content_are_two_messages_and_two_deliveries_of_
     assert message.deduplication_id == message.run_id
 
 
-def test_two_messages_of_one_content_in_one_batch_are_one_embedding_and_one_run(world):
+def test_two_uploads_of_one_content_in_one_batch_are_one_embedding(world):
     message = world.message(1)
     batch = [world.incoming(uploaded(message, 0), "m1"), world.incoming(uploaded(message, 1), "m2")]
-    assert dispositions(world, *batch) == [Disposition.EMBEDDED, Disposition.SKIPPED]
+    assert dispositions(world, *batch) == [Disposition.EMBEDDED, Disposition.APPLIED_AGAIN]
     assert len(world.embedder.requests) == 1
-    (run,) = world.runs.of_receipt(message.image_id, 1)
+    run, again = world.runs.of_receipt(message.image_id, 1)
+    assert again.delta_run_id == run.run_id
     assert world.deltas(run) == 2
 
 
@@ -350,8 +354,9 @@ def test_a_removal_that_is_recorded_while_a_receipt_is_embedded_is_noticed(world
     (run,) = world.runs.of_receipt(message.image_id, 1)
     world.runs.record(run.model_copy(update={"run_id": "d" * 32, "kind": "delete", "created_at": HOURS[2]}))
     assert [outcome.disposition for outcome in world.core.write(works)] == [Disposition.EMBEDDED]
-    versions = [(run.receipt_version, run.run_id) for run in world.runs.of_receipt(message.image_id, 1)]
-    assert versions[-1] == (3, message.run_id)
+    runs = world.runs.of_receipt(message.image_id, 1)
+    assert max((run.receipt_version, run.run_id) for run in runs) == (3, message.run_id)
+    assert deciding_run(runs).kind == "delete"
 
 
 def test_a_receipt_that_is_overtaken_without_an_end_comes_back(world, monkeypatch):
