@@ -155,7 +155,8 @@ class Output:
         for item in found:
             version = item.version or "no version yet"
             self.say(
-                f"{item.collection}: {item.rows} vectors in {version}, {len(item.runs)} runs, {item.deltas} deltas"
+                f"{item.collection}: {item.rows} vectors in {version}, {len(item.runs)} runs "
+                f"({item.superseded} of them superseded by later events), {item.deltas} deltas"
             )
             for finding in item.findings:
                 receipt = finding.receipt

@@ -9,7 +9,11 @@ from ops.auditing import expected_queues
 from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
+from pipeline.contracts.run import CompactionRun
 from pipeline.runs import RunRepository
+
+SUPERSEDED = "SUPERSEDED"
+"""Instead of its state, of a run that changed nothing because something that happened later was there already."""
 
 
 class QueueStatus(TypedDict):
@@ -49,8 +53,7 @@ def stack_status(target: Target) -> StackStatus:
         if run.consumer != OPERATOR:
             consumers[run.consumer] += 1
             merchants[run.merchant_source] += 1
-        for collection in COLLECTIONS:
-            states[f"{collection} {run.progress(collection).state}"] += 1
+        states.update(states_of(run))
     return {
         "queues": [_queue(target, item.label, item.url) for item in expected_queues(target.outputs)],
         "consumer": _consumer(target),
@@ -59,6 +62,15 @@ def stack_status(target: Target) -> StackStatus:
         "merchants": dict(sorted(merchants.items())),
         "snapshots": {collection: _current_version(target, collection) for collection in COLLECTIONS},
     }
+
+
+def states_of(run: CompactionRun) -> list[str]:
+    """A run's collections with their states, as they are counted."""
+    progress = {collection: run.progress(collection) for collection in COLLECTIONS}
+    return [
+        f"{collection} {item.state if item.superseded_by is None else SUPERSEDED}"
+        for collection, item in progress.items()
+    ]
 
 
 def _queue(target: Target, name: str, url: str) -> QueueStatus:

@@ -37,6 +37,11 @@ class Reconciliation:
     findings: tuple[Finding, ...]
     looked_at: datetime
 
+    @property
+    def superseded(self) -> int:
+        """Operations that changed nothing here, because something that happened later was there already."""
+        return sum(run.progress(self.collection).superseded_by is not None for run in self.runs)
+
 
 def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
     """Compare one collection as readers see it in S3. It takes as long as reading every row's metadata.

@@ -31,7 +31,13 @@ def run_reconcile(output: Output, target: Target, *, mend: bool, timeout_seconds
         found = _look(output, target)
     document["findings"] = _findings(found)
     document["collections"] = [
-        {"collection": item.collection, "version": item.version, "rows": item.rows, "deltas": item.deltas}
+        {
+            "collection": item.collection,
+            "version": item.version,
+            "rows": item.rows,
+            "deltas": item.deltas,
+            "superseded": item.superseded,
+        }
         for item in found
     ]
     return document

@@ -19,6 +19,7 @@ from ops.reconciling.comparison import Difference
 from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.procedure import run_reconcile
 from ops.reconciling.repair import repair
+from ops.reporting import states_of
 from ops.target import OperatorError, Target
 from ops.uploading import UploadedDocument, require_effect, wait_for_runs, wait_until_searchable
 from pipeline.collections.chroma import ChromaIndex, record_id
@@ -28,7 +29,7 @@ from pipeline.contracts.identifiers import delta_key, run_sort_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
 from pipeline.errors import RetryableError
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, TABLE, World, ids, row_id, spoil, world
+from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, ids, row_id, spoil, world
 
 __all__ = ["world"]
 
@@ -363,4 +364,18 @@ def test_the_command_says_what_was_found_what_was_done_and_what_is_left(world, t
         "version": "",
         "rows": 2,
         "deltas": 1,
+        "superseded": 0,
     }
+
+
+def test_an_upload_whose_message_came_too_late_changes_nothing_and_is_told(world, target, merge):
+    newer = world.operation("upsert", 1, rows=3, uploaded_at=START + timedelta(seconds=2))
+    merge(newer)
+    older = world.operation("upsert", 1, rows=2, uploaded_at=START + timedelta(seconds=1))
+    merge(older)
+    assert len(published(world)) == 3
+    document = run_reconcile(Output(as_json=True), target, mend=False, timeout_seconds=0)
+    assert document["findings"] == []
+    assert [item["superseded"] for item in document["collections"]] == [1, 1]
+    assert states_of(world.runs.find(older)) == ["lines SUPERSEDED", "words SUPERSEDED"]
+    assert states_of(world.runs.find(newer)) == ["lines COMPLETED", "words COMPLETED"]
