@@ -151,7 +151,8 @@ class RunRecorder:
         again = applied_again(
             run,
             run_id=upload_id(run.content_id, message.uploaded_at),
-            changes=run.changes,
+            # What a person corrected before was of what was uploaded before.
+            changes={},
             consumer=self.consumer,
             moment=self.now(),
         ).model_copy(update={"uploaded_at": message.uploaded_at, "sequencer": message.sequencer})
