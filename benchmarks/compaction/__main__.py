@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=LINES_A_RECEIPT, help="rows of a line delta")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="times that each figure is measured")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the plot is written, a PNG")
+    parser.add_argument("--older", type=Path, help="an older build's --json, drawn into the plot as well")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     return parser.parse_args()
 
@@ -110,9 +111,11 @@ def main() -> int:
         Progress(*columns, console=Console(stderr=True)) as progress,
     ):
         report = measure(options, Path(directory), progress)
-    draw(report.stations, report.dimensions, options.output)
+    document = report.document()
+    older = json.loads(options.older.read_text())["curve"] if options.older else ()
+    draw(document["curve"], report.dimensions, options.output, older)
     if options.json:
-        print(json.dumps(report.document(), indent=1))
+        print(json.dumps(document, indent=1))
     else:
         console = Console()
         console.print(report.table())

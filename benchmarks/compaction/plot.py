@@ -1,46 +1,52 @@
 """The merge rate against the size of the collection, as a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.compaction.measurements import Comparison, Station
-
 INCHES = (11, 5)
 DOTS_AN_INCH = 150
-SERIES = {
-    "Chroma's upsert alone": ("#555555", "o", "--"),
-    "100 word deltas, merged and published": ("#1b6ca8", "s", "-"),
-    "10 word deltas, merged and published": ("#2a9d54", "^", "-"),
-    "the origin's cycle, 10 messages": ("#c0392b", "D", "-"),
+RAW = "Chroma's upsert alone"
+COLORS = {RAW: ("#555555", "o"), "words": ("#1b6ca8", "s"), "ten": ("#2a9d54", "^"), "origin": ("#c0392b", "D")}
+LABELS = {
+    "words": "100 word deltas, merged and published",
+    "ten": "10 word deltas, merged and published",
+    "origin": "the origin's cycle, 10 messages",
 }
+OLDER = ("words", "ten")
+"""What is drawn of an older build as well, dotted: it ran beside a raw upsert of its own."""
+
+Curve = Sequence[Mapping[str, Any]]
+"""Of a report's document, by size."""
 
 
-def draw(stations: Sequence[Station], dimensions: int, output: Path) -> None:
+def draw(curve: Curve, dimensions: int, output: Path, older: Curve = ()) -> None:
     """Write the PNG: rows a second on the left, ratios to Chroma alone on the right.
 
     Args:
-        stations: by size.
+        curve: of this build.
         dimensions: numbers a vector.
         output: the file; its directory is made.
+        older: of another build's report.
     """
     mpl.use("Agg")
-    sizes = [station.size for station in stations]
-    merges: list[list[Comparison]] = [
-        [station.words for station in stations],
-        [station.ten for station in stations],
-        [station.origin for station in stations],
-    ]
     figure = Figure(figsize=INCHES, dpi=DOTS_AN_INCH, layout="constrained")
     rates, ratios = figure.subplots(1, 2)
-    values = [[station.words.raw_rate for station in stations], *([one.rate for one in each] for each in merges)]
-    for (label, (color, marker, line)), heights in zip(SERIES.items(), values, strict=True):
-        rates.plot(sizes, heights, label=label, color=color, marker=marker, linestyle=line)
-    for (label, (color, marker, line)), each in zip(list(SERIES.items())[1:], merges, strict=True):
-        ratios.plot(sizes, [one.ratio for one in each], label=label, color=color, marker=marker, linestyle=line)
-    ratios.axhline(1.0, color=SERIES["Chroma's upsert alone"][0], linestyle="--", label="Chroma's upsert alone")
+    sizes = [station["rows"] for station in curve]
+    color, marker = COLORS[RAW]
+    rates.plot(
+        sizes, [station["words"]["raw_rate"] for station in curve], label=RAW, color=color, marker=marker, ls="--"
+    )
+    ratios.axhline(1.0, color=color, linestyle="--", label=RAW)
+    for name, label in LABELS.items():
+        _line(rates, curve, name, "rate", label=label, style="-")
+        _line(ratios, curve, name, "ratio", label=label, style="-")
+    for name in OLDER if older else ():
+        _line(rates, older, name, "rate", label=f"{LABELS[name]}: one record a row", style=":")
+        _line(ratios, older, name, "ratio", label=f"{LABELS[name]}: one record a row", style=":")
     rates.set_ylabel("rows per second")
     ratios.set_ylabel("ratio to Chroma's upsert alone, measured beside it")
     rates.set_title("Rate")
@@ -56,3 +62,10 @@ def draw(stations: Sequence[Station], dimensions: int, output: Path) -> None:
     figure.suptitle("Merging and publishing against the size of the collection")
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)
+
+
+def _line(axes: Any, curve: Curve, name: str, figure: str, *, label: str, style: str) -> None:
+    color, marker = COLORS[name]
+    known = [station for station in curve if name in station]
+    sizes, values = [station["rows"] for station in known], [station[name][figure] for station in known]
+    axes.plot(sizes, values, label=label, color=color, marker=marker, linestyle=style)

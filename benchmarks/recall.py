@@ -1,0 +1,171 @@
+"""``python -m benchmarks.recall``: recall at ten of a published collection that is too large for an exact scan.
+
+Above ``EXACT_TEXTS`` a reader lets Chroma and the letters propose texts and ranks them by their vectors. The collection
+is filled and sealed as a conversion fills one, without runs and without a merge; what is asked is production's reader.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.builds.workload import misspelt
+from benchmarks.receipts.generator import generate_all
+from benchmarks.search import LIMIT, SEED
+from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.layout import LAYOUT, Pointer
+from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.collections.rows import NewRow, RowName
+from pipeline.collections.search import EXACT_TEXTS
+from pipeline.embedding.embedders.hashing import HashingEmbedder
+from upload_images.export import is_noise
+
+TEXTS, DIMENSIONS, QUERIES = 300_000, 256, 300
+TEXTS_A_RECEIPT = 1_000
+"""Not a receipt of this world, but the fewest rows that bring so many texts."""
+SHORTEST = 8
+"""Letters of a text that is asked for without one of them, as in ``benchmarks.search``."""
+SAME = 1e-5
+"""Cosine distance below which two texts are equally near."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one run found.
+
+    Attributes:
+        texts: distinct texts in the collection.
+        exact_limit: texts up to which a reader scans.
+        recall_at_ten: share of the exact ten nearest, by distance, in the reader's answers to misspelt texts.
+        lost: of as many texts, those that are not first for their own vector.
+        slower_scan: how many times as long as the reader's answer an exact scan takes.
+    """
+
+    texts: int
+    dimensions: int
+    exact_limit: int
+    asked: int
+    recall_at_ten: float
+    lost: int
+    slower_scan: float
+
+
+def distinct_texts(count: int) -> list[str]:
+    """Distinct lines and words of made-up receipts, in the order of their first occurrence."""
+
+    def every() -> Iterator[str]:
+        for document in generate_all(1):
+            for receipt in document.receipts:
+                for line in receipt.lines:
+                    yield line.text
+                    yield from (word.text for word in line.words)
+
+    return list(islice(dict.fromkeys(text for text in islice(every(), 60 * count) if not is_noise(text)), count))
+
+
+def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progress) -> tuple[WorkingCopy, Pointer]:
+    """A sealed working copy of the texts, and a pointer that fits it."""
+    embedder = HashingEmbedder(dimensions)
+    steps = progress.add_task("filling", total=len(texts))
+
+    def receipts() -> Iterator[tuple[ReceiptKey, Sequence[str], list[NewRow], np.ndarray]]:
+        for number, start in enumerate(range(0, len(texts), TEXTS_A_RECEIPT), 1):
+            part = texts[start : start + TEXTS_A_RECEIPT]
+            key = ReceiptKey(str(UUID(int=number)), 1)
+            rows = [NewRow(name=RowName(key, line + 1, 0), text=line, metadata={}) for line in range(len(part))]
+            yield key, part, rows, embedder.embed(part)
+            progress.advance(steps, len(part))
+
+    copy = WorkingCopy("lines", parent=parent, dimensions=dimensions, source=None)
+    try:
+        copy.fill(receipts(), {}, {})
+        progress.update(progress.add_task("sealing: index and letters", total=None))
+        copy.seal(lambda: None)
+    except BaseException:
+        copy.discard()
+        raise
+    pointer = Pointer(
+        version="benchmark",
+        fence=1,
+        count=len(texts),
+        texts=len(texts),
+        layout=LAYOUT,
+        model=embedder.model,
+        dimensions=dimensions,
+        digest="0" * 64,
+        published_at=datetime.now(UTC),
+    )
+    return copy, pointer
+
+
+def measure(texts: Sequence[str], dimensions: int, queries: int, directory: Path, progress: Progress) -> Measured:
+    """Fill a collection and ask it."""
+    source = random.Random(SEED)  # noqa: S311 - the same questions every time
+    long = [text for text in texts if sum(map(str.isalpha, text)) >= SHORTEST]
+    chosen = source.sample(long, min(queries, len(long)))
+    embedder = HashingEmbedder(dimensions)
+    asked = embedder.embed([misspelt(text, source, of=str.isalpha) for text in chosen])
+    own = embedder.embed(chosen)
+    copy, pointer = filled(directory / "work", texts, dimensions, progress)
+    try:
+        published = PublishedCollection("lines", pointer, copy.directory, directory / "private")
+        try:
+            published.query(asked[:1], LIMIT)
+            right, answered, scanned = 0, 0.0, 0.0
+            for vector in asked:
+                start = time.perf_counter()
+                (hits,) = published.query(vector[None], LIMIT)
+                answered += time.perf_counter() - start
+                start = time.perf_counter()
+                ((_, exact),) = published.vectors.nearest(vector[None], LIMIT)
+                scanned += time.perf_counter() - start
+                right += sum(hit.distance <= exact[-1] + SAME for hit in hits)
+            lost = sum(published.query(vector[None], 1)[0][0].distance > SAME for vector in own)
+        finally:
+            published.close()
+    finally:
+        copy.discard()
+    return Measured(
+        texts=len(texts),
+        dimensions=dimensions,
+        exact_limit=EXACT_TEXTS,
+        asked=len(asked),
+        recall_at_ten=right / (LIMIT * len(asked)),
+        lost=lost,
+        slower_scan=scanned / answered,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recall", description=__doc__)
+    parser.add_argument("--texts", type=int, default=TEXTS, help="distinct texts")
+    parser.add_argument("--dimensions", type=int, default=DIMENSIONS)
+    parser.add_argument("--queries", type=int, default=QUERIES)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, Progress(console=Console(stderr=True)) as progress:
+        texts = distinct_texts(options.texts)
+        found = measure(texts, options.dimensions, options.queries, Path(directory), progress)
+    if options.json:
+        print(json.dumps(asdict(found), indent=1))
+        return
+    console = Console()
+    for name, value in asdict(found).items():
+        console.print(f"{name.replace('_', ' ')}: {value:,.4g}" if isinstance(value, float) else f"{name}: {value:,}")
+
+
+if __name__ == "__main__":
+    main()
