@@ -14,9 +14,8 @@ from pipeline.collections.vectors import VectorFile
 
 NARROW = 10
 """``ef_search`` of the first question. What a narrow search finds, a wide one finds too, and it takes a tenth of the
-time (docs/facts.md, "Asking every text"); what it misses is asked again with the collection's own."""
-NARROW_FROM = 300
-"""Texts for which the narrow question pays for opening the collection two times more, which takes 0.3 s."""
+time (docs/facts.md, "Asking every text"). What it misses is asked again for as many answers as the collection's own
+``ef_search``: a search is as wide as the larger of the two, and the index needs not be read again."""
 BATCH_TEXTS = 500
 NEIGHBOURS_ASKED = 1
 """Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
@@ -53,7 +52,7 @@ def measure_recall(
     search_width: int,
     start: int = 0,
 ) -> Recall:
-    """Ask an index; it may be left with another ``ef_search``.
+    """Ask an index, which afterwards searches narrowly and is to be closed.
 
     Args:
         index: a private copy.
@@ -63,14 +62,13 @@ def measure_recall(
         search_width: the collection's own ``ef_search``.
         start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
     """
-    is_narrow = (len(texts) - start) * (1 if start == 0 else 1 + NEIGHBOURS_ASKED) > NARROW_FROM
-    if is_narrow:
-        index.search_width(min(NARROW, search_width))
+    # Before the first question: until then Chroma has not read the index.
+    index.search_width(min(NARROW, search_width))
     asked: set[int] = set()
     suspects: list[int] = []
     if start == 0:
         asked.update(range(len(texts)))
-        suspects = _not_found(index, texts, vectors, range(len(texts)))
+        suspects = _not_found(index, texts, vectors, range(len(texts)), 1)
     else:
         near: set[int] = set()
         position = {record_id(text): number for number, text in enumerate(texts)}
@@ -79,12 +77,10 @@ def measure_recall(
             near |= {position[identifier] for answer in answers for identifier, _ in answer if identifier in position}
             suspects += _missing(batch, texts, answers)
         asked.update(range(start, len(texts)), near)
-        suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))))
+        suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))), 1)
+    lost = _not_found(index, texts, vectors, suspects, search_width)
     is_sampled = start == 0 and len(texts) > 0
-    if is_narrow and (suspects or is_sampled):
-        index.search_width(search_width)
-    lost = _not_found(index, texts, vectors, suspects)
-    at_ten = _at_ten(index, vectors, records) if is_sampled else None
+    at_ten = _at_ten(index, vectors, records, search_width) if is_sampled else None
     return Recall(asked=len(asked), lost=tuple(lost), at_ten=at_ten)
 
 
@@ -97,10 +93,12 @@ def describe_losses(recall: Recall, texts: Sequence[str]) -> Iterator[str]:
         yield f"recall at ten is {recall.at_ten:.3f} of an exact scan"
 
 
-def _not_found(index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, positions: Iterable[int]) -> list[int]:
+def _not_found(
+    index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, positions: Iterable[int], width: int
+) -> list[int]:
     missing: list[int] = []
     for batch in _batches(positions):
-        missing += _missing(batch, texts, index.nearest(vectors.at(batch), 1))
+        missing += _missing(batch, texts, index.nearest(vectors.at(batch), width))
     return missing
 
 
@@ -112,16 +110,18 @@ def _missing(batch: Sequence[int], texts: Sequence[str], answers: Sequence[Seque
     ]
 
 
-def _at_ten(index: ChromaIndex, vectors: VectorFile, records: Sequence[int]) -> float:
+def _at_ten(index: ChromaIndex, vectors: VectorFile, records: Sequence[int], width: int) -> float:
     sample = records[:: max(1, len(records) // SAMPLE_TEXTS)][:SAMPLE_TEXTS]
     wanted = min(RECALL_AT, len(records))
     asked = vectors.at(sample)
     # Only vectors that have a record: of ten texts with one vector the index can name one.
     among = None if len(records) == len(vectors) else np.asarray(records, dtype=np.int64)
     right = 0
-    for (_, exact), found in zip(vectors.nearest(asked, wanted, among), index.nearest(asked, wanted), strict=True):
+    for (_, exact), found in zip(
+        vectors.nearest(asked, wanted, among), index.nearest(asked, max(wanted, width)), strict=True
+    ):
         # By distance: of texts that are equally near, any is right.
-        right += int(np.sum(np.array([distance for _, distance in found]) <= exact[-1] + SAME))
+        right += int(np.sum(np.array([distance for _, distance in found[:wanted]]) <= exact[-1] + SAME))
     return right / (wanted * len(sample))
 
 
