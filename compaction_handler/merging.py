@@ -19,7 +19,7 @@ from uuid import UUID
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, acquire, current_pointer
-from compaction_handler.planning import DELTAS_AT_ONCE, Plan, batches, deltas_needed, is_publication_due, make_plan
+from compaction_handler.planning import DELTAS_AT_ONCE, batches, deltas_needed, is_publication_due, make_plan
 from compaction_handler.publishing import Check, Publisher, storage_error
 from compaction_handler.restoring import require_compatible, restore
 from compaction_handler.working_copy import WorkingCopy
@@ -130,10 +130,14 @@ class CollectionMerger:
                 if not has_time():
                     left |= {run.run_id for run in batch}
                     continue
+                is_suspect = any(run.progress(self.collection).attempts for run in batch)
+                if is_suspect:
+                    # What waits is published without the suspects, and each portion of them alone.
+                    self._publish_if_due(lease, heartbeat, copy, [], at_once=True)
                 merged, failed = self._merge_batch(heartbeat, copy, batch)
                 # Its neighbours go on; the message comes back for the one that failed.
                 failure = failed or failure
-                self._publish_if_due(lease, heartbeat, copy, merged)
+                self._publish_if_due(lease, heartbeat, copy, merged, at_once=is_suspect)
             self._publish_if_due(lease, heartbeat, copy, [])
             if failure is not None:
                 raise failure
@@ -324,6 +328,12 @@ class CollectionMerger:
         """
         if self._is_due(heartbeat.lease.current(), copy):
             self._publisher.prepare(copy)
+        with self._answerable(batch, heartbeat.lease):
+            return self._write(heartbeat, copy, batch)
+
+    def _write(
+        self, heartbeat: Heartbeat, copy: WorkingCopy, batch: list[CompactionRun]
+    ) -> tuple[list[CompactionRun], RetryableError | None]:
         runs = {run.run_id: run for run in batch}
         entries = self._dated(copy.ledger.entries({receipt_of(run): None for run in batch}))
         deltas: dict[str, Delta] = {}
@@ -343,7 +353,9 @@ class CollectionMerger:
             operations,
             {run_id: len(delta.rows) for run_id, delta in deltas.items()},
         )
-        self._apply(heartbeat, copy, plan, deltas, list(runs.values()))
+        copy.apply(plan, deltas, heartbeat.require)
+        # At once: a run that the ledger knows and this does not is taken for published.
+        self.unpublished |= runs
         return list(runs.values()), failure
 
     def _dated(self, entries: dict[ReceiptKey, LedgerEntry]) -> dict[ReceiptKey, LedgerEntry]:
@@ -363,22 +375,25 @@ class CollectionMerger:
         orders = {run.run_id: run.order for run in runs}
         return {key: replace(entry, state=entry.state.with_orders(orders)) for key, entry in entries.items()}
 
-    def _apply(
-        self,
-        heartbeat: Heartbeat,
-        copy: WorkingCopy,
-        plan: Plan,
-        deltas: dict[str, Delta],
-        runs: list[CompactionRun],
-    ) -> None:
-        heartbeat.lease.suspect([run.reference for run in runs])
+    @contextmanager
+    def _answerable(self, runs: list[CompactionRun], lease: Lease | None = None) -> Iterator[None]:
+        """Count whatever breaks in the block as a failed attempt of these runs; outages and full disks are nobody's.
+
+        Args:
+            runs: what is being written.
+            lease: also remembers them in case that the process is killed; without it a kill is nobody's fault.
+        """
+        if lease is not None:
+            lease.suspect([run.reference for run in runs])
         try:
-            copy.apply(plan, deltas, heartbeat.require)
+            yield
         except RetryableError as error:
             if error.code is ErrorCode.MERGE_INCOMPLETE:
                 # First of all: nobody goes on with it, whatever becomes of the record.
                 self._discard()
                 self._each([(self._record_failure, run, error) for run in runs])
+            raise
+        except PipelineError:
             raise
         except Exception as error:
             broken = self._broken(error)
@@ -386,9 +401,8 @@ class CollectionMerger:
             if broken.code is ErrorCode.MERGE_BROKEN:
                 self._each([(self._record_failure, run, broken) for run in runs])
             raise
-        # At once: a run that the ledger knows and this does not is taken for published.
-        self.unpublished |= {run.run_id: run for run in runs}
-        heartbeat.lease.suspect(())
+        if lease is not None:
+            lease.suspect(())
 
     def _blame(self, lease: Lease) -> None:
         """Count a failed attempt for every run that a merge was writing when its process was killed."""
@@ -454,11 +468,17 @@ class CollectionMerger:
         return delta
 
     def _publish_if_due(
-        self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, merged: list[CompactionRun]
+        self,
+        lease: Lease,
+        heartbeat: Heartbeat,
+        copy: WorkingCopy,
+        merged: list[CompactionRun],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Publish if it is time; what was merged is marked after that, so that readers do not wait for it."""
         outcomes = copy.ledger.outcomes(run.run_id for run in merged)
-        pointer = self._published(lease, heartbeat, copy)
+        pointer = self._published(lease, heartbeat, copy, at_once=at_once)
         if pointer is None:
             self.unpublished |= {run.run_id: run for run in self._mark_merged(merged, outcomes)}
             return
@@ -477,16 +497,17 @@ class CollectionMerger:
         heartbeat.require()
         self._mark_completed(list(waited.values()), pointer.version)
 
-    def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer | None:
+    def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, *, at_once: bool) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
         current = lease.current()
         waits = self.unpublished or _is_lost(current, copy) or _is_old(current)
-        if not self._is_due(current, copy) or not waits:
+        if not waits or not (at_once or self._is_due(current, copy)):
             return None
-        try:
-            pointer = self._publisher.publish(lease, heartbeat, copy)
-        finally:
-            copy.reopen()
+        with self._answerable(list(self.unpublished.values())):
+            try:
+                pointer = self._publisher.publish(lease, heartbeat, copy)
+            finally:
+                copy.reopen()
         copy.base = pointer.version
         return pointer
 

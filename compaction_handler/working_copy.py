@@ -141,10 +141,9 @@ class WorkingCopy:
         """
         self.revision += 1
         keys = {*plan.upserts, *plan.removals}
-        before = {key: entry.rows for key, entry in self.ledger.entries(keys).items()}
         expected = (
             self.count
-            - sum(before.values())
+            - sum(map(self.rows.count_of, keys))
             + sum(len(deltas[operation.run_id].rows) for operation in plan.upserts.values())
         )
         arrived: list[np.ndarray] = []

@@ -24,6 +24,8 @@ NUMBERS = ("confidence", "x", "y", "width", "height")
 """Fields of a row that have a column of their own."""
 DERIVED = frozenset({"image_id", "receipt_id", "line_id", "word_id"})
 """Fields that the row's id says already."""
+MOST_DIGITS = 18
+"""Of a number in an id: SQLite's integers have 64 bits."""
 _IDENTIFIER = re.compile(
     r"IMAGE#(?P<image>[0-9a-f-]{36})#RECEIPT#(?P<receipt>[0-9]{5,})#LINE#(?P<line>[0-9]{5,})(?:#WORD#(?P<word>[0-9]{5,}))?"
 )
@@ -99,7 +101,7 @@ class RemovedTexts:
 def parse_identifier(identifier: str) -> RowName | None:
     """What a vector id names; None when it is not of the contract's form."""
     match = _IDENTIFIER.fullmatch(identifier)
-    if match is None:
+    if match is None or max(map(len, (*match.group("receipt", "line"), match["word"] or ""))) > MOST_DIGITS:
         return None
     return RowName(ReceiptKey(match["image"], int(match["receipt"])), int(match["line"]), int(match["word"] or 0))
 
@@ -270,6 +272,12 @@ class RowTable:
     def rows_of_receipt(self, key: ReceiptKey) -> list[Row]:
         """The rows of a receipt, by line and word."""
         return list(self._rows("image_id = ? AND receipt_id = ?", list(key), "line_id, word_id"))
+
+    def count_of(self, key: ReceiptKey) -> int:
+        """How many rows a receipt has, counted."""
+        receipt = "SELECT receipt FROM receipts WHERE image_id = ? AND receipt_id = ?"
+        statement = f"SELECT COUNT(*) FROM rows WHERE receipt = ({receipt})"  # noqa: S608 - ours
+        return self._connection.execute(statement, key).fetchone()[0]
 
     def all_rows(self) -> Iterator[Row]:
         """Every row, by receipt, line and word."""
