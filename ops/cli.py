@@ -36,6 +36,7 @@ from ops.uploading import (
 )
 from ops.visible import visible
 from pipeline.collections.receipts import ReceiptKey
+from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
 
@@ -53,7 +54,7 @@ StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `loca
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
 ImageId = Annotated[str, typer.Argument(help="The image's id, or the beginning of it that no other image has.")]
-ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1)]
+ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1, max=LARGEST_INTEGER)]
 
 
 class Collection(StrEnum):
@@ -139,21 +140,24 @@ def upload_files(
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Upload OCR results. A bad file is named and left out; the others go through, and the exit code is 1."""
+    """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
     output = Output(as_json=as_json)
     target = connect(stack)
     uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
+
+    def refuse(error: PipelineError) -> None:
+        refused.append(str(error))
+        complain(str(error))
+
     for path in files:
-        try:
-            documents += read_documents(path)
-        except PipelineError as error:
-            refused.append(str(error))
-            complain(str(error))
+        documents += read_documents(path, refuse)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
+            for error in uploaded[-1].refused:
+                refuse(error)
             bar.set(done)
     result = None
     if wait:
@@ -186,7 +190,9 @@ def search_text(
         str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
     ] = None,
     image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
-    receipt: Annotated[int | None, typer.Option(help="Only receipts with this number in their image.", min=1)] = None,
+    receipt: Annotated[
+        int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
+    ] = None,
     maximum_distance: Annotated[
         float | None, typer.Option("--max-distance", help="Leave out what is farther away, 0 to 2.")
     ] = None,
