@@ -25,7 +25,7 @@ from ops.searching import search
 from ops.showing import show
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, Target, connect
+from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
 from ops.uploading import (
     UploadedDocument,
     require_complete,
@@ -34,7 +34,7 @@ from ops.uploading import (
     wait_for_runs,
     wait_until_searchable,
 )
-from ops.visible import visible
+from ops.visible import visible, visible_lines
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.messages import RunReference
@@ -149,7 +149,7 @@ def upload_files(
 
     def refuse(error: PipelineError) -> None:
         refused.append(str(error))
-        complain(str(error))
+        complain(error)
 
     for path in files:
         documents += read_documents(path, refuse)
@@ -388,9 +388,11 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     output.document(report)
 
 
-def complain(text: str) -> None:
+def complain(error: Exception | str) -> None:
     """Write an error to standard error; what it quotes from data cannot act on the terminal."""
-    typer.secho(visible(text, keep="\n\t"), fg=typer.colors.RED, err=True)
+    # Those of the pipeline and of an operator are one line, so a break in them is from data.
+    has_lines = not isinstance(error, PipelineError | OperatorError | str)
+    typer.secho(visible_lines(str(error)) if has_lines else visible(str(error)), fg=typer.colors.RED, err=True)
 
 
 def main() -> None:
@@ -398,7 +400,7 @@ def main() -> None:
     try:
         application()
     except SPEAKING as error:
-        complain(str(error))
+        complain(error)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was started is stopped", err=True)
