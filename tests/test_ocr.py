@@ -1,7 +1,9 @@
 """What stage 1 accepts. A value that is let in here and fails later blocks a queue, a group or a merge for hours."""
 
+import copy
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -116,3 +118,40 @@ def test_a_source_without_end_leaves_room_for_the_reason():
     with pytest.raises(PermanentError) as refusal:
         parse_ocr_document(document(with_word(confidence=97)), f"s3://bucket/ocr/{'k' * 1_000}.json")
     assert "97.0 is not between 0 and 1" in str(refusal.value)[:600]
+
+
+ANYTHING = [
+    None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, 1e308, "", " ", "x", "\udc80", "\x00", "A" * 9_000, [], [[]], [1],
+    {}, {"": {}}, {"x": [None]},
+]  # fmt: skip
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place in a document, its own included."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, part in inner for found in places(part, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[str | int, ...], other: object) -> Any:
+    """The document with something else in one place."""
+    if not path:
+        return other
+    copied = copy.copy(value)
+    copied[path[0]] = replaced(value[path[0]], path[1:], other)
+    return copied
+
+
+@pytest.mark.parametrize("other", ANYTHING, ids=[f"{value!r:.20}" for value in ANYTHING])
+def test_anything_in_any_place_is_taken_or_refused_and_the_neighbour_is_taken(other):
+    whole = json.loads(document(receipt(7, merchant_name="SHOP"), receipt(9)))
+    for path in places(whole):
+        content = json.dumps(replaced(whole, path, other)).encode()
+        if path in {(), ("image_id",), ("receipts",)}:
+            with pytest.raises(PermanentError, match="OCR_DOCUMENT_INVALID"):
+                parse_ocr_document(content, "a.json")
+            continue
+        parsed = parse_ocr_document(content, "a.json")
+        assert len(parsed.receipts) + len(parsed.refused) == len(whole["receipts"])
+        for item in parsed.receipts:
+            made = export_receipt(parsed, item, bucket="b", embedding_model="m", dimensions=4)
+            assert parse_message(made.message.model_dump_json(exclude_none=True), EmbedMessage) == made.message
