@@ -109,6 +109,7 @@ class _Stages:
         self.core = EmbeddingCore(
             environment=EmbeddingEnvironment(
                 table_name=world.name,
+                artifacts_bucket=world.name,
                 vectors_bucket=world.name,
                 embed_dead_letter_queue_url="unused",
                 embedder="hashing",

@@ -181,6 +181,7 @@ def run(endpoint: str, count: int, dimensions: int, round_trip_seconds: float) -
     with tempfile.TemporaryDirectory() as directory:
         environment = WorkerEnvironment(
             table_name=name,
+            artifacts_bucket=name,
             vectors_bucket=name,
             embed_dead_letter_queue_url=queue,
             embedder="hashing",

@@ -18,6 +18,7 @@ from typing import Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.collections.layout import Pointer
+from pipeline.collections.store import parse_pointer
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import ErrorCode, RetryableError
@@ -94,7 +95,12 @@ class Lease:
             raise self._failure(error) from error
 
     def current(self) -> Pointer | None:
-        """The pointer item, read consistently; None when nothing was ever published."""
+        """The pointer item, read consistently; None when nothing was ever published.
+
+        Raises:
+            PermanentError: SNAPSHOT_CORRUPT when the item is no pointer.
+            RetryableError: SERVICE_UNAVAILABLE.
+        """
         return current_pointer(self.table, self.dynamodb, self.collection)
 
     def _failure(self, error: ClientError | BotoCoreError) -> RetryableError:
@@ -175,12 +181,19 @@ class Heartbeat:
 
 
 def current_pointer(table: str, dynamodb: Any, collection: CollectionName) -> Pointer | None:
-    """The pointer item, read consistently; None when nothing was ever published."""
+    """The pointer item, read consistently; None when nothing was ever published.
+
+    Raises:
+        PermanentError: SNAPSHOT_CORRUPT when the item is no pointer.
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
     try:
         answer = dynamodb.get_item(TableName=table, Key=_key(collection, "CURRENT"), ConsistentRead=True)
     except (ClientError, BotoCoreError) as error:
         raise _unavailable(error) from error
-    return Pointer.model_validate_json(answer["Item"]["pointer"]["S"]) if "Item" in answer else None
+    if "Item" not in answer:
+        return None
+    return parse_pointer(answer["Item"]["pointer"]["S"], f"item COLLECTION#{collection}, CURRENT of {table}")
 
 
 def acquire(

@@ -5,6 +5,7 @@ restored version lacks is PENDING or MERGED: what is MERGED is merged again at o
 """
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -145,7 +146,8 @@ def _newest_in_s3(objects: ObjectStore, bucket: str, collection: CollectionName,
 
 
 def _set_aside(directory: Path) -> None:
-    if directory.exists():
+    # A link that leads nowhere is there as well.
+    if os.path.lexists(directory):
         damaged = directory.with_name(f"{directory.name}.damaged")
         shutil.rmtree(damaged, ignore_errors=True)
         directory.rename(damaged)

@@ -25,7 +25,7 @@ from ops.searching import search
 from ops.showing import show
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, Target, connect
+from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
 from ops.uploading import (
     UploadedDocument,
     require_complete,
@@ -34,8 +34,9 @@ from ops.uploading import (
     wait_for_runs,
     wait_until_searchable,
 )
-from ops.visible import visible
+from ops.visible import visible, visible_lines
 from pipeline.collections.receipts import ReceiptKey
+from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
 
@@ -53,7 +54,7 @@ StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `loca
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
 ImageId = Annotated[str, typer.Argument(help="The image's id, or the beginning of it that no other image has.")]
-ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1)]
+ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1, max=LARGEST_INTEGER)]
 
 
 class Collection(StrEnum):
@@ -139,21 +140,24 @@ def upload_files(
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Upload OCR results. A bad file is named and left out; the others go through, and the exit code is 1."""
+    """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
     output = Output(as_json=as_json)
     target = connect(stack)
     uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
+
+    def refuse(error: PipelineError) -> None:
+        refused.append(str(error))
+        complain(error)
+
     for path in files:
-        try:
-            documents += read_documents(path)
-        except PipelineError as error:
-            refused.append(str(error))
-            complain(str(error))
+        documents += read_documents(path, refuse)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
+            for error in uploaded[-1].refused:
+                refuse(error)
             bar.set(done)
     result = None
     if wait:
@@ -186,7 +190,9 @@ def search_text(
         str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
     ] = None,
     image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
-    receipt: Annotated[int | None, typer.Option(help="Only receipts with this number in their image.", min=1)] = None,
+    receipt: Annotated[
+        int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
+    ] = None,
     maximum_distance: Annotated[
         float | None, typer.Option("--max-distance", help="Leave out what is farther away, 0 to 2.")
     ] = None,
@@ -382,9 +388,11 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     output.document(report)
 
 
-def complain(text: str) -> None:
+def complain(error: Exception | str) -> None:
     """Write an error to standard error; what it quotes from data cannot act on the terminal."""
-    typer.secho(visible(text, keep="\n\t"), fg=typer.colors.RED, err=True)
+    # Those of the pipeline and of an operator are one line, so a break in them is from data.
+    has_lines = not isinstance(error, PipelineError | OperatorError | str)
+    typer.secho(visible_lines(str(error)) if has_lines else visible(str(error)), fg=typer.colors.RED, err=True)
 
 
 def main() -> None:
@@ -392,7 +400,7 @@ def main() -> None:
     try:
         application()
     except SPEAKING as error:
-        complain(str(error))
+        complain(error)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was started is stopped", err=True)

@@ -24,7 +24,7 @@ from ops.reporting import StackStatus
 from ops.searching import SearchResult
 from ops.showing import ReceiptDetails
 from ops.switching.checks import Check, CheckState
-from ops.visible import visible
+from ops.visible import visible, visible_json, visible_lines
 from pipeline.consumers.observation import Standing
 
 PIPE_WIDTH = 1_000
@@ -47,12 +47,15 @@ class Output:
             self.console.width = PIPE_WIDTH
 
     def say(self, *parts: str | Text) -> None:
-        """A line for people, of plain and of styled parts."""
+        """A line for people, of plain and of styled parts; a line break in a part is written out."""
         line = Text()
         for part in parts:
-            # Other programs' output and errors of several lines come this way.
-            line.append(visible(part, keep="\n\t") if isinstance(part, str) else part)
+            line.append(visible(part) if isinstance(part, str) else part)
         self.console.print(line, soft_wrap=True)
+
+    def say_lines(self, label: Text, text: str) -> None:
+        """An error or other programs' output, which may have several lines; no further line looks like one of ours."""
+        self.console.print(Text().append(label).append(f" {visible_lines(text)}"), soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """A step's headline."""
@@ -69,15 +72,20 @@ class Output:
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
         if self.as_json:
-            json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str)
-            sys.stdout.write("\n")
+            content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+            sys.stdout.write(visible_json(content) + "\n")
 
     @contextmanager
     def progress(self, description: str, total: int) -> Iterator["ProgressBar"]:
         """A progress bar for long work."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.console) as progress:
-            yield ProgressBar(progress, progress.add_task(description, total=total))
+            yield ProgressBar(progress, progress.add_task(visible(description), total=total))
 
     def search_result(self, text: str, result: SearchResult) -> None:
         """A table of matches, the best first."""

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from pydantic import TypeAdapter, ValidationError
+
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import (
     ReceiptKey,
@@ -20,6 +22,7 @@ from pipeline.collections.receipts import (
     operation_of,
     without_rows,
 )
+from pipeline.contracts.limits import MerchantName
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
 from pipeline.runs import RunRepository
@@ -47,11 +50,19 @@ def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
     """Record who the merchant of a receipt is, on every line and word of it.
 
     Raises:
-        OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED, MERCHANT_EMPTY.
+        OperatorError: RECEIPT_UNKNOWN, RECEIPT_REMOVED, MERCHANT_EMPTY, MERCHANT_INVALID.
     """
     name = merchant.strip()
     if not name:
         raise OperatorError("MERCHANT_EMPTY", "the merchant's name is empty", "give the name as the receipt prints it")
+    try:
+        TypeAdapter(MerchantName).validate_python(name)
+    except ValidationError as error:
+        raise OperatorError(
+            "MERCHANT_INVALID",
+            f"the merchant's name: {error.errors()[0]['msg'].removeprefix('Value error, ')}",
+            "give the name as the receipt prints it",
+        ) from error
     moment = _after(target, receipt, _require_there(target, receipt))
     return _record(target, merchant_changed(receipt, name, "given", **_operation(target, moment)))
 

@@ -94,7 +94,7 @@ def _consumer(target: Target) -> ConsumerStatus:
 
 
 def _current_version(target: Target, collection: str) -> str | None:
-    from pipeline.collections.layout import Pointer  # noqa: PLC0415
+    from pipeline.collections.store import parse_pointer  # noqa: PLC0415
 
     try:
         body = target.s3.get_object(Bucket=target.outputs["vectorsBucket"], Key=f"{collection}/CURRENT")["Body"]
@@ -102,4 +102,4 @@ def _current_version(target: Target, collection: str) -> str | None:
         if error.response["Error"]["Code"] == "NoSuchKey":
             return None
         raise
-    return Pointer.model_validate_json(body.read()).version
+    return parse_pointer(body.read(), f"{collection}/CURRENT").version

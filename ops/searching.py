@@ -138,6 +138,7 @@ def _embed(target: Target, published: PublishedCollection, text: str) -> np.ndar
         )
     environment = EmbeddingEnvironment(
         table_name=outputs["tableName"],
+        artifacts_bucket=outputs["artifactsBucket"],
         vectors_bucket=outputs["vectorsBucket"],
         embed_dead_letter_queue_url=outputs["embedDeadLetterQueueUrl"],
         embedder=outputs["embedder"],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.ocr import parse_ocr_document
+from pipeline.contracts.ocr import parse_ocr_document, refusal_of
 from pipeline.contracts.run import CompactionRun
+from pipeline.errors import PermanentError
 from pipeline.runs import RunRepository
 from upload_images.export import export_receipt
 
@@ -17,11 +18,16 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class UploadedDocument:
-    """One uploaded OCR result and the runs that it must become: run ids are deterministic, so they are known now."""
+    """One uploaded OCR result and the runs that it must become: run ids are deterministic, so they are known now.
+
+    Attributes:
+        refused: an error for each receipt that was left out.
+    """
 
     name: str
     key: str
     runs: tuple[RunReference, ...]
+    refused: tuple[PermanentError, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,7 @@ class WaitResult:
 
 
 def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
-    """Validate one OCR result and put it where the pipeline picks it up.
+    """Validate one OCR result and put it where the pipeline picks it up, without the receipts that are refused.
 
     Raises:
         PermanentError: OCR_DOCUMENT_INVALID; nothing was uploaded.
@@ -56,6 +62,9 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         )
         for receipt in document.receipts
     ]
+    if document.refused:
+        # Said here and not again by a dead letter.
+        content = document.model_dump_json(exclude_none=True).encode()
     target.s3.put_object(
         Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
     )
@@ -65,7 +74,8 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         )
         for export in exports
     )
-    return UploadedDocument(name=name, key=key, runs=runs)
+    refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
+    return UploadedDocument(name=name, key=key, runs=runs, refused=refused)
 
 
 def wait_until_searchable(

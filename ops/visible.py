@@ -3,6 +3,7 @@
 Rich markup and emoji codes are not its concern: ``console.py`` prints text literally.
 """
 
+import json
 import unicodedata
 
 ACTED_ON = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -12,16 +13,29 @@ JOINERS = "\u200c\u200d"
 """Format characters that Arabic, Indic scripts and emoji need to be written at all."""
 
 
-def visible(text: str, *, keep: str = "") -> str:
-    r"""The text with what does not print written out, such as ``\x1b`` or ``\n``.
+def visible(text: str) -> str:
+    r"""The text in one line, with what does not print written out, such as ``\x1b`` or ``\n``.
 
     Args:
         text: from a receipt, a file name, an error.
-        keep: characters that stay as they are, such as the line breaks of an error of several lines.
     """
     return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ACTED_ON and character not in keep and character not in JOINERS
-        else character
-        for character in text
+        character.encode("unicode_escape").decode() if _is_acted_on(character) else character for character in text
     )
+
+
+def visible_lines(text: str) -> str:
+    """The text in its own lines; all but the first are indented, so that none passes for a line of the command's."""
+    return "\n    ".join(visible(line.expandtabs()) for line in text.split("\n"))
+
+
+def visible_json(content: str) -> str:
+    """JSON of the same value, in which what does not print is escaped as JSON does it."""
+    return "".join(
+        json.dumps(character)[1:-1] if _is_acted_on(character) and character != "\n" else character
+        for character in content
+    )
+
+
+def _is_acted_on(character: str) -> bool:
+    return unicodedata.category(character) in ACTED_ON and character not in JOINERS

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -52,15 +52,23 @@ class ObjectStore:
         self._s3 = s3_client
         self._sleep = sleep
 
-    def get(self, bucket: str, key: str) -> bytes:
+    def get(self, bucket: str, key: str, *, require_size: Callable[[int], object] = int) -> bytes:
         """Read an object.
+
+        Args:
+            bucket: the bucket.
+            key: the key.
+            require_size: called with the object's bytes before they are read; what it raises is passed on.
 
         Raises:
             PermanentError: OBJECT_MISSING.
             RetryableError: SERVICE_UNAVAILABLE for every other refusal or fault.
         """
         try:
-            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            answer = self._s3.get_object(Bucket=bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                require_size(answer["ContentLength"])
+                return body.read()
         except (ClientError, BotoCoreError) as error:
             raise _read_error(error, bucket, key) from error
 

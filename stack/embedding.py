@@ -136,6 +136,7 @@ def embedding_values(settings: Settings, storage: Storage, queues: EmbedQueues) 
     """Values of the fields of ``EmbeddingEnvironment``."""
     return {
         "table_name": storage.table.name,
+        "artifacts_bucket": storage.artifacts.bucket,
         "vectors_bucket": storage.vectors.bucket,
         "embed_dead_letter_queue_url": queues.dead_letter.url,
         "embedder": settings.embedder,

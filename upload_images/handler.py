@@ -5,20 +5,21 @@ What is written and sent is decided in ``export.py``; this module does it and an
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pipeline.aws import AwsClient
 from pipeline.batches import BatchResponse, SqsRecord, batch_response
-from pipeline.contracts.ocr import parse_ocr_document
+from pipeline.contracts.ocr import parse_ocr_document, refusal_of, require_document_size
 from pipeline.errors import PermanentError, RetryableError
 from pipeline.logs import configure_logging
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, park, send_batch
 from upload_images.environment import ProcessOcrResultsEnvironment
 from upload_images.export import export_receipt
-from upload_images.notification import ArrivedObject, arrived_objects
+from upload_images.notification import ArrivedObject, arrived_objects, require_own
 from upload_images.routing import route
 
 logger = logging.getLogger(__name__)
@@ -33,23 +34,44 @@ class OcrResultsProcessor:
     sqs_client: AwsClient
 
     def process(self, records: list[SqsRecord]) -> BatchResponse:
-        """Handle a batch; a bad document is parked with its reason and harms no neighbour."""
+        """Handle a batch; what is bad is parked with its reason and harms no neighbour."""
         failed: set[str] = set()
         for record in records:
             try:
-                for arrived in arrived_objects(record["body"]):
-                    self._export(arrived)
-            except PermanentError as error:
-                logger.exception("parked", extra={"error_code": error.code})
-                self._park(record, error, failed)
+                refused = self._export_all(record["body"])
             except RetryableError as error:
+                # Nothing is parked yet: another delivery says again what is refused.
                 logger.exception("left for another delivery", extra={"error_code": error.code})
                 failed.add(record["messageId"])
+                continue
+            for error in refused:
+                logger.error("refused", extra={"error_code": error.code, "reason": str(error)})
+            if refused:
+                self._park(record, _together(refused), failed)
         return batch_response(records, failed)
 
-    def _export(self, arrived: ArrivedObject) -> None:
-        content = self.objects.get(arrived.bucket, arrived.key)
-        document = parse_ocr_document(content, f"s3://{arrived.bucket}/{arrived.key}")
+    def _export_all(self, body: str) -> list[PermanentError]:
+        """Export what a notification announces; what is refused comes back, when all of the rest is sent."""
+        try:
+            announced = arrived_objects(body)
+        except PermanentError as error:
+            return [error]
+        refused: list[PermanentError] = []
+        for arrived in announced:
+            try:
+                require_own(arrived, self.environment.artifacts_bucket)
+                refused += self._export(arrived)
+            except PermanentError as error:
+                refused.append(error)
+        return refused
+
+    def _export(self, arrived: ArrivedObject) -> list[PermanentError]:
+        """Export the receipts that are accepted; the error of the others comes back."""
+        source = f"s3://{arrived.bucket}/{arrived.key}"
+        content = self.objects.get(
+            arrived.bucket, arrived.key, require_size=lambda size: require_document_size(size, source)
+        )
+        document = parse_ocr_document(content, source)
         outgoing: dict[str, list[OutgoingMessage]] = {}
         for receipt in document.receipts:
             export = export_receipt(
@@ -75,6 +97,7 @@ class OcrResultsProcessor:
         for queue_url, messages in outgoing.items():
             send_batch(self.sqs_client, queue_url, messages)
         logger.info("exported", extra={"key": arrived.key, "receipts": len(document.receipts)})
+        return [refusal_of(document.refused, source)] if document.refused else []
 
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
         try:
@@ -82,6 +105,19 @@ class OcrResultsProcessor:
         except RetryableError:
             logger.exception("could not park; the message stays on its queue")
             failed.add(record["messageId"])
+
+
+def _together(refused: Sequence[PermanentError]) -> PermanentError:
+    """One error of all that is refused of a message, which is parked once."""
+    first, *others = refused
+    if not others:
+        return first
+    return PermanentError(
+        first.code,
+        value="; ".join(error.value for error in refused),
+        rule=first.rule,
+        way_out=first.way_out,
+    )
 
 
 @cache

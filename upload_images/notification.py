@@ -10,6 +10,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pipeline.errors import ErrorCode, PermanentError
 
 SEQUENCER = re.compile("[0-9A-Fa-f]{1,64}")
+OCR_PREFIX = "ocr/"
+"""Of the keys that are announced (``component.py``)."""
 TEST_EVENT = "s3:TestEvent"
 """S3 sends one when a notification is configured (Amazon S3 user guide, notification content structure)."""
 
@@ -69,6 +71,20 @@ def arrived_objects(body: str) -> list[ArrivedObject]:
         )
         for record in notification.Records
     ]
+
+
+def require_own(arrived: ArrivedObject, bucket: str) -> None:
+    """Refuse an object that is not an OCR result of this stack.
+
+    Args:
+        arrived: what a notification announces.
+        bucket: the stack's artifacts bucket.
+
+    Raises:
+        PermanentError: MESSAGE_INVALID.
+    """
+    if arrived.bucket != bucket or not arrived.key.startswith(OCR_PREFIX):
+        raise _invalid(f"it names s3://{arrived.bucket}/{arrived.key}, not an object s3://{bucket}/{OCR_PREFIX}...")
 
 
 def _sequencer(text: str | None) -> str | None:

@@ -12,7 +12,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.contracts.ocr import BoundingBox, OcrDocument, OcrLine, OcrReceipt, OcrWord
+from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
+from pipeline.contracts.ocr import BoundingBox, OcrDocument, OcrLine, OcrReceipt, OcrWord, require_document_size
 from pipeline.errors import ErrorCode, PermanentError
 
 SROIE_CONFIDENCE = 0.95
@@ -40,7 +41,12 @@ class _Receipt(BaseModel):
     lines: Annotated[tuple[_Line, ...], Field(min_length=1)]
 
 
-def read_sroie(path: Path, *, with_merchant: bool | Callable[[str], bool] = False) -> Iterator[OcrDocument]:
+def read_sroie(
+    path: Path,
+    *,
+    with_merchant: bool | Callable[[str], bool] = False,
+    on_refused: Callable[[PermanentError], object] | None = None,
+) -> Iterator[OcrDocument]:
     """Read SROIE receipts.
 
     The scan's size is not in the data: fractions are of the extent of the boxes from the scan's corner, so the lowest
@@ -49,25 +55,45 @@ def read_sroie(path: Path, *, with_merchant: bool | Callable[[str], bool] = Fals
     Args:
         path: the JSON lines file.
         with_merchant: whether ``key.company`` becomes ``merchant_name``; or a predicate of the receipt's number.
+        on_refused: called with the error of a line that is not of this form, and the next line follows; without it the
+            error is raised.
 
     Raises:
-        PermanentError: OCR_DOCUMENT_INVALID naming the line that is not of this form.
+        PermanentError: OCR_DOCUMENT_INVALID naming the line; also, whatever ``on_refused`` is, when a line is too long.
     """
-    with path.open(encoding="utf-8") as file:
-        for number, content in enumerate(file, start=1):
+    with path.open("rb") as file:
+        for number, content in enumerate(iter(lambda: file.readline(MAXIMUM_DOCUMENT_BYTES + 1), b""), start=1):
+            name = f"{path.name} line {number}"
+            require_document_size(len(content), name)
             if not content.strip():
                 continue
             try:
-                receipt = _Receipt.model_validate(json.loads(content))
-            except (ValidationError, json.JSONDecodeError) as error:
-                raise PermanentError(
-                    ErrorCode.OCR_DOCUMENT_INVALID,
-                    value=f"{path.name} line {number}: {str(error).splitlines()[0]}",
-                    rule="a line is a JSON object with receipt, key and lines of box and text",
-                    way_out="give SROIE receipts as JSON lines, or OCR results as .json",
-                ) from error
-            known = with_merchant(receipt.receipt) if callable(with_merchant) else with_merchant
-            yield _document(receipt, receipt.key.company if known else None)
+                yield _read_line(content, with_merchant)
+            except (ValueError, RecursionError) as error:
+                refusal = _refusal(name, error)
+                if on_refused is None:
+                    raise refusal from error
+                on_refused(refusal)
+
+
+def _read_line(content: bytes, with_merchant: bool | Callable[[str], bool]) -> OcrDocument:
+    receipt = _Receipt.model_validate(json.loads(content.decode("utf-8-sig")))
+    known = with_merchant(receipt.receipt) if callable(with_merchant) else with_merchant
+    return _document(receipt, receipt.key.company if known else None)
+
+
+def _refusal(name: str, error: Exception) -> PermanentError:
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, fault['loc'])) or 'line'}: {fault['msg']}"
+    else:
+        reason = str(error).splitlines()[0]
+    return PermanentError(
+        ErrorCode.OCR_DOCUMENT_INVALID,
+        value=f"{name}: {reason}",
+        rule="a line is a JSON object with receipt, key and lines of box and text",
+        way_out="give SROIE receipts as JSON lines, or OCR results as .json",
+    )
 
 
 def _document(receipt: _Receipt, merchant_name: str | None) -> OcrDocument:

@@ -174,6 +174,16 @@ def _serve(function: FunctionProcess) -> ThreadingHTTPServer:
 
         protocol_version = "HTTP/1.1"
 
+        def parse_request(self) -> bool:
+            """Refuse a request that means another host: a page in a browser can reach loopback under its own name."""
+            if not super().parse_request():
+                return False
+            if self.headers.get("Host") != f"{LOOPBACK}:{server.server_address[1]}":
+                self._answer(HTTPStatus.FORBIDDEN)
+                self.close_connection = True
+                return False
+            return True
+
         def do_GET(self) -> None:
             if self.path != f"{API_VERSION}/invocation/next":
                 self._answer(HTTPStatus.NOT_FOUND)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import yaml
 
-from ops.local.control import ControlError, SupervisorClient
+from ops.local.control import ControlError, SupervisorClient, make_private
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engine import EngineError, ProvisioningMonitor, StackState, Step, evaluate
 from ops.local.provisioners.context import Context, client_options, make_client
@@ -147,7 +147,7 @@ class LocalStack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Only one at a time changes the stack: two updates would each keep a state that the other one changed."""
-        self.state_directory.mkdir(parents=True, exist_ok=True)
+        make_private(self.state_directory)
         with (self.state_directory / LOCK_FILE).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,7 +199,7 @@ class LocalStack:
 
     @property
     def _supervisor(self) -> SupervisorClient:
-        return SupervisorClient(f"http://{LOOPBACK}:{self._ports['supervisor']}")
+        return SupervisorClient(self.state_directory, f"http://{LOOPBACK}:{self._ports['supervisor']}")
 
     def _monitor(self, on_step: Callable[[Step], object]) -> ProvisioningMonitor:
         context = Context(
@@ -258,7 +258,6 @@ class LocalStack:
         }
 
     def _start(self) -> None:
-        self.state_directory.mkdir(parents=True, exist_ok=True)
         ports_file = self.state_directory / PORTS_FILE
         if not ports_file.exists():
             # Kept from now on: the addresses of queues contain the emulator's.

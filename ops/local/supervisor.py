@@ -5,6 +5,7 @@ Started as ``python -m ops.local.supervisor DIRECTORY``.
 Its children cannot outlive it. What it runs is kept in a file, so that a stop and a start bring the same things back.
 """
 
+import hmac
 import json
 import signal
 import sys
@@ -12,10 +13,12 @@ import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer, ThreadingMixIn, UnixStreamServer
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from ops.local.control import CONTROL_SOCKET, invocation_path, socket_address
 from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options, make_client
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
@@ -147,32 +150,49 @@ class Supervisor:
         (self._directory / DEFINITIONS_FILE).write_text(json.dumps(content, indent=1))
 
 
-def serve(supervisor: Supervisor) -> ThreadingHTTPServer:
-    """The control interface, and the address that the emulator posts events to."""
+class _Handler(BaseHTTPRequestHandler):
+    """Answers a request; an error is its answer, never a lost connection."""
 
-    class Control(BaseHTTPRequestHandler):
-        """Routes a request to the supervisor; an error is its answer, never a lost connection."""
+    def do_GET(self) -> None:
+        """Every method is routed by ``route``."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            status, answer = self.route(body)
+        except Exception as error:  # noqa: BLE001 - it is told to the caller, with its type
+            status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
-        def do_GET(self) -> None:
-            self._run()
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
-        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
+    def route(self, body: bytes) -> tuple[HTTPStatus, bytes]:
+        """The answer to a request."""
+        raise NotImplementedError
 
-        def _run(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            try:
-                status, answer = self._route(body)
-            except Exception as error:  # noqa: BLE001 - it is told to the caller, with its type
-                status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}".encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing: each event would be a line."""
 
-        def _route(self, body: bytes) -> tuple[HTTPStatus, bytes]:
+
+class _ControlServer(ThreadingMixIn, UnixStreamServer):
+    """HTTP over a Unix socket that only the owner of the state directory reaches."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, handler: type[BaseHTTPRequestHandler]) -> None:
+        path.unlink(missing_ok=True)
+        with socket_address(path) as address:
+            super().__init__(address, handler)
+        path.chmod(0o600)
+
+
+def serve_control(supervisor: Supervisor, directory: Path) -> BaseServer:
+    """The control interface: it starts commands that the caller names, so it is for the owner alone."""
+
+    class Control(_Handler):
+        def route(self, body: bytes) -> tuple[HTTPStatus, bytes]:
             match [self.command, *self.path.strip("/").split("/")]:
-                case ["POST", "functions", name, "invocations"]:
-                    return supervisor.invoke(name, body)
                 case ["PUT", "functions", _]:
                     supervisor.put_function(json.loads(body))
                 case ["DELETE", "functions", name]:
@@ -189,27 +209,45 @@ def serve(supervisor: Supervisor) -> ThreadingHTTPServer:
                     return HTTPStatus.NOT_FOUND, b"no such route"
             return HTTPStatus.OK, b"{}"
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing: each event would be a line."""
+    return _ControlServer(directory / CONTROL_SOCKET, Control)
 
-    server = ThreadingHTTPServer((LOOPBACK, supervisor.port), Control)
+
+def serve_events(supervisor: Supervisor, directory: Path) -> BaseServer:
+    """Where the emulator posts events; every process of this machine can reach it, so an address holds its key."""
+
+    class Events(_Handler):
+        def route(self, body: bytes) -> tuple[HTTPStatus, bytes]:
+            # A page in a browser may reach loopback under a name of its own, and then says that name.
+            if self.headers.get("Host") != f"{LOOPBACK}:{supervisor.port}":
+                return HTTPStatus.FORBIDDEN, b"another host is meant"
+            match [self.command, *self.path.strip("/").split("/")]:
+                case ["POST", "functions", name, "invocations", _]:
+                    if hmac.compare_digest(self.path.encode(), invocation_path(directory, name).encode()):
+                        return supervisor.invoke(name, body)
+            return HTTPStatus.FORBIDDEN, b"no such route, or not with this key"
+
+    server = ThreadingHTTPServer((LOOPBACK, supervisor.port), Events)
     server.daemon_threads = True
     return server
 
 
 def main() -> None:
     """Run until a shutdown is asked for, by a request or by a signal."""
-    supervisor = Supervisor(Path(sys.argv[1]))
+    directory = Path(sys.argv[1])
+    supervisor = Supervisor(directory)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.ended.set())
     try:
         supervisor.start()
-        server = serve(supervisor)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        servers = (serve_events(supervisor, directory), serve_control(supervisor, directory))
+        for server in servers:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         supervisor.ended.wait()
         # The emulator may still post events to functions that stop now; they are answered until the end.
         supervisor.stop()
-        server.shutdown()
+        for server in servers:
+            server.shutdown()
+            server.server_close()
     finally:
         supervisor.emulator.stop()
 

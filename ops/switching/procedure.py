@@ -97,7 +97,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     if failure is None:
         output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
-    output.say(styled("the switch failed:", "red"), f" {failure}")
+    output.say_lines(styled("the switch failed:", "red"), failure)
     if current == wanted or not options.roll_back(failure):
         again = f"mend what it names, then: receipts switch {wanted}"
         output.say(again if current == wanted else f"way back: receipts switch {current}")
@@ -130,7 +130,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
         output.say("the consumers are not those that the last whole update chose; the plan sets all of them anew")
     no_way_back = _refusal(stack, current) if current != wanted else None
     if no_way_back:
-        output.say(styled(f"there will be no way back to {current}:", "yellow"), f" {no_way_back}")
+        output.say_lines(styled(f"there will be no way back to {current}:", "yellow"), no_way_back)
     return Preflight(
         current=current,
         backlog=backlog,
@@ -161,7 +161,7 @@ def _check(
 def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
     """Update; what went wrong is told, not raised: the way back comes next."""
     try:
-        stack.update(consumer, lambda line: output.say(f"  {line}"))
+        stack.update(consumer, lambda line: output.say(f"  {line.expandtabs()}"))
     except Exception as error:  # noqa: BLE001 - whatever stopped it, consumers may be half switched now
         return reason(error)
     return None
@@ -185,7 +185,7 @@ def _roll_back(
         failure = reason(error)
     document["roll_back_failure"] = failure
     if failure:
-        output.say(styled("the way back failed:", "red"), f" {failure}")
+        output.say_lines(styled("the way back failed:", "red"), failure)
         output.say(f"mend what it names, then: receipts switch {current}")
     try:
         after = audit(stack.target())
@@ -193,7 +193,7 @@ def _roll_back(
         output.audit(after)
     except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
         document["after"] = None
-        output.say(styled("receipts audit did not answer:", "red"), f" {reason(error)}")
+        output.say_lines(styled("receipts audit did not answer:", "red"), reason(error))
     return SwitchResult(succeeded=False, rolled_back=failure is None, document=document)
 
 

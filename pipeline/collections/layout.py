@@ -5,9 +5,11 @@ same texts, and a manifest of all files; ``CURRENT`` names the one that readers 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,8 +24,19 @@ INDEX_NAME = "chroma"
 """The directory of the Chroma collection, which other programs may copy and open."""
 DATABASE_NAME = "chroma.sqlite3"
 PARTIAL_SUFFIX = ".partial"
+SHOWN_CHARACTERS = 100
+"""Of a bad value, in an error."""
 VERSIONS_KEPT = timedelta(minutes=15)
 """Grace for readers of a version after a newer one was published, before it is removed, where nothing else is set."""
+
+
+VersionName = Annotated[str, Field(pattern=r"^[0-9]{12}-[0-9A-Za-z]{1,8}(-[0-9]{6,12})?$")]
+"""What ``version_name`` makes, and what it made before there were revisions. It is part of paths and keys, so whatever
+else a pointer holds is refused before one is made."""
+FILE_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,99}(/[0-9A-Za-z_-][0-9A-Za-z._-]{0,99}){0,4}")
+"""A file of a version, relative to it: no hidden part, none that leads upwards, and no absolute one."""
+FILE_DIGEST = re.compile("[0-9a-f]{64}(-[1-9][0-9]{0,4})?")
+"""``FileDigest``; S3 takes at most 10,000 parts."""
 
 
 class Pointer(BaseModel):
@@ -43,16 +56,16 @@ class Pointer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
-    version: str
+    version: VersionName
     fence: int
     count: int
     texts: int = 0
     layout: int = 1
     model: str
     dimensions: int
-    digest: str
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     published_at: datetime
-    replaced: dict[str, datetime] = Field(default_factory=dict)
+    replaced: dict[VersionName, datetime] = Field(default_factory=dict)
 
 
 def version_name(fence: int, owner: str, revision: int) -> str:
@@ -89,6 +102,25 @@ def version_key(collection: CollectionName, version: str, name: str) -> str:
 def encode_manifest(digests: Mapping[str, str]) -> bytes:
     """The manifest: relative file names and their SHA-256; the same files give the same bytes."""
     return json.dumps({"files": dict(sorted(digests.items()))}, indent=1).encode()
+
+
+def decode_manifest(content: bytes) -> dict[str, str]:
+    """The files of a version and their digests; every name is safe to make a path or a key of.
+
+    Raises:
+        ValueError: it is no manifest, or a name or digest has another form.
+    """
+    try:
+        files = json.loads(content)["files"]
+        items = list(files.items())
+    except (TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no manifest: {type(error).__name__}") from error
+    for name, digest in items:
+        if not FILE_NAME.fullmatch(name) or name == MANIFEST_NAME:
+            raise ValueError(f"a file is named {name[:SHOWN_CHARACTERS]!r}")
+        if not isinstance(digest, str) or not FILE_DIGEST.fullmatch(digest):
+            raise ValueError(f"file {name} has digest {str(digest)[:SHOWN_CHARACTERS]!r}")
+    return files
 
 
 def versions_prefix(collection: CollectionName) -> str:

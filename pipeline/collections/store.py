@@ -5,7 +5,6 @@ only kept from going backwards.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -24,6 +23,7 @@ from pipeline.collections.layout import (
     Pointer,
     current_key,
     current_path,
+    decode_manifest,
     encode_manifest,
     expired_versions,
     version_key,
@@ -60,12 +60,22 @@ def read_current_object(objects: ObjectStore, bucket: str, collection: Collectio
     return None if found is None else parse_pointer(found[0], f"s3://{bucket}/{current_key(collection)}")
 
 
-def parse_pointer(content: bytes, source: str) -> Pointer:
-    """Read a pointer; SNAPSHOT_CORRUPT when it is not one."""
+def parse_pointer(content: bytes | str, source: str) -> Pointer:
+    """Read a pointer, wherever it stands.
+
+    Args:
+        content: JSON.
+        source: where it is from, for the error.
+
+    Raises:
+        PermanentError: SNAPSHOT_CORRUPT when it is not one, or names a version that cannot be a directory's name.
+    """
     try:
         return Pointer.model_validate_json(content)
     except ValidationError as error:
-        raise corrupt_version(f"{source}: {error}", "CURRENT is a pointer") from error
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "pointer"
+        raise corrupt_version(f"{source}: {where}: {fault['msg']}", "CURRENT is a pointer") from error
 
 
 def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> bool:
@@ -129,7 +139,17 @@ def copy_version(
 
     Returns:
         The digest of the version's manifest.
+
+    Raises:
+        RetryableError: SNAPSHOT_UNSOUND when there is anything but files and directories in the working copy.
     """
+    if (other := _not_plain(source)) is not None:
+        raise RetryableError(
+            ErrorCode.SNAPSHOT_UNSOUND,
+            value=f"{other} is a link or a device",
+            rule="a working copy holds files and directories alone, so that nothing from elsewhere is published",
+            way_out="nothing was published; the working copy is discarded and the runs are merged again",
+        )
     target = version_path(root, collection, version)
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
     try:
@@ -157,7 +177,7 @@ def upload_version(objects: ObjectStore, bucket: str, collection: CollectionName
         RetryableError: OBJECT_UPLOAD_UNVERIFIED when a file is not what the manifest says; SERVICE_UNAVAILABLE.
     """
     directory = require_version(root, collection, pointer)
-    digests = json.loads((directory / MANIFEST_NAME).read_bytes())["files"]
+    digests = _files_of((directory / MANIFEST_NAME).read_bytes(), str(directory))
     for name, digest in [*digests.items(), (MANIFEST_NAME, pointer.digest)]:
         objects.put_file(bucket, version_key(collection, pointer.version, name), directory / name, digest)
 
@@ -171,6 +191,7 @@ def download_version(
         PermanentError: SNAPSHOT_MISSING when an object is not there, SNAPSHOT_CORRUPT when a digest is another.
     """
     target = version_path(root, collection, pointer.version)
+    _require_plain(target)
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
@@ -178,7 +199,7 @@ def download_version(
     partial.mkdir(parents=True)
     try:
         manifest = objects.get_verified(bucket, version_key(collection, pointer.version, MANIFEST_NAME), pointer.digest)
-        for name, digest in json.loads(manifest)["files"].items():
+        for name, digest in _files_of(manifest, f"s3://{bucket}").items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             objects.get_file(bucket, version_key(collection, pointer.version, name), partial / name, digest)
         (partial / MANIFEST_NAME).write_bytes(manifest)
@@ -202,9 +223,11 @@ def require_version(root: Path, collection: CollectionName, pointer: Pointer) ->
     """The directory of the version that a pointer names.
 
     Raises:
-        PermanentError: SNAPSHOT_MISSING, or SNAPSHOT_CORRUPT when its manifest is not the one pointed at.
+        PermanentError: SNAPSHOT_MISSING, or SNAPSHOT_CORRUPT when its manifest is not the one pointed at, or when there
+            is anything but files and directories in it.
     """
     directory = version_path(root, collection, pointer.version)
+    _require_plain(directory)
     try:
         manifest = (directory / MANIFEST_NAME).read_bytes()
     except FileNotFoundError as error:
@@ -220,7 +243,8 @@ def copy_verified(directory: Path, target: Path) -> None:
     Raises:
         PermanentError: SNAPSHOT_CORRUPT when a file is missing or another.
     """
-    for name, digest in json.loads((directory / MANIFEST_NAME).read_bytes())["files"].items():
+    _require_plain(directory)
+    for name, digest in _files_of((directory / MANIFEST_NAME).read_bytes(), str(directory)).items():
         try:
             actual = copy_file(directory / name, target / name, like=digest)
         except FileNotFoundError as error:
@@ -324,7 +348,7 @@ def copy_file(source: Path, target: Path, *, like: str | None = None, beside: Ex
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, buffer = FileDigest(like), memoryview(bytearray(CHUNK_BYTES))
     unsent, sending = 0, None
-    with source.open("rb", buffering=0) as reading, target.open("wb") as writing:
+    with open(source, "rb", buffering=0, opener=_open_no_link) as reading, target.open("wb") as writing:
         try:
             while count := reading.readinto(buffer):
                 digest.update(buffer[:count])
@@ -340,6 +364,35 @@ def copy_file(source: Path, target: Path, *, like: str | None = None, beside: Ex
         # A disk tells its error once: whoever is told has to pass it on.
         _require(sending)
     return digest.hexdigest()
+
+
+def _files_of(manifest: bytes, source: str) -> dict[str, str]:
+    """The files of a manifest and their digests; SNAPSHOT_CORRUPT when a name or a digest has another form."""
+    try:
+        return decode_manifest(manifest)
+    except ValueError as error:
+        raise corrupt_version(f"{source}: {error}", "a manifest names files within its version") from error
+
+
+def _not_plain(directory: Path) -> Path | None:
+    """What is in a directory, or the directory itself, that is neither a file nor a directory; a link is neither."""
+    for path in (directory, *sorted(directory.rglob("*"))):
+        if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+            return path
+    return None
+
+
+def _require_plain(directory: Path) -> None:
+    """Refuse a version that leads elsewhere; one that is missing is not refused."""
+    other = directory if directory.is_file() else _not_plain(directory)
+    if other is not None:
+        raise corrupt_version(
+            f"{other} is no file or directory of its own", "a version holds files and directories alone"
+        )
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _send(file: int) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.contracts.identifiers import sha256_hex
+from pipeline.contracts.limits import MerchantName, Number
 from pipeline.contracts.ocr import BoundingBox, Confidence
 from pipeline.contracts.versions import CONTRACT_VERSION
 from pipeline.errors import ErrorCode, PermanentError
@@ -26,7 +27,7 @@ class _Row(BaseModel):
 class LineRow(_Row):
     """One line of ``lines.ndjson``. A noise row is kept for the record and never embedded."""
 
-    line_id: Annotated[int, Field(ge=1)]
+    line_id: Number
     text: str
     confidence: Confidence
     bounding_box: BoundingBox
@@ -36,8 +37,8 @@ class LineRow(_Row):
 class WordRow(_Row):
     """One line of ``words.ndjson``."""
 
-    line_id: Annotated[int, Field(ge=1)]
-    word_id: Annotated[int, Field(ge=1)]
+    line_id: Number
+    word_id: Number
     text: str
     confidence: Confidence
     bounding_box: BoundingBox
@@ -49,12 +50,12 @@ class Manifest(_Row):
 
     version: str = CONTRACT_VERSION
     image_id: UUID
-    receipt_id: Annotated[int, Field(ge=1)]
+    receipt_id: Number
     lines_count: Annotated[int, Field(ge=0)]
     words_count: Annotated[int, Field(ge=0)]
     lines_sha256: str
     words_sha256: str
-    merchant_name: str | None = None
+    merchant_name: MerchantName = None
 
 
 Row = TypeVar("Row", LineRow, WordRow)

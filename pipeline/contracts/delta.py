@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
+from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.versions import require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
@@ -31,8 +32,7 @@ BODY_NAME = "delta"
 different bytes of the same delta in another process."""
 MATRIX = 2
 """Axes of the tensor: texts and dimensions."""
-LARGEST_INTEGER, SMALLEST_INTEGER = 2**63 - 1, -(2**63)
-"""SQLite's and Chroma's integers have 64 bits; a larger one would fail in the middle of a merge."""
+SMALLEST_INTEGER = -(2**63)
 SHOWN_CHARACTERS = 200
 """Of a bad value, in an error."""
 

@@ -3,18 +3,21 @@
 Pure; sending is in ``pipeline/queues.py``.
 """
 
+import re
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.contracts.identifiers import message_group, sha256_hex, upload_id
+from pipeline.contracts.artifacts import LINES_FILE, WORDS_FILE
+from pipeline.contracts.identifiers import CONTENT_DIGEST_LENGTH, message_group, receipt_folder, sha256_hex, upload_id
+from pipeline.contracts.limits import MerchantName, Number
 from pipeline.contracts.versions import CONTRACT_VERSION, require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
 
+CONTENT_DIGEST = re.compile(f"[0-9a-f]{{{CONTENT_DIGEST_LENGTH}}}")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-ReceiptId = Annotated[int, Field(ge=1)]
 
 
 class _Message(BaseModel):
@@ -31,7 +34,7 @@ class EmbedMessage(_Message):
     """
 
     image_id: UUID
-    receipt_id: ReceiptId
+    receipt_id: Number
     artifacts_bucket: str
     lines_key: str
     words_key: str
@@ -40,7 +43,7 @@ class EmbedMessage(_Message):
     words_count: Annotated[int, Field(ge=0)]
     lines_sha256: Digest
     words_sha256: Digest
-    merchant_name: str | None = None
+    merchant_name: MerchantName = None
     uploaded_at: AwareDatetime | None = None
     sequencer: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{1,64}$")] | None = None
 
@@ -61,7 +64,7 @@ class RunReference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     image_id: UUID
-    receipt_id: ReceiptId
+    receipt_id: Annotated[int, Field(ge=1)]
     run_id: RunId
 
 
@@ -80,6 +83,29 @@ class CompactionMessage(_Message):
     def deduplication_id(self) -> str:
         """From the runs alone, never from a clock: a replayed stream batch sends nothing twice."""
         return sha256_hex("\n".join((self.collection, *(run.run_id for run in self.runs))).encode())
+
+
+def require_own_artifacts(message: EmbedMessage, bucket: str) -> None:
+    """Refuse a message that names other objects than its own receipt's artifacts in this stack's bucket.
+
+    Args:
+        message: the message.
+        bucket: the stack's artifacts bucket.
+
+    Raises:
+        PermanentError: MESSAGE_INVALID.
+    """
+    content = message.lines_key.removesuffix(f"/{LINES_FILE}").rpartition("/")[2]
+    folder = receipt_folder(message.image_id, message.receipt_id, content)
+    named = (message.artifacts_bucket, message.lines_key, message.words_key)
+    own = (bucket, f"{folder}/{LINES_FILE}", f"{folder}/{WORDS_FILE}")
+    if named != own or not CONTENT_DIGEST.fullmatch(content):
+        raise PermanentError(
+            ErrorCode.MESSAGE_INVALID,
+            value=f"EmbedMessage names bucket {named[0]} and keys {named[1]}, {named[2]}",
+            rule=f"it names lines and words of one version of its own receipt in {bucket}",
+            way_out="only stage 1 of this stack sends to this queue; upload the receipt's OCR result again",
+        )
 
 
 MessageType = TypeVar("MessageType", EmbedMessage, CompactionMessage)

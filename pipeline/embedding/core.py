@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline.aws import AwsClient
 from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
 from pipeline.contracts.identifiers import content_digest, run_id
-from pipeline.contracts.messages import EmbedMessage, parse_message
+from pipeline.contracts.messages import EmbedMessage, parse_message, require_own_artifacts
 from pipeline.contracts.versions import DELTA_VERSION
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.recording import Consumer, RunRecorder
@@ -121,6 +121,7 @@ class EmbeddingCore:
 
     def _read(self, incoming: IncomingMessage) -> Receipt:
         message = parse_message(incoming.body, EmbedMessage)
+        require_own_artifacts(message, self.environment.artifacts_bucket)
         lines_ndjson = self.objects.get(message.artifacts_bucket, message.lines_key)
         words_ndjson = self.objects.get(message.artifacts_bucket, message.words_key)
         lines = decode_rows(

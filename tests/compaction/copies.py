@@ -61,7 +61,7 @@ def _dimensions(copy: WorkingCopy) -> int:
     return np.load(copy.directory / VECTORS_NAME, mmap_mode="r").shape[1]
 
 
-def publish(path: Path, root: Path, *receipts: FilledReceipt, version: str = "v1") -> Pointer:
+def publish(path: Path, root: Path, *receipts: FilledReceipt, version: str = "000000000001-owner-000001") -> Pointer:
     """Publish receipts on a directory."""
     copy = filled_copy(path / "work", *receipts)
     try:

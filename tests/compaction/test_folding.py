@@ -166,7 +166,7 @@ def pointer(version: str, replaced: Mapping[str, datetime] | None = None, publis
         count=0,
         model="m",
         dimensions=1,
-        digest="",
+        digest="0" * 64,
         published_at=published_at,
         replaced=dict(replaced or {}),
     )
@@ -174,7 +174,7 @@ def pointer(version: str, replaced: Mapping[str, datetime] | None = None, publis
 
 @pytest.mark.parametrize(("seconds", "due"), [(59, False), (60, True)])
 def test_a_publication_is_due_when_the_interval_is_over_and_never_before(seconds, due):
-    current = pointer("v", published_at=START - timedelta(seconds=seconds))
+    current = pointer(version_name(1, "owner", 1), published_at=START - timedelta(seconds=seconds))
     assert is_publication_due(current, START, timedelta(seconds=60)) is due
     assert is_publication_due(None, START, timedelta(seconds=60))
 

@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from compaction_handler.lease import acquire
 from pipeline.collections.layout import Pointer
-from pipeline.errors import ErrorCode, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def pointer(version, fence):
         count=1,
         model="m",
         dimensions=4,
-        digest="0",
+        digest="0" * 64,
         published_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
@@ -49,12 +49,16 @@ def test_a_merge_whose_lease_was_taken_over_cannot_renew_release_or_publish(dyna
     loser = acquire("t", dynamodb, "lines", -10)
     winner = acquire("t", dynamodb, "lines", 60)
     assert winner.fence == loser.fence + 1
-    winner.point(pointer("new", winner.fence))
-    for action in (loser.renew, lambda: loser.release("x"), lambda: loser.point(pointer("old", loser.fence))):
+    winner.point(pointer("000000000002-new", winner.fence))
+    for action in (
+        loser.renew,
+        lambda: loser.release("x"),
+        lambda: loser.point(pointer("000000000001-old", loser.fence)),
+    ):
         with pytest.raises(RetryableError) as caught:
             action()
         assert caught.value.code is ErrorCode.LEASE_LOST
-    assert winner.current() == pointer("new", winner.fence)
+    assert winner.current() == pointer("000000000002-new", winner.fence)
 
 
 def test_a_released_lease_names_the_working_copy_that_wrote_last_and_a_killed_one_names_none(dynamodb):
@@ -63,3 +67,12 @@ def test_a_released_lease_names_the_working_copy_that_wrote_last_and_a_killed_on
     killed = acquire("t", dynamodb, "lines", -10)
     assert killed.copy_before == "copy-1"
     assert acquire("t", dynamodb, "lines", 60).copy_before == ""
+
+
+def test_a_pointer_item_that_names_no_version_is_refused_before_a_path_is_made_of_it(dynamodb):
+    lease = acquire("t", dynamodb, "lines", 60)
+    lease.point(pointer("000000000001-old", lease.fence).model_copy(update={"version": "../../elsewhere"}))
+    with pytest.raises(PermanentError) as caught:
+        lease.current()
+    assert caught.value.code is ErrorCode.SNAPSHOT_CORRUPT
+    assert "version: String should match pattern" in caught.value.value

@@ -55,8 +55,8 @@ def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_pa
 
 
 def test_a_pointer_to_a_version_that_is_gone_is_an_error_and_never_an_empty_collection(tmp_path):
-    published_on(tmp_path, tmp_path / "root")
-    version_path(tmp_path / "root", "lines", "v1").rename(tmp_path / "gone")
+    pointer = published_on(tmp_path, tmp_path / "root")
+    version_path(tmp_path / "root", "lines", pointer.version).rename(tmp_path / "gone")
     source = SnapshotSource.from_directory(
         "lines", collections_directory=tmp_path / "root", private_directory=tmp_path / "p"
     )

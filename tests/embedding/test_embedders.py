@@ -251,6 +251,7 @@ class _Secrets:
 def environment(**changes: Any) -> EmbeddingEnvironment:
     variables: dict[str, Any] = {
         "table_name": "table",
+        "artifacts_bucket": "artifacts",
         "vectors_bucket": "vectors",
         "embed_dead_letter_queue_url": "http://127.0.0.1/queue",
         "embedder": "hashing",

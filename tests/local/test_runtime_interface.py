@@ -1,11 +1,13 @@
 """A function as Lambda runs it: what fails, hangs or dies must not take the next event with it."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,13 @@ def test_a_process_that_dies_fails_its_event_and_the_next_one_works(function):
     assert error["errorType"] == "Runtime.ExitError"
     assert "3" in error["errorMessage"]
     assert invoke(function, "answer")[0].succeeded
+
+
+def test_a_request_that_means_another_host_gets_no_event(function):
+    connection = http.client.HTTPConnection(*function._server.server_address, timeout=5)
+    connection.request("GET", "/2018-06-01/runtime/invocation/next", headers={"Host": "receipts.example"})
+    assert connection.getresponse().status == HTTPStatus.FORBIDDEN
+    connection.close()
 
 
 def test_a_stopped_function_leaves_no_process(tmp_path):

@@ -189,6 +189,7 @@ def shop(
         target = Target(
             outputs={
                 "tableName": TABLE,
+                "artifactsBucket": BUCKET,
                 "vectorsBucket": BUCKET,
                 "embedDeadLetterQueueUrl": "https://sqs.invalid/dead",
                 "embedder": "hashing",

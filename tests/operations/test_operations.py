@@ -43,6 +43,7 @@ def target(world: World) -> Target:
     }
     outputs = {
         "tableName": TABLE,
+        "artifactsBucket": BUCKET,
         "vectorsBucket": BUCKET,
         "embeddingModel": MODEL,
         "embeddingDimensions": DIMENSIONS,
@@ -99,6 +100,12 @@ def differences(*found: Reconciliation) -> list[Difference]:
 
 def both(target: Target) -> list[Reconciliation]:
     return [reconcile(target, "lines"), reconcile(target, "words")]
+
+
+@pytest.mark.parametrize("name", ["S" * 1_001, "SHOP\uffff"])
+def test_a_merchants_name_that_no_upload_could_have_is_refused(target, name):
+    with pytest.raises(OperatorError, match="MERCHANT_INVALID"):
+        operations.correct(target, key(1), name)
 
 
 def test_a_removed_receipt_is_gone_and_a_corrected_one_has_its_merchant(world, target, merge):

@@ -29,7 +29,7 @@ from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.stages.recording_queue import RecordingQueues
-from tests.stages.test_upload_images import document, receipt
+from tests.stages.test_upload_images import IMAGE, document, receipt
 from upload_images.export import export_receipt
 
 ARTIFACTS, VECTORS, TABLE, DEAD_LETTERS = "artifacts", "vectors", "receipts", "https://sqs/embed-dlq.fifo"
@@ -135,6 +135,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         queues, embedder, runs = RecordingQueues(), CountingEmbedder(), RunRepository(TABLE, OneCallAtATime(dynamodb))
         environment = EmbeddingEnvironment(
             table_name=TABLE,
+            artifacts_bucket=ARTIFACTS,
             vectors_bucket=VECTORS,
             embed_dead_letter_queue_url=DEAD_LETTERS,
             embedder="hashing",
@@ -367,6 +368,24 @@ def test_a_receipt_that_is_overtaken_without_an_end_comes_back(world, monkeypatc
     (outcome,) = world.core.process([world.incoming(world.message(1))])
     assert outcome.disposition is Disposition.RETRY
     assert outcome.error.code is ErrorCode.RUN_CONFLICT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"artifacts_bucket": "somebody-elses"},
+        {"lines_key": "ocr/a.json"},
+        {"lines_key": f"receipts/{IMAGE}/receipt-00001/../receipt-00002/0123456789abcdef/lines.ndjson"},
+        {"words_key": f"receipts/{IMAGE}/receipt-00001/0123456789abcdef/words.ndjson"},
+        {"receipt_id": 2},
+    ],
+)
+def test_a_message_that_names_other_objects_than_its_own_receipts_is_parked_and_nothing_is_read(world, change):
+    message = world.message(1).model_copy(update=change)
+    world.core.objects.get = None
+    assert dispositions(world, world.incoming(message)) == [Disposition.PARKED]
+    (parked,) = world.queues.to(DEAD_LETTERS)
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "MESSAGE_INVALID"
 
 
 def test_noise_rows_are_not_embedded(world):

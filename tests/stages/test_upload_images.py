@@ -9,7 +9,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
 from pipeline.objects import ObjectStore
+from tests.bad_documents import REFUSED, TAKEN
 from tests.stages.recording_queue import RecordingQueues
 from upload_images.environment import ProcessOcrResultsEnvironment
 from upload_images.handler import OcrResultsProcessor
@@ -115,7 +117,7 @@ def test_a_document_that_arrives_again_sends_the_same_run_and_writes_nothing_new
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"{not json", "Invalid JSON"),
+        (b"{not json", "it is not JSON"),
         (document(receipt(1), receipt(1)), "receipt_id is repeated: [1]"),
         (document(receipt(0)), "receipts.0.receipt_id"),
         (json.dumps({"image_id": "not-a-uuid", "receipts": []}).encode(), "image_id"),
@@ -159,3 +161,84 @@ def test_s3s_own_test_event_is_no_document(processor, queues):
     body = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET})
     assert processor.process([{"messageId": "t", "body": body, "attributes": {}}]) == {"batchItemFailures": []}
     assert queues.sent == []
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_is_no_fault_is_sent(processor, s3, queues, name):
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=TAKEN[name])
+    assert processor.process([notification("ocr/a.json")]) == {"batchItemFailures": []}
+    assert queues.to(DEAD_LETTERS) == []
+    assert len(queues.to(EMBED_QUEUE)) == 1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_parked_once_at_its_first_delivery(processor, s3, queues, name):
+    content, said = REFUSED[name]
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=content)
+    assert processor.process([notification("ocr/a.json")]) == {"batchItemFailures": []}
+    (parked,) = queues.to(DEAD_LETTERS)
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "OCR_DOCUMENT_INVALID"
+    assert said in parked["MessageAttributes"]["reason"]["StringValue"]
+    assert queues.to(EMBED_QUEUE) == []
+
+
+def test_the_good_receipts_of_an_image_are_sent_and_the_bad_ones_parked_together_with_their_reasons(
+    processor, s3, queues
+):
+    bad = [receipt(2, lines=[]), receipt(3, merchant_name="SHOP\uffff")]
+    good = [receipt(number) for number in (1, *range(4, 11))]
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=document(good[0], *bad, *good[1:]))
+    assert processor.process([notification("ocr/a.json")]) == {"batchItemFailures": []}
+    assert [json.loads(message["MessageBody"])["receipt_id"] for message in queues.to(EMBED_QUEUE)] == [
+        1,
+        *range(4, 11),
+    ]
+    (parked,) = queues.to(DEAD_LETTERS)
+    reason = parked["MessageAttributes"]["reason"]["StringValue"]
+    assert "receipts.1: the receipt has no lines; receipts.2.merchant_name: character 5 is U+FFFF" in reason
+    assert parked["MessageBody"] == notification("ocr/a.json")["body"]
+
+
+def test_nothing_is_parked_while_the_good_receipts_could_not_be_sent(processor, s3, queues, monkeypatch):
+    monkeypatch.setattr("pipeline.queues.SEND_ATTEMPTS", 1)
+    queues.refuse_next_entries = 1
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=document(receipt(1), receipt(2, lines=[])))
+    assert processor.process([notification("ocr/a.json")]) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert queues.to(DEAD_LETTERS) == []
+    assert processor.process([notification("ocr/a.json")]) == {"batchItemFailures": []}
+    assert len(queues.to(DEAD_LETTERS)) == len(queues.to(EMBED_QUEUE)) == 1
+
+
+def test_a_bad_document_does_not_take_along_another_one_of_the_same_notification(processor, s3, queues):
+    s3.put_object(Bucket=BUCKET, Key="ocr/bad.json", Body=b"[]")
+    s3.put_object(Bucket=BUCKET, Key="ocr/good.json", Body=document(receipt()))
+    both = notification("ocr/bad.json")
+    records = json.loads(both["body"])["Records"] + json.loads(notification("ocr/good.json")["body"])["Records"]
+    both["body"] = json.dumps({"Records": records})
+    assert processor.process([both]) == {"batchItemFailures": []}
+    assert len(queues.to(DEAD_LETTERS)) == len(queues.to(EMBED_QUEUE)) == 1
+
+
+def test_a_document_that_is_too_large_is_not_read(processor, s3, queues, monkeypatch):
+    s3.put_object(Bucket=BUCKET, Key="ocr/a.json", Body=b" " * (MAXIMUM_DOCUMENT_BYTES + 1))
+
+    def read(*_: object) -> bytes:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("botocore.response.StreamingBody.read", read)
+    processor.process([notification("ocr/a.json")])
+    (parked,) = queues.to(DEAD_LETTERS)
+    assert f"has {MAXIMUM_DOCUMENT_BYTES + 1} bytes" in parked["MessageAttributes"]["reason"]["StringValue"]
+
+
+@pytest.mark.parametrize(("bucket", "key"), [("somebody-elses", "ocr/a.json"), (BUCKET, "receipts/a.json")])
+def test_an_object_that_is_no_ocr_result_of_this_stack_is_not_read(processor, s3, queues, bucket, key):
+    if bucket != BUCKET:
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=key, Body=document(receipt()))
+    announced = notification(key)
+    announced["body"] = announced["body"].replace(BUCKET, bucket)
+    assert processor.process([announced]) == {"batchItemFailures": []}
+    (parked,) = queues.to(DEAD_LETTERS)
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "MESSAGE_INVALID"
+    assert queues.to(EMBED_QUEUE) == []

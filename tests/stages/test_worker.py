@@ -90,6 +90,7 @@ def environment(tmp_path: Path) -> WorkerEnvironment:
 def made(tmp_path: Path) -> WorkerEnvironment:
     return WorkerEnvironment(
         table_name="t",
+        artifacts_bucket="a",
         vectors_bucket="v",
         embed_dead_letter_queue_url="https://sqs/dlq.fifo",
         embedder="hashing",

@@ -1,0 +1,223 @@
+"""Text from data and from AWS on its way to a terminal, or into a pipe that ends in one.
+
+What a terminal acts on lets a receipt recolour, hide or forge the lines that an operator decides by.
+"""
+
+import io
+import json
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ops import cli
+from ops.auditing import AuditedQueue, ExpectedQueue
+from ops.console import Output, styled
+from ops.local.engine import EngineError, Step
+from ops.reconciling.comparison import Difference, Finding
+from ops.reconciling.looking import Reconciliation
+from ops.searching import SearchResult
+from ops.switching.checks import Check, CheckState
+from ops.target import OperatorError
+from ops.visible import visible, visible_json, visible_lines
+from pipeline.collections.receipts import ReceiptKey
+from pipeline.consumers.observation import LiveConsumer, Standing
+from pipeline.errors import ErrorCode, PermanentError
+
+HOSTILE = "[bold]:secret:[/x] \x1b[31m\x07\x9b1m\r\u202e\u2066\x7f\x08 1\n2\t\u2028"
+ARN = "arn:aws:secretsmanager:us-east-1:000000000000:secret:key"
+SHOWN = [visible(part) for part in ("[bold]:secret:[/x]", "\x1b[31m\x07\x9b1m\r\u202e\u2066\x7f\x08", "1\n2\t\u2028")]
+ROW = {
+    "image": "1",
+    "image_id": "1",
+    "receipt_id": 1,
+    "line_id": 1,
+    "distance": 0.1,
+    "confidence": 0.1,
+    "text": HOSTILE,
+    "merchant_name": HOSTILE,
+}
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def progress(output: Output) -> None:
+    with output.progress(HOSTILE, 3) as bar:
+        bar.set(2)
+
+
+def checks(output: Output) -> None:
+    check = Check(title=HOSTILE, look=lambda: (True, ""), state=CheckState.PASSED, detail=HOSTILE)
+    with output.live_checks() as show:
+        show([check])
+
+
+def audit(output: Output) -> None:
+    expected: Any = ExpectedQueue(label=HOSTILE, url="u", consumer=None)
+    consumer = LiveConsumer(kind="mapping", name=HOSTILE, standing=Standing.ON, why=HOSTILE)
+    output.audit([AuditedQueue(expected=expected, visible=0, in_flight=0, consumers=(consumer,), finding=None)])
+
+
+def receipt(output: Output) -> None:
+    run = {
+        "operation": 1,
+        "kind": "upsert",
+        "consumer": HOSTILE,
+        "created_at": "now",
+        "run_id": "r",
+        "lines": "L",
+        "words": "W",
+        "errors": [HOSTILE],
+    }
+    details: Any = dict.fromkeys(("words_version", "embedding_model", "words"), HOSTILE) | {
+        "image_id": HOSTILE,
+        "receipt_id": 1,
+        "version": HOSTILE,
+        "merchant_name": HOSTILE,
+        "merchant_source": "given",
+        "run_id": HOSTILE,
+        "lines": [ROW],
+        "words": [],
+        "runs": [run],
+    }
+    output.receipt(details)
+
+
+def reconciliation(output: Output) -> None:
+    finding = Finding(
+        difference=next(iter(Difference)),
+        collection="lines",
+        receipt=ReceiptKey(HOSTILE, 1),
+        run_id=HOSTILE,
+        detail=HOSTILE,
+        repair=None,
+        way_out=HOSTILE,
+    )
+    found = Reconciliation(
+        collection="lines", version=HOSTILE, rows=1, runs=(), deltas=1, findings=(finding,), looked_at=MOMENT
+    )
+    output.reconciliations([found])
+
+
+def status(output: Output) -> None:
+    report: Any = {
+        "queues": [{"name": HOSTILE, "visible": 1, "in_flight": 2}],
+        "consumer": {"chosen": HOSTILE, "mapping_state": HOSTILE, "desired_count": 1, "running_count": 1},
+        "runs_by_state": {HOSTILE: 1},
+        "runs_by_consumer": {HOSTILE: 1},
+        "merchants": {HOSTILE: 1},
+        "snapshots": {"lines": HOSTILE},
+    }
+    output.status(report)
+
+
+WAYS: dict[str, Callable[[Output], object]] = {
+    "say": lambda output: output.say(HOSTILE, styled(HOSTILE, "red")),
+    "say_lines": lambda output: output.say_lines(styled("failed:", "red"), HOSTILE),
+    "heading": lambda output: output.heading(HOSTILE),
+    "steps": lambda output: output.steps(
+        [Step(operation="update", type=HOSTILE, name=HOSTILE, urn="u", summary=HOSTILE, at=0.0)]
+    ),
+    "progress": progress,
+    "search_result": lambda output: output.search_result(
+        HOSTILE, SearchResult(collection="lines", version=HOSTILE, count=1, mode="text", matches=(ROW,))
+    ),
+    "receipt": receipt,
+    "audit": audit,
+    "live_checks": checks,
+    "reconciliations": reconciliation,
+    "status": status,
+}
+
+
+def test_every_way_to_show_something_is_tried():
+    ways = {name for name in vars(Output) if not name.startswith("_")} - {"document"}
+    assert ways == set(WAYS)
+
+
+def acted_on(text: str) -> set[str]:
+    return {character for character in text if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+
+
+@pytest.mark.parametrize("columns", [40, 1_000])
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_that_is_shown_reaches_a_pipe_raw_or_read_as_markup(monkeypatch, way, columns):
+    written = io.StringIO()
+    output = Output(as_json=False)
+    output.console.file, output.console.width = written, columns
+    WAYS[way](output)
+    text = written.getvalue()
+    assert acted_on(text) <= {"\n"}
+    if columns > 40:
+        assert SHOWN[0] in text
+        assert SHOWN[1] in text
+    if way != "say_lines":
+        assert all(line.lstrip().split(" ")[0] != "2\\t\\u2028" for line in text.splitlines())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_terminal_is_sent_no_sequence_of_the_data(way):
+    written = io.StringIO()
+    output = Output(as_json=False)
+    output.console = Console(
+        file=written, force_terminal=True, width=1_000, markup=False, emoji=False, highlight=False, color_system=None
+    )
+    WAYS[way](output)
+    text = written.getvalue()
+    assert not acted_on(text) & set("\x07\x9b\u202e\u2066\x7f\x08\t\u2028")
+    assert "\x1b[31m" not in text
+    assert SHOWN[1] in text
+
+
+def test_an_arn_is_shown_as_it_is():
+    written = io.StringIO()
+    output = Output(as_json=False)
+    output.console.file, output.console.width = written, 1_000
+    output.say(ARN)
+    output.status(
+        {
+            "queues": [{"name": ARN, "visible": 0, "in_flight": 0}],
+            "consumer": {"chosen": ARN, "mapping_state": ARN, "desired_count": 0, "running_count": 0},
+            "runs_by_state": {},
+            "runs_by_consumer": {},
+            "merchants": {},
+            "snapshots": {},
+        }
+    )
+    assert written.getvalue().count(ARN) == 4
+
+
+def test_a_document_for_programs_holds_the_value_and_nothing_that_a_terminal_acts_on(capsys):
+    value = {HOSTILE: [HOSTILE, "\udc80 \U000e0001 caf\u00e9 日本"]}
+    Output(as_json=True).document(value)
+    written = capsys.readouterr().out
+    assert json.loads(written) == value
+    assert acted_on(written) == {"\n"}
+    assert "caf\u00e9 日本" in written
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (OperatorError("CODE_OF_IT", HOSTILE, HOSTILE), 1),
+        (PermanentError(ErrorCode.OCR_DOCUMENT_INVALID, value=HOSTILE, rule="r", way_out="w"), 1),
+        (HOSTILE, 1),
+        (EngineError(HOSTILE), 2),
+    ],
+)
+def test_an_error_is_shown_literally_and_only_those_of_several_lines_have_several(capsys, error, lines):
+    cli.complain(error)
+    written = capsys.readouterr().err
+    assert acted_on(written) == {"\n"}
+    assert written.count("\n") == lines
+    assert all(line.startswith("    ") for line in written.splitlines()[1:])
+
+
+def test_lines_are_indented_and_tabs_become_blanks():
+    assert visible_lines("a\n\tb\r\nc\x1b") == "a\n            b\\r\n    c\\x1b"
+
+
+def test_json_keeps_its_own_line_breaks():
+    assert visible_json('{\n "a\x9b": "\u202e"\n}') == '{\n "a\\u009b": "\\u202e"\n}'
