@@ -338,7 +338,8 @@ def reconcile_collections(
 def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Every live consumer of every queue; exit code 1 when one queue has two, or none where one should be."""
     output = Output(as_json=as_json)
-    audited = audit(connect(stack))
+    target = connect(stack)
+    audited = audit(target)
     output.audit(audited)
     output.document(as_document(audited))
     findings = [
@@ -346,6 +347,7 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     ]
     for finding in findings:
         complain(finding)
+    _tell_unfinished(target)
     if findings:
         raise typer.Exit(EXIT_FAILED)
 
@@ -368,7 +370,10 @@ def switch(
 
     options = SwitchOptions(dry_run=dry_run, roll_back=roll_back, timeout_seconds=timeout)
     result = run_switch(output, switchable(stack), consumer.value, options)
-    output.document({**result.document, "succeeded": result.succeeded, "rolled_back": result.rolled_back})
+    ended = {"succeeded": result.succeeded, "rolled_back": result.rolled_back, "interrupted": result.interrupted}
+    output.document({**result.document, **ended})
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if not result.succeeded:
         raise typer.Exit(EXIT_FAILED)
 
@@ -377,9 +382,20 @@ def switch(
 def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Queues, runs, the consumer that is on, and the published versions."""
     output = Output(as_json=as_json)
-    report = stack_status(connect(stack))
+    target = connect(stack)
+    report = stack_status(target)
     output.status(report)
     output.document(report)
+    _tell_unfinished(target)
+
+
+def _tell_unfinished(target: Target) -> None:
+    """Say that an update has not ended, and which command ends it."""
+    if target.unfinished is not None:
+        complain(
+            f"UPDATE_UNFINISHED: an update to embedConsumer {target.unfinished!r} has begun and not ended well. "
+            f"Way out: wait while somebody makes it; otherwise receipts switch {target.unfinished} goes on."
+        )
 
 
 def complain(text: str) -> None:
@@ -395,5 +411,5 @@ def main() -> None:
         complain(str(error))
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
-        typer.echo("interrupted; what was started is stopped", err=True)
+        typer.echo("interrupted; `receipts status` says what is half done", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -50,7 +50,7 @@ def test_after_an_update_that_failed_half_way_every_way_is_open(wanted):
     assert not switched(stack, "ecs").succeeded
     assert (stack.consumer, stack.mapping, stack.count) == ("lambda", "Disabled", 1)
     result = switched(stack, wanted)
-    assert stack.updates == ["ecs", wanted]
+    assert stack.updated == ["ecs", wanted]
     assert result.document["half_way"]
     assert result.document["plan"]
     assert result.document["failure"] is None or wanted != "none"
@@ -63,7 +63,7 @@ def test_a_stranger_blocks_before_anything_is_changed(stranger):
     stack = FakeStack("lambda", more=stranger)
     with pytest.raises(OperatorError, match="SWITCH_BLOCKED: TWO_CONSUMERS on queue embed"):
         switched(stack, "none")
-    assert stack.updates == []
+    assert stack.updated == []
 
 
 @pytest.mark.parametrize("error", [OperatorError("LOGS_UNREADABLE", "log group g", "ask"), DENIED, KeyError("bug")])
@@ -72,7 +72,7 @@ def test_a_check_that_raises_is_a_check_that_failed_and_the_way_back_is_asked(er
     result = switched(stack, "ecs", asked)
     assert str(error) in asked[0]
     assert result.rolled_back
-    assert stack.updates == ["ecs", "lambda"]
+    assert stack.updated == ["ecs", "lambda"]
     told = {check["title"]: check for check in result.document["checks"]}["the winner's logs show work"]
     assert told["state"] == "failed"
     assert str(error) in told["detail"]
@@ -98,6 +98,69 @@ def test_whatever_stops_an_update_the_way_back_is_asked(error):
     assert result.document["checks"] == []
 
 
+@pytest.mark.parametrize("wanted", ["none", "lambda"])
+def test_an_update_that_never_began_is_not_rolled_back(wanted):
+    stack, asked = FakeStack("lambda", never_begins=True), []
+    result = switched(stack, wanted, asked)
+    assert asked == stack.updated == []
+    assert not result.succeeded
+    assert "nothing was changed" in result.document["way_on"]
+    assert f"receipts switch {wanted} --stack fake" in result.document["way_on"]
+
+
+@pytest.mark.parametrize("fault", [{"logs_fail": DENIED}, {"update_fails": [EngineError("a step")]}])
+def test_going_back_never_undoes_a_colleagues_switch(fault):
+    stack, asked = FakeStack("lambda", colleague="none", **fault), []
+    result = switched(stack, "ecs", asked)
+    assert asked == []
+    assert stack.updated == ["ecs", "none"]
+    assert (stack.consumer, stack.mapping, stack.count) == ("none", "Disabled", 0)
+    assert "somebody else" in result.document["way_on"]
+
+
+def test_a_switch_begins_only_on_the_stack_that_its_preflight_looked_at(monkeypatch):
+    stack, asked = FakeStack("lambda"), []
+    settings = stack.settings
+
+    def and_a_colleague(consumer: str) -> Any:
+        stack.updated.append("none")
+        return settings(consumer)
+
+    monkeypatch.setattr(stack, "settings", and_a_colleague)
+    result = switched(stack, "ecs", asked)
+    assert "UPDATE_OVERTAKEN" in result.document["failure"]
+    assert "ecs" not in stack.updated
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"update_fails": [KeyboardInterrupt()]}, "is half done"),
+        ({"logs_fail": KeyboardInterrupt()}, "the update went through, its checks did not"),
+    ],
+)
+def test_ctrl_c_says_what_is_half_done_and_which_command_goes_on(fault, told, monkeypatch):
+    stack = FakeStack("lambda", **fault)
+    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05", "--json"])
+    assert result.exit_code == 130
+    document = json.loads(result.stdout)
+    assert document["interrupted"]
+    assert not document["rolled_back"]
+    assert told in document["way_on"]
+    assert "receipts switch ecs --stack fake" in document["way_on"]
+    assert "receipts switch lambda --stack fake" in document["way_on"]
+    assert stack.updated == ["ecs"]
+
+
+def test_ctrl_c_on_the_way_back_says_how_far_it_came():
+    result = switched(FakeStack("lambda", update_fails=[EngineError("first"), KeyboardInterrupt()]), "ecs", [])
+    assert result.interrupted
+    assert not result.rolled_back
+    assert "half done" in result.document["way_on"]
+
+
 def test_a_way_back_that_fails_is_told_in_the_document():
     stack = FakeStack("lambda", update_fails=[EngineError("first"), ControlError("second")])
     result = switched(stack, "ecs", [])
@@ -112,7 +175,7 @@ def test_settings_that_contradict_the_switch_are_refused_before_the_flag_is_writ
     stack = FakeStack("ecs", given=WORKERS)
     with pytest.raises(SettingsRefused, match=r"CONSUMER_CONTRADICTION.*remove receipts:ecs.desiredCount"):
         switched(stack, wanted, dry_run=dry_run)
-    assert stack.updates == []
+    assert stack.updated == []
 
 
 def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
@@ -121,7 +184,7 @@ def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
     assert "CONSUMER_CONTRADICTION" in result.document["no_way_back"]
     assert not result.rolled_back
     assert "CONSUMER_CONTRADICTION" in result.document["roll_back_failure"]
-    assert stack.updates == ["ecs"]
+    assert stack.updated == ["ecs"]
 
 
 def test_the_plan_tells_the_desired_count_of_the_settings():
