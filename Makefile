@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # What needs no stack: half of the tests in a quarter of the time.
-FAST := tests/compaction tests/embedding tests/merchants tests/operations tests/policy tests/program tests/stages tests/test_*.py --ignore=tests/compaction/torture
+FAST := tests/compaction tests/embedding tests/merchants tests/operations tests/policy tests/program tests/stages tests/test_*.py --ignore=tests/compaction/torture --ignore=tests/stages/signals
 
 .PHONY: demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
@@ -40,7 +40,7 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
+	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=36 WORKER_SIGNALS=72 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

@@ -25,7 +25,7 @@ from ops.searching import search
 from ops.showing import show
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, Target, connect
+from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
 from ops.uploading import (
     UploadedDocument,
     require_complete,
@@ -392,10 +392,12 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
 def _tell_unfinished(target: Target) -> None:
     """Say that an update has not ended, and which command ends it."""
     if target.unfinished is not None:
-        complain(
-            f"UPDATE_UNFINISHED: an update to embedConsumer {target.unfinished!r} has begun and not ended well. "
-            f"Way out: wait while somebody makes it; otherwise receipts switch {target.unfinished} goes on."
+        unfinished = OperatorError(
+            "UPDATE_UNFINISHED",
+            f"an update to embedConsumer {target.unfinished!r} has begun and not ended well",
+            f"wait while somebody makes it; otherwise receipts switch {target.unfinished} goes on",
         )
+        complain(str(unfinished))
 
 
 def complain(text: str) -> None:
@@ -410,6 +412,8 @@ def main() -> None:
     except SPEAKING as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; `receipts status` says what is half done", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        # Typer ends so, without a word, after Ctrl-C.
+        if end.code == EXIT_INTERRUPTED:
+            typer.echo("interrupted; `receipts status` says what is half done, if anything is", err=True)
+        raise

@@ -112,14 +112,15 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     if options.dry_run:
         stack.preview(wanted, output.say)
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
-    output.heading("3. Flag and update")
-    attempt = _update(output, stack, wanted, after=found.updates)
+    attempt = Attempt()
     checks: list[Check] = []
-    if attempt.ended:
-        try:
+    try:
+        output.heading("3. Flag and update")
+        _update(output, stack, wanted, attempt, after=found.updates)
+        if attempt.ended:
             _check(output, stack, wanted, found, options, checks=checks)
-        except KeyboardInterrupt:
-            attempt.interrupted = True
+    except KeyboardInterrupt:
+        attempt.interrupted = True
     failed = [f"{check.title}: {check.detail}" for check in checks if check.state is CheckState.FAILED]
     failure = attempt.failure or "; ".join(failed) or ("interrupted" if attempt.interrupted else None)
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
@@ -236,9 +237,8 @@ def _check(
         run.run(options.timeout_seconds, tell)
 
 
-def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, *, after: int) -> Attempt:
-    """Update; what went wrong is told, not raised: the way back comes next."""
-    attempt = Attempt()
+def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, attempt: Attempt, *, after: int) -> None:
+    """Update, and note in ``attempt`` how far it came; what went wrong is not raised: the way back comes next."""
 
     def begin() -> None:
         attempt.begun = True
@@ -246,11 +246,8 @@ def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, *, 
     try:
         stack.update(consumer, lambda line: output.say(f"  {line}"), after=after, on_begin=begin)
         attempt.begun = attempt.ended = True
-    except KeyboardInterrupt:
-        attempt.interrupted, attempt.failure = True, "interrupted"
     except Exception as error:  # noqa: BLE001 - whatever stopped it, consumers may be half switched now
         attempt.failure = reason(error)
-    return attempt
 
 
 def _roll_back(
@@ -267,7 +264,9 @@ def _roll_back(
         # Before the flag is written: one that the program refuses would stop every other update as well.
         tasks = stack.settings(current).worker_count
         _say_plan(output, plan(wanted, current, tasks=tasks, half_way=half_way))
-        attempt = _update(output, stack, current, after=found.updates + 1)
+        _update(output, stack, current, attempt, after=found.updates + 1)
+    except KeyboardInterrupt:
+        attempt.interrupted, attempt.failure = True, "interrupted"
     except Exception as error:  # noqa: BLE001 - the document must say how far it came
         attempt.failure = reason(error)
     failure = attempt.failure
