@@ -117,7 +117,7 @@ class LocalSwitchable:
 
     def logs(self, host: Host, since: datetime) -> list[str]:
         """The lines of the host's file; a line without a time belongs to the one before."""
-        outputs = self._stack.outputs()
+        outputs = self.target().outputs
         name = outputs["embedFunctionName"] if host == "lambda" else outputs["serviceName"]
         path = Path(self._stack.status()["logs"]) / f"{name}.log"
         return list(_since(path.read_text(errors="replace").splitlines() if path.exists() else [], since))

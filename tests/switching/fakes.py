@@ -57,6 +57,7 @@ class FakeStack:
     preview_fails: Exception | None = None
     updated: list[str] = field(default_factory=list)
     never_begins: bool = False
+    missing: str = ""
     colleague: str | None = None
 
     def __post_init__(self) -> None:
@@ -152,6 +153,8 @@ class FakeStack:
 
     def _observe(self, address: str) -> QueueObservation:
         name = address.rsplit("/", 1)[-1]
+        if name == self.missing:
+            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "no"}}, "Get")
         found: dict[str, Any] = {
             "ocrResults": {"mappings": (seen_mapping("upload"),)},
             "lines": {"mappings": (seen_mapping("merge"),)},

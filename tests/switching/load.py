@@ -30,8 +30,6 @@ from pipeline.runs import RunRepository
 from tests.switching.conftest import eventually, samples
 from upload_images.export import export_receipt, is_noise
 
-PAUSE_SECONDS = 0.4
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -80,8 +78,8 @@ class Load:
         documents: what was uploaded last of every image.
     """
 
-    def __init__(self, target: Target, name: str) -> None:
-        self.target, self.name = target, name
+    def __init__(self, target: Target, name: str, *, pause_seconds: float) -> None:
+        self.target, self.name, self.pause_seconds = target, name, pause_seconds
         self.documents: list[UploadedDocument] = []
         self.images: set[UUID] = set()
         self.expected: dict[str, str] = {}
@@ -97,7 +95,7 @@ class Load:
 
         def run() -> None:
             try:
-                while not stop.wait(PAUSE_SECONDS):
+                while not stop.wait(self.pause_seconds):
                     self._one()
             except Exception as error:  # noqa: BLE001 - raised again below: a load that stopped would prove nothing
                 failures.append(error)

@@ -23,8 +23,8 @@ from tests.switching.load import Interval, Load, intervals, is_quiet, judge, ove
 
 SWITCHES = int(os.environ.get("LOAD_SWITCHES", "2"))
 """Few in the gate, 20 with ``make torture``."""
-KILLS = int(os.environ.get("SWITCH_KILLS", "2"))
-"""Few in the gate, 36 with ``make torture``."""
+KILLS = int(os.environ.get("SWITCH_KILLS", "1"))
+"""One in the gate; 24 with ``make torture``, twice at every place in both directions."""
 PLACES = 6
 """Before the first step, and after each of: mapping, hook, lock, service, scaling; or the same backwards."""
 STEPS = ("  update ", "  hook ")
@@ -34,7 +34,7 @@ def test_switches_under_load_lose_nothing_repeat_nothing_and_never_have_two_cons
     stack.up({"embedConsumer": "lambda"})
     target = local_target(stack)
     eventually(lambda: is_quiet(target))
-    load, began = Load(target, "switches"), time.time()
+    load, began = Load(target, "switches", pause_seconds=0.4), time.time()
     enabled = [Interval("mapping", began, float("inf"))]
     with load.running():
         for number in range(SWITCHES):
@@ -103,10 +103,10 @@ def test_a_switch_that_is_killed_anywhere_is_completed_by_the_command_it_names(s
     wanted = "ecs" if local_target(stack).outputs["embedConsumer"] == "lambda" else "lambda"
     target = local_target(stack)
     eventually(lambda: is_quiet(target))
-    load, began, half_done = Load(target, "kills"), time.time(), 0
+    load, began, half_done = Load(target, "kills", pause_seconds=1.0), time.time(), 0
     with load.running():
         for number in range(KILLS):
-            # Evenly over the places, in both directions; in the gate in the middle of each.
+            # Evenly over the places, in both directions; in the gate in the middle.
             place = (number // 2 + (2 if KILLS < PLACES else 0)) % PLACES
             killed(stack, wanted, place, signal.SIGINT if number % 3 == 1 else signal.SIGKILL)
             assert len([item.on for item in audit(local_target(stack)) if len(item.on) > 1]) == 0

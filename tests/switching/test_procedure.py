@@ -11,14 +11,16 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from ops import cli
+from ops.auditing import Finding, audit
 from ops.console import Output
 from ops.failures import reason
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engine import EngineError
+from ops.local.provisioners.context import client_options
 from ops.switching import checks
 from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch
-from ops.target import OperatorError
+from ops.target import OperatorError, StackOutputs, Target
 from stack.errors import SettingsRefused
 from tests.switching.fakes import FakeStack, seen_mapping, seen_service
 
@@ -190,6 +192,38 @@ def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
 def test_the_plan_tells_the_desired_count_of_the_settings():
     result = switched(FakeStack("lambda", given={"ecs": {"desiredCount": 3}}), "ecs", dry_run=True)
     assert any(step["action"].startswith("desired count 3;") for step in result.document["plan"])
+
+
+def test_a_queue_that_an_unfinished_update_has_deleted_blocks_no_switch():
+    stack = FakeStack("lambda", missing="embed")
+    assert [item.finding for item in audit(stack) if item.finding] == [Finding.QUEUE_MISSING]  # pyrefly: ignore[bad-argument-type]
+    assert switched(stack, "ecs", dry_run=True).document["half_way"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit"],
+        ["status"],
+        ["search", "TOTAL"],
+        ["reconcile"],
+        ["show", "7c1f5a20", "1"],
+        ["resolve"],
+        ["rebuild", "--collection", "lines"],
+        ["switch", "ecs"],
+    ],
+)
+def test_before_the_first_update_has_ended_every_command_says_so_and_how_to_go_on(arguments, monkeypatch, tmp_path):
+    outputs = StackOutputs({}, "receipts local up")
+    target = Target(outputs=outputs, client_options=client_options("http://127.0.0.1:1"), cache_directory=tmp_path)
+    monkeypatch.setattr(cli, "connect", lambda _: target)
+    monkeypatch.setattr(FakeStack, "outputs", outputs)
+    monkeypatch.setattr(cli, "switchable", lambda _: FakeStack("lambda"))
+    result = CliRunner().invoke(cli.application, arguments)
+    assert isinstance(result.exception, OperatorError), result.exception
+    assert str(result.exception) == (
+        "OUTPUT_MISSING: the stack has no outputs: no update of it has ended yet. Way out: receipts local up."
+    )
 
 
 def test_dead_letters_are_no_backlog():
