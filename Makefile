@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Without a stack, a long machine or many processes: what the gate repeats on other Pythons.
 FAST := tests/compaction tests/embedding tests/merchants tests/stages tests/test_*.py $(addprefix --ignore=tests/, \
-	compaction/torture compaction/test_machine.py compaction/test_merge.py stages/test_worker.py stages/test_event_order.py test_image.py)
+	compaction/torture stages/signals compaction/test_machine.py compaction/test_merge.py stages/test_worker.py stages/test_event_order.py test_image.py)
+
+.PHONY: demo test fast torture check docs bench bench-compaction clean
+.DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
 $(INSTALLED): requirements/development.txt pyproject.toml
@@ -38,7 +41,7 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
+	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

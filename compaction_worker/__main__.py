@@ -1,47 +1,57 @@
-"""The container's entry point, ``python -m compaction_worker``: builds the worker and runs it until it is stopped."""
+"""The container's entry point, ``python -m compaction_worker``: builds the worker and runs it until it is stopped.
 
-import logging
-import os
+Only what keeps a stop is imported at once. The rest takes seconds, and a SIGTERM that comes meanwhile must not be lost
+(a process 1 without a handler ignores it) nor end the worker with an exit code that nobody explains.
+"""
+
 import sys
-from pathlib import Path
 
-import boto3
-
-from compaction_worker.environment import WorkerEnvironment
-from compaction_worker.fence import Fence
-from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
-from compaction_worker.worker import EXIT_MISCONFIGURED, ChromaCompactionWorker
-from pipeline.collections.reader import SnapshotSource
-from pipeline.embedding.bootstrap import build_core
-from pipeline.errors import PermanentError
-from pipeline.logs import configure_logging
 
 
 def main() -> int:
     """Run the worker; the exit code says why it ended."""
-    configure_logging()
     with StopRequest() as stop:
-        try:
-            environment = WorkerEnvironment.from_variables(os.environ)
-        except PermanentError as error:
-            logging.getLogger(__name__).error(str(error), extra={"error_code": error.code})
-            return EXIT_MISCONFIGURED
-        snapshots = SnapshotSource.from_directory(
-            "lines",
-            collections_directory=Path(environment.collections_directory),
-            private_directory=Path(environment.private_directory),
-            s3_client=boto3.client("s3"),
-            bucket=environment.vectors_bucket,
-        )
-        worker = ChromaCompactionWorker(
-            environment=environment,
-            core=build_core(environment, consumer="ecs", snapshots=snapshots),
-            sqs_client=boto3.client("sqs"),
-            protection=TaskProtection.from_variables(),
-            fence=Fence(boto3.client("lambda"), environment.embed_queue_arn),
-        )
-        return worker.run(stop)
+        return _run(stop)
+
+
+def _run(stop: StopRequest) -> int:
+    import logging  # noqa: PLC0415 - see the module
+    import os  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    import boto3  # noqa: PLC0415
+
+    from compaction_worker.environment import WorkerEnvironment  # noqa: PLC0415
+    from compaction_worker.fence import Fence  # noqa: PLC0415
+    from compaction_worker.protection import TaskProtection  # noqa: PLC0415
+    from compaction_worker.worker import EXIT_MISCONFIGURED, ChromaCompactionWorker  # noqa: PLC0415
+    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415
+    from pipeline.embedding.bootstrap import build_core  # noqa: PLC0415
+    from pipeline.errors import PermanentError  # noqa: PLC0415
+    from pipeline.logs import configure_logging  # noqa: PLC0415
+
+    configure_logging()
+    try:
+        environment = WorkerEnvironment.from_variables(os.environ)
+    except PermanentError as error:
+        logging.getLogger(__name__).error(str(error), extra={"error_code": error.code})
+        return EXIT_MISCONFIGURED
+    snapshots = SnapshotSource.from_directory(
+        "lines",
+        collections_directory=Path(environment.collections_directory),
+        private_directory=Path(environment.private_directory),
+        s3_client=boto3.client("s3"),
+        bucket=environment.vectors_bucket,
+    )
+    worker = ChromaCompactionWorker(
+        environment=environment,
+        core=build_core(environment, consumer="ecs", snapshots=snapshots),
+        sqs_client=boto3.client("sqs"),
+        protection=TaskProtection.from_variables(),
+        fence=Fence(boto3.client("lambda"), environment.embed_queue_arn),
+    )
+    return worker.run(stop)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from ops.target import Target
 from pipeline.consumers.observation import LiveConsumer, Standing, consumers
 from stack.choice import consumers as embed_consumers
@@ -21,6 +23,7 @@ class Finding(StrEnum):
     NO_CONSUMER = "NO_CONSUMER"
     WRONG_CONSUMER = "WRONG_CONSUMER"
     UNEXPECTED_CONSUMER = "UNEXPECTED_CONSUMER"
+    QUEUE_MISSING = "QUEUE_MISSING"
 
 
 MEANINGS: Mapping[Finding, str] = {
@@ -28,6 +31,8 @@ MEANINGS: Mapping[Finding, str] = {
     Finding.NO_CONSUMER: "Nobody is on where somebody should be: messages wait, up to the queue's retention.",
     Finding.WRONG_CONSUMER: "Another consumer is on than the stack's settings choose.",
     Finding.UNEXPECTED_CONSUMER: "Somebody is on where the settings say that messages wait.",
+    Finding.QUEUE_MISSING: "The queue does not exist: somebody deleted it, or an update that left `hybrid` has not "
+    "ended. The next switch puts it right.",
 }
 
 
@@ -102,12 +107,25 @@ def judge(expected: ExpectedQueue, live: Sequence[LiveConsumer]) -> Finding | No
     return Finding.WRONG_CONSUMER if expected.consumer else Finding.UNEXPECTED_CONSUMER
 
 
+def is_missing_queue(error: ClientError) -> bool:
+    """Whether SQS says that the queue does not exist; its code depends on the protocol that boto3 speaks."""
+    return error.response["Error"]["Code"] in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+
+
 def audit(target: Target) -> list[AuditedQueue]:
     """Look at every queue of the stack."""
     observer = target.consumer_observer()
     audited = []
     for expected in expected_queues(target.outputs):
-        seen = observer.observe(expected.url)
+        try:
+            seen = observer.observe(expected.url)
+        except ClientError as error:
+            if not is_missing_queue(error):
+                raise
+            audited.append(
+                AuditedQueue(expected=expected, visible=0, in_flight=0, consumers=(), finding=Finding.QUEUE_MISSING)
+            )
+            continue
         live = consumers(seen, datetime.now(UTC))
         audited.append(
             AuditedQueue(

@@ -344,7 +344,8 @@ def reconcile_collections(
 def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Every live consumer of every queue; exit code 1 when one queue has two, or none where one should be."""
     output = Output(as_json=as_json)
-    audited = audit(connect(stack))
+    target = connect(stack)
+    audited = audit(target)
     output.audit(audited)
     output.document(as_document(audited))
     findings = [
@@ -352,6 +353,7 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     ]
     for finding in findings:
         complain(finding)
+    _tell_unfinished(target)
     if findings:
         raise typer.Exit(EXIT_FAILED)
 
@@ -374,7 +376,10 @@ def switch(
 
     options = SwitchOptions(dry_run=dry_run, roll_back=roll_back, timeout_seconds=timeout)
     result = run_switch(output, switchable(stack), consumer.value, options)
-    output.document({**result.document, "succeeded": result.succeeded, "rolled_back": result.rolled_back})
+    ended = {"succeeded": result.succeeded, "rolled_back": result.rolled_back, "interrupted": result.interrupted}
+    output.document({**result.document, **ended})
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if not result.succeeded:
         raise typer.Exit(EXIT_FAILED)
 
@@ -383,9 +388,22 @@ def switch(
 def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Queues, runs, the consumer that is on, and the published versions."""
     output = Output(as_json=as_json)
-    report = stack_status(connect(stack))
+    target = connect(stack)
+    report = stack_status(target)
     output.status(report)
     output.document(report)
+    _tell_unfinished(target)
+
+
+def _tell_unfinished(target: Target) -> None:
+    """Say that an update has not ended, and which command ends it."""
+    if target.unfinished is not None:
+        unfinished = OperatorError(
+            "UPDATE_UNFINISHED",
+            f"an update to embedConsumer {target.unfinished!r} has begun and not ended well",
+            f"wait while somebody makes it; otherwise receipts switch {target.unfinished} goes on",
+        )
+        complain(str(unfinished))
 
 
 def complain(error: Exception | str) -> None:
@@ -402,6 +420,8 @@ def main() -> None:
     except SPEAKING as error:
         complain(error)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was started is stopped", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        # Typer ends so, without a word, after Ctrl-C.
+        if end.code == EXIT_INTERRUPTED:
+            typer.echo("interrupted; `receipts status` says what is half done, if anything is", err=True)
+        raise

@@ -31,19 +31,44 @@ class OperatorError(Exception):
         super().__init__(f"{code}: {message}. Way out: {way_out}.")
 
 
+class StackOutputs(dict[str, Any]):
+    """What ``__main__.py`` exports. A missing output is something that the operator can mend, and no bug.
+
+    Args:
+        outputs: by name.
+        way_out: which command completes the stack.
+    """
+
+    def __init__(self, outputs: Mapping[str, Any], way_out: str) -> None:
+        super().__init__(outputs)
+        self._way_out = way_out
+
+    def __missing__(self, name: str) -> Any:
+        raise OperatorError(
+            "OUTPUT_MISSING",
+            f"the stack has no output {name}: its last update was made by an older program"
+            if self
+            else "the stack has no outputs: no update of it has ended yet",
+            self._way_out,
+        )
+
+
 @dataclass(frozen=True)
 class Target:
     """One stack.
 
     Attributes:
-        outputs: what ``__main__.py`` exports.
+        outputs: what ``__main__.py`` exports; of the last update that ended.
         client_options: passed to every boto3 client; the emulator's address on one machine, nothing on AWS.
         cache_directory: where snapshots are cached for searching.
+        unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
+            AWS, where ``pulumi stack history`` tells.
     """
 
     outputs: Mapping[str, Any]
     client_options: Mapping[str, Any]
     cache_directory: Path
+    unfinished: str | None = None
 
     def client(self, service: str, **options: Any) -> AwsClient:
         """A boto3 client of this stack's account, with further options if given."""
@@ -85,9 +110,10 @@ def local_target(stack: LocalStack) -> Target:
     if not stack.is_running():
         raise OperatorError("STACK_NOT_RUNNING", "the local stack is not up", "receipts local up")
     return Target(
-        outputs=stack.outputs(),
+        outputs=StackOutputs(stack.outputs(), "receipts local up"),
         client_options=stack.client_options(),
         cache_directory=stack.state_directory / "search",
+        unfinished=stack.unfinished(),
     )
 
 
@@ -116,7 +142,10 @@ def pulumi_target(stack_name: str) -> Target:
         OperatorError: STACK_UNKNOWN.
     """
     return Target(
-        outputs={name: output.value for name, output in pulumi_stack(stack_name).outputs().items()},
+        outputs=StackOutputs(
+            {name: output.value for name, output in pulumi_stack(stack_name).outputs().items()},
+            f"pulumi up --stack {stack_name}",
+        ),
         client_options={},
         cache_directory=PROJECT_DIRECTORY / ".receipts" / "search" / stack_name,
     )

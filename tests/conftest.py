@@ -10,6 +10,7 @@ SLOWEST_FIRST = (
     "switching/test_switch_command.py",
     "compaction/torture/test_kills.py",
     "switching/test_load.py",
+    "signals/test_signals.py",
     "end_to_end/test_thread.py",
     "switching/test_hybrid.py",
     "compaction/torture/test_mishaps.py",

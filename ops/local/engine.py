@@ -12,7 +12,7 @@ import runpy
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 
 from ops.local.provisioners import Provisioner, Registry
+from ops.local.state import ResourceState, StackState
 
 Operation = Literal["create", "update", "replace", "delete", "same", "hook"]
 _Callback = Callable[[bytes], Awaitable[Any]]
@@ -54,64 +55,37 @@ class Step:
     at: float = field(default_factory=time.time)
 
 
-@dataclass(kw_only=True)
-class ResourceState:
-    """What is known of a resource that exists."""
-
-    type: str
-    name: str
-    identifier: str
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
-    order: int
-    dependencies: list[str] = field(default_factory=list)
-    before_delete: list[str] = field(default_factory=list)
-    attempted: dict[str, Any] | None = None
-    """Inputs of an update that has not ended well: it may have taken effect or not, so the next one is made anyway."""
-
-
-@dataclass(kw_only=True)
-class StackState:
-    """All resources of the stack by URN, and its outputs; kept as one JSON file, replaced after every step."""
-
-    resources: dict[str, ResourceState] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> "StackState":
-        """The state in ``path``; empty when there is none."""
-        if not path.exists():
-            return cls()
-        content = json.loads(path.read_text())
-        resources = {urn: ResourceState(**item) for urn, item in content["resources"].items()}
-        return cls(resources=resources, outputs=content["outputs"])
-
-    def write(self, path: Path) -> None:
-        """Replace the file as a whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        content = {
-            "resources": {urn: asdict(item) for urn, item in self.resources.items()},
-            "outputs": self.outputs,
-        }
-        partial.write_text(json.dumps(content, indent=1))
-        partial.replace(path)
-
-
 class ProvisioningMonitor(mocks.MockMonitor):
     """Pulumi's resource monitor, with provisioners behind it instead of an engine.
 
     Args:
         registry: a provisioner for each resource type.
         state_file: where the state is kept.
-        on_step: told of every step as it ends.
+        on_step: called with every step as it ends.
+        on_begin: called once, right before the first change; never called when the program or its settings are
+            refused before anything has changed.
+        choice: the consumer that this update chooses; kept in the state until the update has ended.
     """
 
-    def __init__(self, registry: Registry, state_file: Path, on_step: Callable[[Step], object]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        state_file: Path,
+        on_step: Callable[[Step], object],
+        *,
+        on_begin: Callable[[], object] = lambda: None,
+        choice: str = "",
+    ) -> None:
         super().__init__(_Invokes(registry))
         self._registry = registry
         self._state_file = state_file
         self._on_step = on_step
+        self._on_begin = on_begin
+        self._choice = choice
+        self._begun = False
+        self._interrupted = False
+        self._running_hooks: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
+        self._outputs: dict[str, Any] = {}
         self._lock = threading.RLock()
         self._seen: set[str] = set()
         self._loops: dict[int, asyncio.AbstractEventLoop] = {}
@@ -151,11 +125,11 @@ class ProvisioningMonitor(mocks.MockMonitor):
         return self._respond(urn, state.identifier, {**inputs, **state.outputs})
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
-        """Keep the stack's exports."""
+        """Keep the stack's exports until the update has ended: one that fails or is interrupted exports nothing."""
         self._own_loop()
         if request.urn.split("::")[2] == STACK_TYPE:
             outputs = rpc.deserialize_properties(request.outputs)
-            self.state.outputs = json.loads(json.dumps(outputs, default=str))
+            self._outputs = json.loads(json.dumps(outputs, default=str))
         return empty_pb2.Empty()
 
     def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
@@ -188,7 +162,39 @@ class ProvisioningMonitor(mocks.MockMonitor):
 
     def delete_missing(self) -> None:
         """Delete what the program no longer declares; last of all, dependents first, each after its hooks."""
-        self._delete([urn for urn in self.state.resources if urn not in self._seen], hooks=True)
+        if missing := [urn for urn in self.state.resources if urn not in self._seen]:
+            self._begin()
+            self._delete(missing, hooks=True)
+
+    def finish(self) -> None:
+        """The update has ended well: its outputs become the stack's."""
+        with self._lock:
+            self._begin()
+            self.state.outputs, self.state.unfinished = self._outputs, None
+            self.state.write(self._state_file)
+
+    def interrupt(self) -> None:
+        """Begin no further step and stop waiting in hooks; a step that is being made is finished."""
+        with self._lock:
+            self._interrupted = True
+            for task, loop in self._running_hooks.items():
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _begin(self) -> None:
+        """Before every change: note in the state that an update has begun, so that a killed one can be told.
+
+        Raises:
+            EngineError: the update was interrupted.
+        """
+        with self._lock:
+            if self._interrupted:
+                raise EngineError("interrupted before this step began")
+            if not self._begun:
+                self._begun = True
+                self.state.updates += 1
+                self.state.unfinished = self._choice
+                self.state.write(self._state_file)
+                self._on_begin()
 
     def delete_type(self, kind: str) -> None:
         """Delete every resource of one type; the next evaluation creates it again."""
@@ -206,6 +212,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         # What is declared to be derived on this machine (the image's digest) counts as an input.
         desired = {**inputs, **provisioner.derived(inputs)}
         if old is None:
+            self._begin()
             self._run_hooks(hooks.before_create, urn, kind, name)
             state = self._create(urn, kind, name, provisioner, desired)
             self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
@@ -221,6 +228,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         if not changed:
             self._record(Step(operation="same", type=kind, name=name, urn=urn))
             return old
+        self._begin()
         before = old.attempted or old.inputs
         summary = "; ".join(_change(key, before.get(key), desired.get(key)) for key in changed)
         if provisioner.must_replace(changed):
@@ -275,16 +283,39 @@ class ProvisioningMonitor(mocks.MockMonitor):
     def _run_hooks(self, names: Iterable[str], urn: str, kind: str, name: str, identifier: str = "") -> None:
         """Call hooks one after the other; one that fails stops what it stands before."""
         for hook in names:
+            self._begin()
             started = time.monotonic()
             request = resource_pb2.ResourceHookRequest(urn=urn, type=kind, name=name, id=identifier)
             callback = self._hooks.get(hook)
             if callback is None:
                 raise EngineError(f"{kind} {name}: hook {hook} is not registered by the program any more")
-            answer = _run_alone(callback, request.SerializeToString())
+            answer = self._run_alone(callback, request.SerializeToString())
             if answer.error:
                 raise EngineError(f"{kind} {name}: hook {hook}: {answer.error}")
             waited = f"after {time.monotonic() - started:.1f} s"
             self._record(Step(operation="hook", type=kind, name=name, urn=urn, summary=f"{hook} {waited}"))
+
+    def _run_alone(self, callback: _Callback, request: bytes) -> Any:
+        """Call it in a loop of its own: the program's is busy with the program, or closed when the deletions come."""
+
+        async def call() -> Any:
+            return await callback(request)
+
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(call())
+        with self._lock:
+            self._running_hooks[task] = loop
+            if self._interrupted:
+                task.cancel()
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise EngineError("interrupted while it waited") from None
+        finally:
+            with self._lock:
+                del self._running_hooks[task]
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
 
     def _delete(self, urns: list[str], *, hooks: bool = False) -> None:
         for urn in self._dependents_first(urns):
@@ -348,6 +379,16 @@ def evaluate(
     Raises:
         Whatever the program raises; EngineError for a step that failed.
     """
+    failures: list[BaseException] = []
+
+    def declare() -> None:
+        try:
+            _run_fresh(program)
+        except BaseException as error:
+            # Nothing is made before the program has run through, so a program that refuses changes nothing.
+            failures.append(error)
+            monitor.interrupt()
+            raise
 
     def run() -> None:
         pulumi.runtime.set_all_config(dict(config))
@@ -367,7 +408,15 @@ def evaluate(
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(run_in_stack(lambda: _run_fresh(program)))
+            loop.run_until_complete(run_in_stack(declare))
+        except KeyboardInterrupt:
+            monitor.interrupt()
+            raise
+        except EngineError:
+            if failures:
+                # The steps that could not begin say less than the program's own error.
+                raise failures[0] from None
+            raise
         finally:
             # After a failure or Ctrl-C registrations still wait for others: they end here, and say nothing more.
             # Futures of resources that failed hold the same error again; it was raised already.
@@ -383,21 +432,7 @@ def evaluate(
 
     contextvars.copy_context().run(run)
     monitor.delete_missing()
-    monitor.state.write(monitor._state_file)
-
-
-def _run_alone(callback: _Callback, request: bytes) -> Any:
-    """Call it in a loop of its own: the program's is busy with the program, or closed when the deletions come."""
-
-    async def call() -> Any:
-        return await callback(request)
-
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(call())
-    finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+    monitor.finish()
 
 
 def _run_fresh(program: Path) -> None:

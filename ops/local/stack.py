@@ -22,12 +22,14 @@ import yaml
 
 from ops.local.control import ControlError, SupervisorClient, make_private
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
-from ops.local.engine import EngineError, ProvisioningMonitor, StackState, Step, evaluate
+from ops.local.engine import ProvisioningMonitor, Step, evaluate
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.provisioners.registry import build_registry
 from ops.local.runtime_interface import LOOPBACK
+from ops.local.state import StackState
 from ops.local.supervisor import PORTS_FILE, SOURCE, TIMELINE_FILE
 from ops.local.timeline import TimelineEntry, read_timeline
+from stack.errors import SettingsRefused, StackRefusal
 
 DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
@@ -81,44 +83,68 @@ class LocalStack:
     ) -> None:
         self.down()
 
-    def up(self, overrides: Mapping[str, Any] | None = None, *, on_step: Callable[[Step], object] = id) -> UpResult:
+    def up(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        on_step: Callable[[Step], object] = id,
+        on_begin: Callable[[], object] = lambda: None,
+        after: int | None = None,
+    ) -> UpResult:
         """Start what does not run and make what the program declares; an update when it exists already.
 
         Args:
             overrides: settings over those of ``Pulumi.local.yaml``, without namespace: ``{"embedConsumer": "ecs"}``;
-                they are kept for the next update.
-            on_step: told of every step as it ends.
+                they are kept for the next update from the first change on, so that an update which fails or is
+                interrupted is completed by the next one; those that the program refuses are not kept.
+            on_step: called with every step as it ends.
+            on_begin: called once, right before the first change; not called when nothing was changed.
+            after: the number of the update that must be the stack's last (``updates``); any when None.
 
         Raises:
-            ControlError: STACK_BUSY, another command is changing the stack.
+            ControlError: STACK_BUSY, another command is changing the stack; UPDATE_OVERTAKEN, ``after`` is not the
+                last update any more. Nothing was changed.
             EmulatorError: the emulator did not start, or was killed and lost what the state claims.
             EngineError: a step failed; what succeeded is kept.
             MissingKeyError: the openai embedder is chosen and the shell has no key.
             StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
         """
         with self._alone():
-            return self._up(overrides, on_step)
+            if after is not None and after != self.updates():
+                raise ControlError(
+                    "UPDATE_OVERTAKEN: somebody else has updated the stack since it was looked at; nothing was "
+                    "changed. Way out: receipts audit shows what the stack is now; then decide anew."
+                )
+            return self._up(overrides or {}, on_step, on_begin)
 
-    def _up(self, overrides: Mapping[str, Any] | None, on_step: Callable[[Step], object]) -> UpResult:
+    def _up(
+        self, overrides: Mapping[str, Any], on_step: Callable[[Step], object], on_begin: Callable[[], object]
+    ) -> UpResult:
         started_here = not self.is_running()
         if started_here:
             self._refuse_unsaved()
             self._start()
-        settings = {**self.settings(), **(overrides or {})}
+        before = self.settings()
+        settings = {**before, **overrides}
+
+        def begin() -> None:
+            # As `pulumi config set` does it: the update that goes on after this one makes the same choice.
+            self._keep_settings(settings)
+            on_begin()
+
         try:
             if started_here:
                 # The supervisor removed the secret when it ended, also where `down` was not what ended it.
                 self._take_key_back()
-            monitor = self._monitor(on_step)
+            config = self._config(settings)
+            choice = str(config.get(f"{PROJECT}:embedConsumer", ""))
+            monitor = self._monitor(on_step, begin, choice)
             try:
-                evaluate(
-                    SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=self._config(settings), monitor=monitor
-                )
-            except EngineError:
-                # The flag stays flipped, as in a stack's configuration: the next update goes on from here.
-                self._keep_settings(settings)
+                evaluate(SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=config, monitor=monitor)
+            except (SettingsRefused, StackRefusal):
+                # Kept, they would be refused by every later update as well.
+                self._keep_settings(before)
                 raise
-            self._keep_settings(settings)
             self._hand_over_key(monitor.state)
         except BaseException:
             if started_here:
@@ -136,7 +162,7 @@ class LocalStack:
         if destroy and self._state_file.exists():
             if not self.is_running():
                 self._start()
-            self._monitor(id).delete_all()
+            self._monitor().delete_all()
         if self.is_running():
             self._take_key_back()
             self._supervisor.shut_down()
@@ -181,6 +207,14 @@ class LocalStack:
         """What the program exported last."""
         return StackState.read(self._state_file).outputs
 
+    def updates(self) -> int:
+        """How many updates have begun to change something, whoever made them: the number of the last one."""
+        return StackState.read(self._state_file).updates
+
+    def unfinished(self) -> str | None:
+        """The consumer that an update chose which has begun and has not ended well; None when there is none."""
+        return StackState.read(self._state_file).unfinished
+
     def client_options(self) -> dict[str, Any]:
         """How boto3 reaches this stack's emulator."""
         return client_options(self._endpoint)
@@ -201,14 +235,19 @@ class LocalStack:
     def _supervisor(self) -> SupervisorClient:
         return SupervisorClient(self.state_directory, f"http://{LOOPBACK}:{self._ports['supervisor']}")
 
-    def _monitor(self, on_step: Callable[[Step], object]) -> ProvisioningMonitor:
+    def _monitor(
+        self,
+        on_step: Callable[[Step], object] = id,
+        on_begin: Callable[[], object] = lambda: None,
+        choice: str = "",
+    ) -> ProvisioningMonitor:
         context = Context(
             endpoint=self._endpoint,
             supervisor=self._supervisor,
             source=SOURCE,
             state_directory=self.state_directory,
         )
-        return ProvisioningMonitor(build_registry(context), self._state_file, on_step)
+        return ProvisioningMonitor(build_registry(context), self._state_file, on_step, on_begin=on_begin, choice=choice)
 
     def _hand_over_key(self, state: StackState) -> None:
         """Give the emulator's secret the shell's key; it is held in memory only."""
@@ -226,7 +265,7 @@ class LocalStack:
 
     def _take_key_back(self) -> None:
         """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
-        monitor = self._monitor(id)
+        monitor = self._monitor()
         monitor.delete_type(SECRET_TYPE)
 
     def _refuse_unsaved(self) -> None:
@@ -237,7 +276,10 @@ class LocalStack:
             )
 
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
-        (self.state_directory / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
+        # As a whole: a command that is killed here must not leave half a file.
+        partial = (self.state_directory / SETTINGS_FILE).with_suffix(".partial")
+        partial.write_text(json.dumps(settings, indent=1))
+        partial.replace(self.state_directory / SETTINGS_FILE)
 
     def _config(self, settings: Mapping[str, Any]) -> dict[str, str]:
         declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]

@@ -1,7 +1,8 @@
 """The procedure, in order: preflight, plan, flag and update, checks; and the way back.
 
-What cannot be begun is raised, before anything is changed. What fails after that is told, never raised: somebody must
-be asked for the way back, and programs must get their document.
+What cannot be begun is raised, before anything is changed. What fails or is interrupted after that is told, never
+raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only when
+this switch made the stack's last update: otherwise it would undo somebody else's.
 """
 
 from collections.abc import Callable
@@ -37,11 +38,33 @@ class SwitchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SwitchResult:
-    """How it ended, for people's exit code and programs' document."""
+    """How it ended, for people's exit code and programs' document.
+
+    Attributes:
+        interrupted: by Ctrl-C, after the preflight; what is half done was said.
+    """
 
     succeeded: bool
     rolled_back: bool
     document: dict[str, Any]
+    interrupted: bool = False
+
+
+@dataclass
+class Attempt:
+    """One update.
+
+    Attributes:
+        begun: something was changed.
+        ended: it went through.
+        failure: what stopped it, for people.
+        interrupted: it was Ctrl-C.
+    """
+
+    begun: bool = False
+    ended: bool = False
+    failure: str | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +72,14 @@ class Preflight:
     """What was found before anything was changed.
 
     Attributes:
+        updates: the number of the stack's last update.
         backlog: messages that wait for stage 2 or are in flight; dead letters do not wait for it.
         half_way: the consumers are not those that the last whole update chose: most likely one has failed since.
         tasks: the worker's desired count after the switch.
         no_way_back: why the settings refuse the old consumer; None when they do not.
     """
 
+    updates: int
     current: EmbedConsumer
     backlog: int
     half_way: bool
@@ -87,26 +112,67 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     if options.dry_run:
         stack.preview(wanted, output.say)
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
-    output.heading("3. Flag and update")
-    stopped = _update(output, stack, wanted)
-    checks = _check(output, stack, wanted, found, options) if stopped is None else []
+    attempt = Attempt()
+    checks: list[Check] = []
+    try:
+        output.heading("3. Flag and update")
+        _update(output, stack, wanted, attempt, after=found.updates)
+        if attempt.ended:
+            _check(output, stack, wanted, found, options, checks=checks)
+    except KeyboardInterrupt:
+        attempt.interrupted = True
     failed = [f"{check.title}: {check.detail}" for check in checks if check.state is CheckState.FAILED]
-    failure = stopped or "; ".join(failed) or None
+    failure = attempt.failure or "; ".join(failed) or ("interrupted" if attempt.interrupted else None)
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
     document["failure"] = failure
     if failure is None:
         output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
     output.say_lines(styled("the switch failed:", "red"), failure)
-    if current == wanted or not options.roll_back(failure):
-        again = f"mend what it names, then: receipts switch {wanted}"
-        output.say(again if current == wanted else f"way back: receipts switch {current}")
-        return SwitchResult(succeeded=False, rolled_back=False, document=document)
+    way_on = _way_on(stack, attempt, current, wanted, found.updates)
+    if way_on or attempt.interrupted or current == wanted or not options.roll_back(failure):
+        document["way_on"] = way_on or _both_ways(stack, attempt, current, wanted)
+        output.say(document["way_on"])
+        return SwitchResult(succeeded=False, rolled_back=False, document=document, interrupted=attempt.interrupted)
     output.heading(f"5. Roll back to {current}")
-    return _roll_back(output, stack, wanted, current, document, half_way=stopped is not None)
+    return _roll_back(output, stack, wanted, found, document, half_way=not attempt.ended)
+
+
+def _way_on(
+    stack: SwitchableStack, attempt: Attempt, current: EmbedConsumer, wanted: EmbedConsumer, updates: int
+) -> str | None:
+    """What to do where going back would undo nothing, or somebody else's update; None where it may be offered."""
+    if not attempt.begun:
+        return f"nothing was changed; mend what it names, then: {stack.command(wanted)}"
+    try:
+        last = stack.updates()
+    except Exception as error:  # noqa: BLE001 - not knowing is no reason to undo what may be somebody else's
+        return (
+            f"it is unknown whether somebody else has updated the stack since ({reason(error)}), so nothing is undone; "
+            f"receipts audit, then {stack.command(wanted)} or {stack.command(current)}"
+        )
+    if last != updates + 1:
+        return (
+            "somebody else has updated the stack since, so nothing is undone; receipts audit shows what it is "
+            f"now, then {stack.command(wanted)} or {stack.command(current)}"
+        )
+    return None
+
+
+def _both_ways(stack: SwitchableStack, attempt: Attempt, current: EmbedConsumer, wanted: EmbedConsumer) -> str:
+    """The commands that go on from here."""
+    done = (
+        "the update went through, its checks did not"
+        if attempt.ended
+        else f"the update to {wanted} is half done; messages wait, or its new consumer takes them already"
+    )
+    on = f"{done}. On: {stack.command(wanted)}"
+    return on if current == wanted else f"{on}; back: {stack.command(current)}"
 
 
 def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) -> Preflight:
+    # Asked first: whatever is looked at afterwards is of this update or a later one, and a later one stops the switch.
+    updates = stack.updates()
     target = stack.target()
     current: EmbedConsumer = target.outputs["embedConsumer"]
     output.heading(f"1. Preflight: {current} to {wanted}")
@@ -132,6 +198,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
     if no_way_back:
         output.say_lines(styled(f"there will be no way back to {current}:", "yellow"), no_way_back)
     return Preflight(
+        updates=updates,
         current=current,
         backlog=backlog,
         half_way=half_way,
@@ -150,43 +217,65 @@ def _refusal(stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
 
 
 def _check(
-    output: Output, stack: SwitchableStack, wanted: EmbedConsumer, found: Preflight, options: SwitchOptions
-) -> list[Check]:
+    output: Output,
+    stack: SwitchableStack,
+    wanted: EmbedConsumer,
+    found: Preflight,
+    options: SwitchOptions,
+    *,
+    checks: list[Check],
+) -> None:
+    """Make the checks; ``checks`` holds what was seen last, also when they are interrupted."""
     output.heading("4. Checks")
     run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
     with output.live_checks() as show:
-        return run.run(options.timeout_seconds, show)
+
+        def tell(seen: list[Check]) -> None:
+            checks[:] = seen
+            show(seen)
+
+        run.run(options.timeout_seconds, tell)
 
 
-def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer) -> str | None:
-    """Update; what went wrong is told, not raised: the way back comes next."""
+def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, attempt: Attempt, *, after: int) -> None:
+    """Update, and note in ``attempt`` how far it came; what went wrong is not raised: the way back comes next."""
+
+    def begin() -> None:
+        attempt.begun = True
+
     try:
-        stack.update(consumer, lambda line: output.say(f"  {line.expandtabs()}"))
+        stack.update(consumer, lambda line: output.say(f"  {line.expandtabs()}"), after=after, on_begin=begin)
+        attempt.begun = attempt.ended = True
     except Exception as error:  # noqa: BLE001 - whatever stopped it, consumers may be half switched now
-        return reason(error)
-    return None
+        attempt.failure = reason(error)
 
 
 def _roll_back(
     output: Output,
     stack: SwitchableStack,
     wanted: EmbedConsumer,
-    current: EmbedConsumer,
+    found: Preflight,
     document: dict[str, Any],
     *,
     half_way: bool,
 ) -> SwitchResult:
+    current, attempt = found.current, Attempt()
     try:
         # Before the flag is written: one that the program refuses would stop every other update as well.
         tasks = stack.settings(current).worker_count
         _say_plan(output, plan(wanted, current, tasks=tasks, half_way=half_way))
-        failure = _update(output, stack, current)
+        _update(output, stack, current, attempt, after=found.updates + 1)
+    except KeyboardInterrupt:
+        attempt.interrupted, attempt.failure = True, "interrupted"
     except Exception as error:  # noqa: BLE001 - the document must say how far it came
-        failure = reason(error)
+        attempt.failure = reason(error)
+    failure = attempt.failure
     document["roll_back_failure"] = failure
     if failure:
         output.say_lines(styled("the way back failed:", "red"), failure)
-        output.say(f"mend what it names, then: receipts switch {current}")
+        done = "it is half done" if attempt.begun else "nothing of it was done"
+        document["way_on"] = f"{done}; mend what it names, then: {stack.command(current)}"
+        output.say(document["way_on"])
     try:
         after = audit(stack.target())
         document["after"] = as_document(after)
@@ -194,7 +283,9 @@ def _roll_back(
     except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
         document["after"] = None
         output.say_lines(styled("receipts audit did not answer:", "red"), reason(error))
-    return SwitchResult(succeeded=False, rolled_back=failure is None, document=document)
+    return SwitchResult(
+        succeeded=False, rolled_back=failure is None, document=document, interrupted=attempt.interrupted
+    )
 
 
 def _say_plan(output: Output, steps: list[PlannedStep]) -> None:

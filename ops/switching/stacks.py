@@ -26,6 +26,7 @@ from stack.choice import EmbedConsumer, Host
 from stack.settings import NAMESPACE, Settings, load
 
 Say = Callable[[str], object]
+OnBegin = Callable[[], object]
 FLAG = f"{NAMESPACE}:embedConsumer"
 ERROR_LENGTH = 2_000
 """Characters of Pulumi's words that are passed on; what went wrong is at their end."""
@@ -36,6 +37,14 @@ class SwitchableStack(Protocol):
 
     def target(self) -> Target:
         """The stack as it is now."""
+        ...
+
+    def command(self, consumer: EmbedConsumer) -> str:
+        """What an operator types to switch this stack."""
+        ...
+
+    def updates(self) -> int:
+        """The number of the stack's last update, whoever made it; the next one that changes something counts one on."""
         ...
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
@@ -50,8 +59,16 @@ class SwitchableStack(Protocol):
         """Tell what an update would change, and change nothing, the flag included; raises what stops the preview."""
         ...
 
-    def update(self, consumer: EmbedConsumer, say: Say) -> None:
-        """Set the flag and update; raises whatever stops the update."""
+    def update(self, consumer: EmbedConsumer, say: Say, *, after: int, on_begin: OnBegin) -> None:
+        """Set the flag and update; raises whatever stops the update.
+
+        Args:
+            consumer: who consumes then.
+            say: called with every line that the update tells.
+            after: the stack's last update as the caller knows it; when another one came since, nothing is changed.
+            on_begin: called once, right before the first change. When it is not called, nothing was changed and the
+                flag is as it was.
+        """
         ...
 
     def logs(self, host: Host, since: datetime) -> list[str]:
@@ -73,6 +90,14 @@ class LocalSwitchable:
         """The stack as it is now."""
         return local_target(self._stack)
 
+    def command(self, consumer: EmbedConsumer) -> str:
+        """What an operator types to switch this stack."""
+        return f"receipts switch {consumer}"
+
+    def updates(self) -> int:
+        """The number of the stack's last update."""
+        return self._stack.updates()
+
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of ``Pulumi.local.yaml``, those that were given over them, and the consumer."""
         return _resulting(self._stack._config(self._stack.settings()), consumer)
@@ -81,18 +106,18 @@ class LocalSwitchable:
         """The plan is all there is: the local engine has no preview."""
         say(f"receipts:embedConsumer would become {consumer} in {self._stack.state_directory}")
 
-    def update(self, consumer: EmbedConsumer, say: Say) -> None:
+    def update(self, consumer: EmbedConsumer, say: Say, *, after: int, on_begin: OnBegin) -> None:
         """Update in this process."""
 
         def tell(step: Step) -> None:
             if step.operation != "same":
                 say(f"{step.operation} {step.type} {step.name}  {step.summary}")
 
-        self._stack.up({"embedConsumer": consumer}, on_step=tell)
+        self._stack.up({"embedConsumer": consumer}, on_step=tell, on_begin=on_begin, after=after)
 
     def logs(self, host: Host, since: datetime) -> list[str]:
         """The lines of the host's file; a line without a time belongs to the one before."""
-        outputs = self._stack.outputs()
+        outputs = self.target().outputs
         name = outputs["embedFunctionName"] if host == "lambda" else outputs["serviceName"]
         path = Path(self._stack.status()["logs"]) / f"{name}.log"
         return list(_since(path.read_text(errors="replace").splitlines() if path.exists() else [], since))
@@ -130,6 +155,19 @@ class PulumiSwitchable:
         with _in_a_line("STACK_UNREADABLE", "check `pulumi stack output`"):
             return pulumi_target(self._name)
 
+    def command(self, consumer: EmbedConsumer) -> str:
+        """What an operator types to switch this stack."""
+        return f"receipts switch {consumer} --stack {self._name}"
+
+    def updates(self) -> int:
+        """The version of the newest entry of ``pulumi stack history``; previews are not in it.
+
+        Raises:
+            OperatorError: STACK_UNREADABLE.
+        """
+        with _in_a_line("STACK_UNREADABLE", "check `pulumi stack history`"):
+            return max((entry.version for entry in self._pulumi.history(page_size=1, page=1)), default=0)
+
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of the stack's configuration, and the consumer.
 
@@ -161,17 +199,50 @@ class PulumiSwitchable:
             with _in_a_line("PREVIEW_FAILED", "mend what it names; nothing was changed"):
                 self._pulumi.preview(on_output=say, color="never", config_file=str(copy))
 
-    def update(self, consumer: EmbedConsumer, say: Say) -> None:
-        """``pulumi config set`` and ``pulumi up``, never with a target.
+    def update(self, consumer: EmbedConsumer, say: Say, *, after: int, on_begin: OnBegin) -> None:
+        """``pulumi config set`` and ``pulumi up``, never with a target. The flag is put back when nothing has changed.
 
         Raises:
-            OperatorError: UPDATE_FAILED, with the end of Pulumi's own words.
+            OperatorError: UPDATE_OVERTAKEN, STACK_BUSY; UPDATE_FAILED, with the end of Pulumi's own words.
         """
         from pulumi import automation  # noqa: PLC0415 - only stacks on AWS need it
 
+        begun = False
+
+        def tell(event: Any) -> None:
+            nonlocal begun
+            if not begun and _changes(event):
+                begun = True
+                on_begin()
+
+        if self.updates() != after:
+            raise OperatorError(
+                "UPDATE_OVERTAKEN",
+                "somebody else has updated the stack since it was looked at; nothing was changed",
+                "receipts audit shows what the stack is now; then decide anew",
+            )
         with _in_a_line("UPDATE_FAILED", "mend what it names and run receipts switch again, or roll back"):
-            self._pulumi.set_config(FLAG, automation.ConfigValue(consumer))
-            self._pulumi.up(on_output=say, color="never")
+            kept = self._pulumi.get_all_config().get(FLAG)
+            try:
+                self._pulumi.set_config(FLAG, automation.ConfigValue(consumer))
+                self._pulumi.up(on_output=say, on_event=tell, color="never")
+            except BaseException as error:
+                if not begun:
+                    self._put_back(kept)
+                if isinstance(error, automation.ConcurrentUpdateError):
+                    raise OperatorError(
+                        "STACK_BUSY",
+                        "somebody else is updating the stack; nothing was changed",
+                        "wait until that update has ended; `pulumi cancel` only when none runs any more",
+                    ) from error
+                raise
+
+    def _put_back(self, kept: Any) -> None:
+        """The flag as it was; None when there was none."""
+        if kept is None:
+            self._pulumi.remove_config(FLAG)
+        else:
+            self._pulumi.set_config(FLAG, kept)
 
     def logs(self, host: Host, since: datetime) -> list[str]:
         """The events of the host's log group."""
@@ -193,6 +264,12 @@ class PulumiSwitchable:
                 "the operator needs logs:FilterLogEvents on the stack's log groups",
             ) from error
         return lines
+
+
+def _changes(event: Any) -> bool:
+    """Whether an event of Pulumi's engine is the beginning of a change; what is only read or found equal is none."""
+    begins = getattr(event, "resource_pre_event", None)
+    return begins is not None and begins.metadata.op not in ("same", "read", "refresh")
 
 
 def _resulting(configuration: Mapping[str, Any], consumer: EmbedConsumer) -> Settings:

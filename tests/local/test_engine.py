@@ -5,6 +5,7 @@ run_in_stack, sync_await): when another version of Pulumi changes one of them, t
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from ops.local.engine import EngineError, ProvisioningMonitor, evaluate
 from ops.local.provisioners import InPlace, Registry
+from ops.local.state import StackState
 
 HEAD = """
 import pulumi
@@ -60,12 +62,12 @@ class World:
         self._program = directory / "__main__.py"
         self._registry = Registry({"test:index:Thing": self.things}, {})
 
-    def monitor(self) -> ProvisioningMonitor:
-        return ProvisioningMonitor(self._registry, self.state_file, id)
+    def monitor(self, **options: Any) -> ProvisioningMonitor:
+        return ProvisioningMonitor(self._registry, self.state_file, id, **options)
 
-    def run(self, body: str) -> ProvisioningMonitor:
+    def run(self, body: str, monitor: ProvisioningMonitor | None = None) -> ProvisioningMonitor:
         self._program.write_text(HEAD + body)
-        monitor = self.monitor()
+        monitor = monitor or self.monitor()
         self.things.calls.clear()
         evaluate(self._program, project="tests", stack="local", config={"tests:color": "red"}, monitor=monitor)
         return monitor
@@ -118,7 +120,8 @@ def test_everything_can_be_deleted_and_the_newest_goes_first(world):
     world.things.calls.clear()
     world.monitor().delete_all()
     assert world.things.calls == ["delete b", "delete a"]
-    assert json.loads(world.state_file.read_text()) == {"resources": {}, "outputs": {}}
+    kept = json.loads(world.state_file.read_text())
+    assert (kept["resources"], kept["outputs"]) == ({}, {})
 
 
 def test_a_resource_waits_for_what_it_depends_on(world):
@@ -281,3 +284,50 @@ def test_destroying_runs_no_hook(hooked):
     hooked.world.monitor().delete_all()
     assert hooked.called() == []
     assert hooked.world.things.calls[-1] == "delete a"
+
+
+INTERRUPTED_HOOK = """
+import asyncio, os, signal
+
+async def wait(args):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+binding = pulumi.ResourceHookBinding(before_update=[pulumi.ResourceHook("wait", wait)])
+"""
+EXPORTED = 'thing = Thing("a", size={size})\npulumi.export("size", {size})\n'
+
+
+@pytest.mark.parametrize("place", ["refused before anything", "failed at a step", "interrupted in a hook"])
+def test_an_update_that_does_not_end_keeps_the_outputs_of_the_last_one_that_did(world, place):
+    world.run(EXPORTED.format(size=1))
+    begun: list[bool] = []
+    monitor = world.monitor(on_begin=lambda: begun.append(True), choice="ecs")
+    body = EXPORTED.format(size=2)
+    if place == "refused before anything":
+        body += 'raise ValueError("refused")\n'
+    elif place == "failed at a step":
+        world.things.broken.add("a")
+    else:
+        body = INTERRUPTED_HOOK + body.replace("size=2", "size=2, opts=pulumi.ResourceOptions(hooks=binding)")
+    started = time.monotonic()
+    with pytest.raises((ValueError, EngineError, KeyboardInterrupt)):
+        world.run(body, monitor)
+    assert time.monotonic() - started < 30, "Ctrl-C waits for no hook"
+    kept = StackState.read(world.state_file)
+    assert kept.outputs == {"size": 1}
+    changed = place != "refused before anything"
+    assert begun == [True] * changed
+    assert (kept.updates, kept.unfinished) == (1 + changed, "ecs" if changed else None)
+    world.things.broken.clear()
+    world.run(EXPORTED.format(size=3))
+    ended = StackState.read(world.state_file)
+    assert (ended.outputs, ended.unfinished, ended.updates) == ({"size": 3}, None, 2 + changed)
+
+
+def test_a_state_of_an_older_program_is_read(world):
+    world.run(EXPORTED.format(size=1))
+    content = json.loads(world.state_file.read_text())
+    del content["updates"], content["unfinished"]
+    world.state_file.write_text(json.dumps(content))
+    assert operations(world.run(EXPORTED.format(size=1))) == {"a": "same"}

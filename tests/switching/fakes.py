@@ -12,7 +12,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.auditing import DEAD_LETTERS
+from ops.local.control import ControlError
 from ops.switching.checks import SwitchChecks
+from ops.target import OperatorError
 from pipeline.consumers.observation import QueueObservation, SeenMapping, SeenService
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
@@ -50,10 +52,13 @@ class FakeStack:
     lines: dict[str, list[str]] = field(default_factory=lambda: {"lambda": [], "ecs": []})
     run: dict[str, Any] | None = None
     put_fails: Exception | None = None
-    logs_fail: Exception | None = None
-    update_fails: list[Exception | None] = field(default_factory=list)
+    logs_fail: BaseException | None = None
+    update_fails: list[BaseException | None] = field(default_factory=list)
     preview_fails: Exception | None = None
-    updates: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    never_begins: bool = False
+    missing: str = ""
+    colleague: str | None = None
 
     def __post_init__(self) -> None:
         self._turn(self.consumer)
@@ -75,14 +80,34 @@ class FakeStack:
             raise self.preview_fails
         say(f"would become {consumer} [/nothing]")
 
-    def update(self, consumer: str, say: Any) -> None:
-        """An update that fails has turned the loser off and the winner on, and has not come to the outputs."""
-        self.updates.append(consumer)
+    def command(self, consumer: str) -> str:
+        return f"receipts switch {consumer} --stack fake"
+
+    def updates(self) -> int:
+        return len(self.updated)
+
+    def update(self, consumer: str, say: Any, *, after: int, on_begin: Any) -> None:
+        """An update that fails has turned the loser off and the winner on, and has not come to the outputs.
+
+        A colleague's comes right after it.
+        """
+        if after != self.updates():
+            raise OperatorError("UPDATE_OVERTAKEN", "somebody else was first", "look again")
+        if self.never_begins:
+            raise ControlError("STACK_BUSY: somebody else is changing the stack")
+        on_begin()
+        self.updated.append(consumer)
         say(f"to {consumer} [/nothing]")
         self._turn(consumer)
-        if self.update_fails and (error := self.update_fails.pop(0)):
+        error = self.update_fails.pop(0) if self.update_fails else None
+        if not error:
+            self.consumer = consumer
+        if self.colleague:
+            self.consumer, colleague, self.colleague = self.colleague, self.colleague, None
+            self.updated.append(colleague)
+            self._turn(colleague)
+        if error:
             raise error
-        self.consumer = consumer
 
     def logs(self, host: str, since: datetime) -> list[str]:
         if self.logs_fail:
@@ -128,6 +153,8 @@ class FakeStack:
 
     def _observe(self, address: str) -> QueueObservation:
         name = address.rsplit("/", 1)[-1]
+        if name == self.missing:
+            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "no"}}, "Get")
         found: dict[str, Any] = {
             "ocrResults": {"mappings": (seen_mapping("upload"),)},
             "lines": {"mappings": (seen_mapping("merge"),)},

@@ -1,117 +1,42 @@
-"""Receipts arrive without a pause while the consumer is switched back and forth.
+"""Receipts arrive without a pause while operators switch the consumer, are killed at it, and meet one another.
 
-Nothing is lost, nothing is applied twice, and never are two consumers at work.
+Nothing is lost, nothing is applied twice, no older version wins, and never are two consumers at work.
 
 The figures are printed; ``pytest -s`` shows them.
 """
 
-import itertools
-import json
 import os
-import threading
+import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from uuid import NAMESPACE_URL, uuid5
+from typing import Any
 
-from ops.auditing import DEAD_LETTERS
+import pytest
+from typer.testing import CliRunner
+
+from ops import cli
+from ops.auditing import audit
 from ops.local.stack import LocalStack
-from ops.local.timeline import TimelineEntry
-from ops.reporting import stack_status
-from ops.searching import search
-from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, upload, wait_until_searchable
-from pipeline.contracts.run import RunState
-from tests.switching.conftest import eventually, samples
+from ops.target import local_target
+from tests.switching import command
+from tests.switching.conftest import eventually
+from tests.switching.load import Interval, Load, intervals, is_quiet, judge, overlaps
 
-SWITCHES = int(os.environ.get("LOAD_SWITCHES", "4"))
+SWITCHES = int(os.environ.get("LOAD_SWITCHES", "2"))
 """Few in the gate, 20 with ``make torture``."""
-PAUSE_SECONDS = 0.4
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Somebody at work, from and to in seconds since the epoch."""
-
-    who: str
-    start: float
-    end: float
-
-
-def intervals(timeline: list[TimelineEntry], who: str, name: str, kind: str) -> list[Interval]:
-    """From starts and ends that share an identifier; what has not ended lasts for ever."""
-    starts: dict[str, float] = {}
-    found = []
-    for entry in (entry for entry in timeline if entry["name"] == name):
-        if entry["event"] == f"{kind} started":
-            starts[entry["identifier"]] = entry["at"]
-        elif entry["event"] == f"{kind} ended":
-            found.append(Interval(who, starts.pop(entry["identifier"]), entry["at"]))
-    return found + [Interval(who, start, float("inf")) for start in starts.values()]
-
-
-def overlaps(first: list[Interval], second: list[Interval]) -> list[tuple[Interval, Interval]]:
-    return [
-        (one, other)
-        for one, other in itertools.product(first, second)
-        if one.start < other.end and other.start < one.end
-    ]
-
-
-def published_lines(target: Target) -> int:
-    """Vectors in the published version; every line is one, whoever embedded it and however often it was delivered."""
-    if stack_status(target)["snapshots"]["lines"] is None:
-        return 0
-    return search(target, "TOTAL", collection="lines", limit=1).count
-
-
-def is_quiet(target: Target) -> bool:
-    """Whether nothing that earlier tests uploaded is on its way."""
-    status = stack_status(target)
-    waiting = [queue for queue in status["queues"] if queue["name"] not in DEAD_LETTERS]
-    return not any(queue["visible"] + queue["in_flight"] for queue in waiting) and not any(
-        state.endswith((RunState.PENDING, RunState.MERGED)) for state in status["runs_by_state"]
-    )
-
-
-class Uploads:
-    """A customer who never sleeps: real receipts under new image ids, one after the other."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.documents: list[UploadedDocument] = []
-        self._contents = itertools.cycle(samples("greenleaf-1", "boulangerie-1", "mueller-1", "sakura-1", "hardware-1"))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=(stop,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(PAUSE_SECONDS):
-            name, content = next(self._contents)
-            document = json.loads(content)
-            document["image_id"] = str(uuid5(NAMESPACE_URL, f"load {len(self.documents)}"))
-            self.documents.append(upload(self.target, name, json.dumps(document).encode()))
+KILLS = int(os.environ.get("SWITCH_KILLS", "1"))
+"""One in the gate; 24 with ``make torture``, twice at every place in both directions."""
+PLACES = 6
+"""Before the first step, and after each of: mapping, hook, lock, service, scaling; or the same backwards."""
+STEPS = ("  update ", "  hook ")
 
 
 def test_switches_under_load_lose_nothing_repeat_nothing_and_never_have_two_consumers(stack: LocalStack):
     stack.up({"embedConsumer": "lambda"})
     target = local_target(stack)
-    outputs = target.outputs
     eventually(lambda: is_quiet(target))
-    before, lines_before = stack_status(target)["runs_by_consumer"], published_lines(target)
-    uploads, began = Uploads(target), time.time()
+    load, began = Load(target, "switches", pause_seconds=0.4), time.time()
     enabled = [Interval("mapping", began, float("inf"))]
-    with uploads.running():
+    with load.running():
         for number in range(SWITCHES):
             wanted = "ecs" if number % 2 == 0 else "lambda"
             result = stack.up({"embedConsumer": wanted})
@@ -128,23 +53,99 @@ def test_switches_under_load_lose_nothing_repeat_nothing_and_never_have_two_cons
                 enabled.append(Interval("mapping", locked.at, float("inf")))
                 assert locked.at < flipped.at
     seconds = time.time() - began
-    done = wait_until_searchable(target, uploads.documents, timeout_seconds=400)
-    assert done.is_complete, (done.failed, done.missing)
-    timeline = [entry for entry in stack.timeline() if entry["at"] >= began]
-    invocations = intervals(timeline, "function", outputs["embedFunctionName"], "invocation")
-    workers = intervals(timeline, "worker", outputs["serviceName"], "worker")
-    assert len(workers) == SWITCHES // 2
-    assert invocations, "nothing was recorded of the function: no overlap would say nothing"
-    assert overlaps(invocations, workers) == []
-    assert overlaps(enabled, workers) == []
-    by_consumer = Counter(run.consumer for run in done.completed)
-    after = Counter(stack_status(target)["runs_by_consumer"])
-    assert after - Counter(before) == by_consumer
-    assert all(by_consumer[name] for name in ("lambda", "ecs"))
-    vectors = sum(run.lines.expected_count for run in done.completed)
-    assert published_lines(target) == lines_before + vectors
-    receipts = len(done.completed)
-    print(  # noqa: T201 - the figures are what the test is for
-        f"\n{SWITCHES} switches in {seconds:.0f} s; {len(uploads.documents)} images, {receipts} receipts, "
-        f"{vectors} lines: {dict(by_consumer)}; {len(invocations)} invocations, {len(workers)} workers, no overlap"
+    figures = judge(stack, target, load, began)
+    workers = intervals(
+        [entry for entry in stack.timeline() if entry["at"] >= began], "worker", target.outputs["serviceName"], "worker"
     )
+    assert figures.faults == {}
+    assert len(workers) == SWITCHES // 2
+    assert figures.invocations, "nothing was recorded of the function: no overlap would say nothing"
+    assert overlaps(enabled, workers) == []
+    print(  # noqa: T201 - the figures are what the test is for
+        f"\n{SWITCHES} switches in {seconds:.0f} s; {load.duplicates} uploads twice, {load.reversed} reversed; "
+        f"{figures}"
+    )
+
+
+def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals) -> str:
+    """Run ``receipts switch`` and signal it after ``place`` steps of its update; what it said."""
+    said, steps, sent = [], -1, False
+    with command.start(stack, "switch", wanted) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            steps += line.startswith(STEPS) if steps >= 0 else line.startswith("3. Flag and update")
+            if steps == place and not sent:
+                process.send_signal(number)
+                sent = True
+    text = "".join(said)
+    assert sent, text
+    assert "Traceback" not in text
+    if number is signal.SIGINT and process.returncode == 130:
+        assert f"receipts switch {wanted}" in text or "nothing was changed" in text
+    else:
+        assert process.returncode in (-number, 0), text
+    return text
+
+
+def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the commands that look say of the stack, all of them in one line where something is wrong."""
+    monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
+    errors = ""
+    for arguments in (["audit"], ["status"], ["search", "TOTAL"], ["reconcile"]):
+        result = CliRunner().invoke(cli.application, arguments)
+        assert result.exception is None or isinstance(result.exception, (SystemExit, *cli.SPEAKING)), result.exception
+        errors += result.stderr
+    return errors
+
+
+def test_a_switch_that_is_killed_anywhere_is_completed_by_the_command_it_names(stack, monkeypatch):
+    wanted = "ecs" if local_target(stack).outputs["embedConsumer"] == "lambda" else "lambda"
+    target = local_target(stack)
+    eventually(lambda: is_quiet(target))
+    load, began, half_done = Load(target, "kills", pause_seconds=1.0), time.time(), 0
+    with load.running():
+        for number in range(KILLS):
+            # Evenly over the places, in both directions; in the gate in the middle.
+            place = (number // 2 + (2 if KILLS < PLACES else 0)) % PLACES
+            killed(stack, wanted, place, signal.SIGINT if number % 3 == 1 else signal.SIGKILL)
+            assert len([item.on for item in audit(local_target(stack)) if len(item.on) > 1]) == 0
+            errors = commands_answer(stack, monkeypatch)
+            if (unfinished := stack.unfinished()) is not None:
+                half_done += 1
+                assert f"receipts switch {wanted} goes on" in errors
+                assert (unfinished, stack.settings()["embedConsumer"]) == (wanted, wanted)
+            with command.start(stack, "switch", wanted, "--timeout", "120") as process:
+                text = process.communicate()[0]
+            assert process.returncode == 0, text
+            assert stack.unfinished() is None
+            wanted = "lambda" if wanted == "ecs" else "ecs"
+    figures = judge(stack, target, load, began)
+    assert figures.faults == {}
+    print(  # noqa: T201 - the figures are what the test is for
+        f"\n{KILLS} switches killed, {half_done} of them half done; {load.duplicates} uploads twice, {load.reversed} "
+        f"reversed; {figures}"
+    )
+
+
+def outcome(process: Any) -> tuple[int, str]:
+    text = process.communicate()[0]
+    return process.returncode, text
+
+
+def test_of_two_switches_at_once_one_is_made_and_the_other_changes_nothing(stack):
+    stack.up({"embedConsumer": "lambda"})
+    before = stack.updates()
+    with (
+        command.start(stack, "switch", "ecs", "--auto-rollback") as first,
+        command.start(stack, "switch", "none", "--auto-rollback") as second,
+    ):
+        ended = {"ecs": outcome(first), "none": outcome(second)}
+    (made,) = [wanted for wanted, (code, _) in ended.items() if code == 0]
+    (refused,) = [text for code, text in ended.values() if code == 1]
+    assert "STACK_BUSY" in refused or "UPDATE_OVERTAKEN" in refused, refused
+    assert "nothing was changed" in refused
+    assert "Roll back" not in refused
+    assert (stack.updates(), stack.unfinished()) == (before + 1, None)
+    assert stack.settings()["embedConsumer"] == made == local_target(stack).outputs["embedConsumer"]
+    assert [item.finding for item in audit(local_target(stack)) if item.finding] == []

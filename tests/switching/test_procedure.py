@@ -11,14 +11,16 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from ops import cli
+from ops.auditing import Finding, audit
 from ops.console import Output
 from ops.failures import reason
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engine import EngineError
+from ops.local.provisioners.context import client_options
 from ops.switching import checks
 from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch
-from ops.target import OperatorError
+from ops.target import OperatorError, StackOutputs, Target
 from stack.errors import SettingsRefused
 from tests.switching.fakes import FakeStack, seen_mapping, seen_service
 
@@ -50,7 +52,7 @@ def test_after_an_update_that_failed_half_way_every_way_is_open(wanted):
     assert not switched(stack, "ecs").succeeded
     assert (stack.consumer, stack.mapping, stack.count) == ("lambda", "Disabled", 1)
     result = switched(stack, wanted)
-    assert stack.updates == ["ecs", wanted]
+    assert stack.updated == ["ecs", wanted]
     assert result.document["half_way"]
     assert result.document["plan"]
     assert result.document["failure"] is None or wanted != "none"
@@ -63,7 +65,7 @@ def test_a_stranger_blocks_before_anything_is_changed(stranger):
     stack = FakeStack("lambda", more=stranger)
     with pytest.raises(OperatorError, match="SWITCH_BLOCKED: TWO_CONSUMERS on queue embed"):
         switched(stack, "none")
-    assert stack.updates == []
+    assert stack.updated == []
 
 
 @pytest.mark.parametrize("error", [OperatorError("LOGS_UNREADABLE", "log group g", "ask"), DENIED, KeyError("bug")])
@@ -72,7 +74,7 @@ def test_a_check_that_raises_is_a_check_that_failed_and_the_way_back_is_asked(er
     result = switched(stack, "ecs", asked)
     assert str(error) in asked[0]
     assert result.rolled_back
-    assert stack.updates == ["ecs", "lambda"]
+    assert stack.updated == ["ecs", "lambda"]
     told = {check["title"]: check for check in result.document["checks"]}["the winner's logs show work"]
     assert told["state"] == "failed"
     assert str(error) in told["detail"]
@@ -98,6 +100,69 @@ def test_whatever_stops_an_update_the_way_back_is_asked(error):
     assert result.document["checks"] == []
 
 
+@pytest.mark.parametrize("wanted", ["none", "lambda"])
+def test_an_update_that_never_began_is_not_rolled_back(wanted):
+    stack, asked = FakeStack("lambda", never_begins=True), []
+    result = switched(stack, wanted, asked)
+    assert asked == stack.updated == []
+    assert not result.succeeded
+    assert "nothing was changed" in result.document["way_on"]
+    assert f"receipts switch {wanted} --stack fake" in result.document["way_on"]
+
+
+@pytest.mark.parametrize("fault", [{"logs_fail": DENIED}, {"update_fails": [EngineError("a step")]}])
+def test_going_back_never_undoes_a_colleagues_switch(fault):
+    stack, asked = FakeStack("lambda", colleague="none", **fault), []
+    result = switched(stack, "ecs", asked)
+    assert asked == []
+    assert stack.updated == ["ecs", "none"]
+    assert (stack.consumer, stack.mapping, stack.count) == ("none", "Disabled", 0)
+    assert "somebody else" in result.document["way_on"]
+
+
+def test_a_switch_begins_only_on_the_stack_that_its_preflight_looked_at(monkeypatch):
+    stack, asked = FakeStack("lambda"), []
+    settings = stack.settings
+
+    def and_a_colleague(consumer: str) -> Any:
+        stack.updated.append("none")
+        return settings(consumer)
+
+    monkeypatch.setattr(stack, "settings", and_a_colleague)
+    result = switched(stack, "ecs", asked)
+    assert "UPDATE_OVERTAKEN" in result.document["failure"]
+    assert "ecs" not in stack.updated
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"update_fails": [KeyboardInterrupt()]}, "is half done"),
+        ({"logs_fail": KeyboardInterrupt()}, "the update went through, its checks did not"),
+    ],
+)
+def test_ctrl_c_says_what_is_half_done_and_which_command_goes_on(fault, told, monkeypatch):
+    stack = FakeStack("lambda", **fault)
+    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05", "--json"])
+    assert result.exit_code == 130
+    document = json.loads(result.stdout)
+    assert document["interrupted"]
+    assert not document["rolled_back"]
+    assert told in document["way_on"]
+    assert "receipts switch ecs --stack fake" in document["way_on"]
+    assert "receipts switch lambda --stack fake" in document["way_on"]
+    assert stack.updated == ["ecs"]
+
+
+def test_ctrl_c_on_the_way_back_says_how_far_it_came():
+    result = switched(FakeStack("lambda", update_fails=[EngineError("first"), KeyboardInterrupt()]), "ecs", [])
+    assert result.interrupted
+    assert not result.rolled_back
+    assert "half done" in result.document["way_on"]
+
+
 def test_a_way_back_that_fails_is_told_in_the_document():
     stack = FakeStack("lambda", update_fails=[EngineError("first"), ControlError("second")])
     result = switched(stack, "ecs", [])
@@ -112,7 +177,7 @@ def test_settings_that_contradict_the_switch_are_refused_before_the_flag_is_writ
     stack = FakeStack("ecs", given=WORKERS)
     with pytest.raises(SettingsRefused, match=r"CONSUMER_CONTRADICTION.*remove receipts:ecs.desiredCount"):
         switched(stack, wanted, dry_run=dry_run)
-    assert stack.updates == []
+    assert stack.updated == []
 
 
 def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
@@ -121,12 +186,44 @@ def test_a_way_back_that_the_settings_refuse_is_told_before_and_not_tried():
     assert "CONSUMER_CONTRADICTION" in result.document["no_way_back"]
     assert not result.rolled_back
     assert "CONSUMER_CONTRADICTION" in result.document["roll_back_failure"]
-    assert stack.updates == ["ecs"]
+    assert stack.updated == ["ecs"]
 
 
 def test_the_plan_tells_the_desired_count_of_the_settings():
     result = switched(FakeStack("lambda", given={"ecs": {"desiredCount": 3}}), "ecs", dry_run=True)
     assert any(step["action"].startswith("desired count 3;") for step in result.document["plan"])
+
+
+def test_a_queue_that_an_unfinished_update_has_deleted_blocks_no_switch():
+    stack = FakeStack("lambda", missing="embed")
+    assert [item.finding for item in audit(stack) if item.finding] == [Finding.QUEUE_MISSING]  # pyrefly: ignore[bad-argument-type]
+    assert switched(stack, "ecs", dry_run=True).document["half_way"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit"],
+        ["status"],
+        ["search", "TOTAL"],
+        ["reconcile"],
+        ["show", "7c1f5a20", "1"],
+        ["resolve"],
+        ["rebuild", "--collection", "lines"],
+        ["switch", "ecs"],
+    ],
+)
+def test_before_the_first_update_has_ended_every_command_says_so_and_how_to_go_on(arguments, monkeypatch, tmp_path):
+    outputs = StackOutputs({}, "receipts local up")
+    target = Target(outputs=outputs, client_options=client_options("http://127.0.0.1:1"), cache_directory=tmp_path)
+    monkeypatch.setattr(cli, "connect", lambda _: target)
+    monkeypatch.setattr(FakeStack, "outputs", outputs)
+    monkeypatch.setattr(cli, "switchable", lambda _: FakeStack("lambda"))
+    result = CliRunner().invoke(cli.application, arguments)
+    assert isinstance(result.exception, OperatorError), result.exception
+    assert str(result.exception) == (
+        "OUTPUT_MISSING: the stack has no outputs: no update of it has ended yet. Way out: receipts local up."
+    )
 
 
 def test_dead_letters_are_no_backlog():

@@ -4,6 +4,7 @@ A dry run that leaves a flipped flag behind is a switch that the next ``pulumi u
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ class FakePulumi:
         self.fails: str | None = None
         self.previewed: dict[str, Any] = {}
         self.calls: list[str] = []
+        self.history_length = 3
+        self.operations = ["same", "update"]
+        self.busy = False
 
     def get_all_config(self) -> dict[str, automation.ConfigValue]:
         self._answer("get_all_config")
@@ -47,7 +51,21 @@ class FakePulumi:
         on_output("~ aws:lambda:EventSourceMapping")
         self._answer("preview")
 
-    def up(self, *, on_output: Any, color: str) -> None:
+    def remove_config(self, key: str) -> None:
+        content = yaml.safe_load(self.file.read_text())
+        del content["config"][key]
+        self.file.write_text(yaml.safe_dump(content))
+
+    def history(self, *, page_size: int, page: int) -> list[Any]:
+        assert (page_size, page) == (1, 1)
+        return [SimpleNamespace(version=self.history_length)]
+
+    def up(self, *, on_output: Any, on_event: Any, color: str) -> None:
+        if self.busy:
+            raise automation.ConcurrentUpdateError(automation._cmd.CommandResult(stdout="", stderr="locked", code=255))
+        on_event(SimpleNamespace(resource_pre_event=None))
+        for operation in self.operations:
+            on_event(SimpleNamespace(resource_pre_event=SimpleNamespace(metadata=SimpleNamespace(op=operation))))
         self._answer("up")
 
     def _answer(self, call: str) -> None:
@@ -101,11 +119,50 @@ def test_a_preview_without_a_configuration_file_says_so(pulumi):
     assert pulumi.calls == []
 
 
-@pytest.mark.parametrize("call", ["set_config", "up"])
+def update(begun: list[bool] | None = None, *, after: int = 3) -> None:
+    noted = [] if begun is None else begun
+    PulumiSwitchable("dev").update("ecs", print, after=after, on_begin=lambda: noted.append(True))
+
+
+@pytest.mark.parametrize("call", ["get_all_config", "up"])
 def test_an_update_that_fails_is_told_in_a_line(pulumi, call):
     pulumi.fails = call
     with pytest.raises(OperatorError, match=rf"(?s)UPDATE_FAILED: .*{call} broke"):
-        PulumiSwitchable("dev").update("ecs", print)
+        update()
+
+
+def flag(pulumi: FakePulumi) -> str | None:
+    return yaml.safe_load(pulumi.file.read_text())["config"].get("receipts:embedConsumer")
+
+
+def test_an_update_that_fails_half_way_leaves_the_flag_flipped_and_says_that_it_had_begun(pulumi):
+    pulumi.fails, begun = "up", []
+    with pytest.raises(OperatorError, match="UPDATE_FAILED"):
+        update(begun)
+    assert begun == [True]
+    assert flag(pulumi) == "ecs"
+
+
+@pytest.mark.parametrize("kept", ["lambda", None])
+@pytest.mark.parametrize(("busy", "code"), [(True, "STACK_BUSY"), (False, "UPDATE_FAILED")])
+def test_an_update_that_is_refused_before_it_changes_anything_leaves_the_flag_as_it_was(pulumi, busy, code, kept):
+    pulumi.file.write_text(yaml.safe_dump({"config": {"receipts:embedConsumer": kept} if kept else {"a:b": "c"}}))
+    pulumi.busy, pulumi.operations, pulumi.fails, begun = busy, ["same", "read"], "up", []
+    with pytest.raises(OperatorError, match=code):
+        update(begun)
+    assert begun == []
+    assert flag(pulumi) == kept
+
+
+def test_after_somebody_elses_update_nothing_is_changed(pulumi):
+    with pytest.raises(OperatorError, match="UPDATE_OVERTAKEN"):
+        update(after=2)
+    assert pulumi.calls == []
+    assert flag(pulumi) == "lambda"
+
+
+def test_the_command_that_goes_on_names_the_stack(pulumi):
+    assert PulumiSwitchable("dev").command("ecs") == "receipts switch ecs --stack dev"
 
 
 def test_the_resulting_settings_are_those_of_the_configuration_with_the_wanted_consumer(pulumi):

@@ -1,0 +1,1 @@
+"""The real worker process, frozen, stopped and killed in every phase of its work."""
