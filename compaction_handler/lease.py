@@ -7,6 +7,7 @@ kill.
 
 import json
 import logging
+import random
 import threading
 import time
 import uuid
@@ -27,6 +28,9 @@ from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_fai
 logger = logging.getLogger(__name__)
 
 ACQUIRE_TRIES = 5
+CONFLICT_TRIES = 6
+"""Of a call that met a transaction on the same item, over about a second and a half."""
+TRANSACTION_CONFLICT = "TransactionConflictException"
 BEATS_A_LEASE = 4
 """Renewals in the time of a lease, so that three may fail before it is lost."""
 
@@ -70,7 +74,8 @@ class Lease:
     def point(self, pointer: Pointer) -> None:
         """Move the pointer item, in one transaction with a check that the lease is still held."""
         try:
-            self.dynamodb.transact_write_items(
+            _patiently(
+                self.dynamodb.transact_write_items,
                 TransactItems=[
                     {
                         "ConditionCheck": {
@@ -89,7 +94,7 @@ class Lease:
                             "ExpressionAttributeValues": {":fence": {"N": str(self.fence)}},
                         }
                     },
-                ]
+                ],
             )
         except (ClientError, BotoCoreError) as error:
             raise self._failure(error) from error
@@ -119,7 +124,8 @@ class Lease:
 
     def _update(self, expression: str, values: dict[str, Any]) -> None:
         try:
-            self.dynamodb.update_item(
+            _patiently(
+                self.dynamodb.update_item,
                 TableName=self.table,
                 Key=_key(self.collection, "LEASE"),
                 UpdateExpression=expression,
@@ -204,9 +210,10 @@ def acquire(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lease:
-    """Take the lease when it is free or expired; the fence grows by one.
+    """Take the lease when it is free or expired; the fence grows, whatever became of the item.
 
-    The name of the last writer is removed at once, so that a merge killed from here on leaves no copy to be trusted.
+    A call that the SDK sends again, because the first one's answer was lost, finds its own owner and succeeds. The name
+    of the last writer is removed at once, so that a merge killed from here on leaves no copy to be trusted.
 
     Raises:
         RetryableError: LEASE_HELD after a brief wait, SERVICE_UNAVAILABLE.
@@ -215,17 +222,21 @@ def acquire(
     for attempt in range(ACQUIRE_TRIES):
         now = int(time.time())
         try:
-            before = dynamodb.update_item(
+            seen, pointed = (_fence(table, dynamodb, collection, name) for name in ("LEASE", "CURRENT"))
+            fence = max(seen or 0, pointed or 0) + 1
+            before = _patiently(
+                dynamodb.update_item,
                 TableName=table,
                 Key=_key(collection, "LEASE"),
-                UpdateExpression="SET lease_owner = :owner, expires = :expires REMOVE working_copy ADD fence :one",
-                ConditionExpression="attribute_not_exists(PK) OR expires < :now",
+                UpdateExpression="SET lease_owner = :owner, expires = :expires, fence = :fence REMOVE working_copy",
+                ConditionExpression="lease_owner = :owner OR "
+                + ("attribute_not_exists(PK)" if seen is None else "(expires < :now AND fence = :seen)"),
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
                     ":expires": {"N": str(now + seconds)},
-                    ":now": {"N": str(now)},
-                    ":one": {"N": "1"},
-                },
+                    ":fence": {"N": str(fence)},
+                }
+                | ({} if seen is None else {":now": {"N": str(now)}, ":seen": {"N": str(seen)}}),
                 ReturnValues="ALL_OLD",
             ).get("Attributes", {})
         except BotoCoreError as error:
@@ -240,7 +251,7 @@ def acquire(
             dynamodb=dynamodb,
             collection=collection,
             owner=owner,
-            fence=int(before.get("fence", {"N": "0"})["N"]) + 1,
+            fence=fence,
             seconds=seconds,
             copy_before=before.get("working_copy", {"S": ""})["S"],
             suspects_before=_suspects(before.get("suspects", {"S": "[]"})["S"]),
@@ -251,6 +262,31 @@ def acquire(
         rule="one merge a collection at a time",
         way_out="the message is delivered again; a dead holder's lease expires by itself",
     )
+
+
+def _fence(table: str, dynamodb: Any, collection: CollectionName, name: str) -> int | None:
+    """The fence of an item; None when there is no item."""
+    found = dynamodb.get_item(TableName=table, Key=_key(collection, name), ConsistentRead=True).get("Item")
+    return None if found is None else int(found.get("fence", {"N": "0"})["N"])
+
+
+def _patiently(call: Callable[..., Any], **arguments: Any) -> Any:
+    """Call DynamoDB again when another transaction was at the same item: a renewal meets the pointer's, and passes."""
+    for attempt in range(CONFLICT_TRIES):
+        try:
+            return call(**arguments)
+        except ClientError as error:
+            if attempt + 1 == CONFLICT_TRIES or not _is_conflict(error):
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_conflict(error: ClientError) -> bool:
+    if error.response["Error"]["Code"] == TRANSACTION_CONFLICT:
+        return True
+    reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+    return "TransactionConflict" in reasons and "ConditionalCheckFailed" not in reasons
 
 
 def _suspects(named: str) -> tuple[RunReference, ...]:
