@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.resolving import LateResolution
-from pipeline.aws import AwsClient
+from pipeline.aws import AwsClient, connect
 from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of, receives_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
@@ -147,8 +147,6 @@ class MergeHandler:
 
 @cache
 def _handler() -> MergeHandler:
-    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
-
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
@@ -157,8 +155,8 @@ def _handler() -> MergeHandler:
     configure_logging()
     require_sqlite()
     environment = MergeEnvironment.from_variables(os.environ)
-    dynamodb = boto3.client("dynamodb")
-    objects = ObjectStore(boto3.client("s3"))
+    dynamodb = connect("dynamodb")
+    objects = ObjectStore(connect("s3"))
     runs = RunRepository(environment.table_name, dynamodb)
     return MergeHandler(
         environment=environment,
@@ -168,7 +166,7 @@ def _handler() -> MergeHandler:
             )
             for collection in COLLECTIONS
         },
-        sqs_client=boto3.client("sqs"),
+        sqs_client=connect("sqs"),
         late_resolution=LateResolution(
             source=SnapshotSource.from_directory(
                 "lines",

@@ -10,10 +10,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
+from pipeline.aws import connect
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.logs import configure_logging
 from pipeline.queues import OutgoingMessage, park, send_batch
@@ -68,4 +67,4 @@ def _without_image(error: KeyError) -> PermanentError:
 @functools.cache
 def _adapters() -> tuple[StreamProcessorEnvironment, Any]:
     configure_logging()
-    return StreamProcessorEnvironment.from_variables(os.environ), boto3.client("sqs")
+    return StreamProcessorEnvironment.from_variables(os.environ), connect("sqs")

@@ -20,12 +20,11 @@ def _run(stop: StopRequest) -> int:
     import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
-    import boto3  # noqa: PLC0415
-
     from compaction_worker.environment import WorkerEnvironment  # noqa: PLC0415
     from compaction_worker.fence import Fence  # noqa: PLC0415
     from compaction_worker.protection import TaskProtection  # noqa: PLC0415
     from compaction_worker.worker import EXIT_MISCONFIGURED, ChromaCompactionWorker  # noqa: PLC0415
+    from pipeline.aws import connect  # noqa: PLC0415
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415
     from pipeline.embedding.bootstrap import build_core  # noqa: PLC0415
     from pipeline.errors import PermanentError  # noqa: PLC0415
@@ -41,15 +40,15 @@ def _run(stop: StopRequest) -> int:
         "lines",
         collections_directory=Path(environment.collections_directory),
         private_directory=Path(environment.private_directory),
-        s3_client=boto3.client("s3"),
+        s3_client=connect("s3"),
         bucket=environment.vectors_bucket,
     )
     worker = ChromaCompactionWorker(
         environment=environment,
         core=build_core(environment, consumer="ecs", snapshots=snapshots),
-        sqs_client=boto3.client("sqs"),
+        sqs_client=connect("sqs"),
         protection=TaskProtection.from_variables(),
-        fence=Fence(boto3.client("lambda"), environment.embed_queue_arn),
+        fence=Fence(connect("lambda"), environment.embed_queue_arn),
     )
     return worker.run(stop)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embed_lambda.environment import EmbedLambdaEnvironment
+from pipeline.aws import connect
 from pipeline.batches import BatchResponse, batch_response, deduplication_of, group_of
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.work import Disposition, IncomingMessage
@@ -30,8 +31,6 @@ def answer(core: EmbeddingCore, event: dict[str, Any]) -> BatchResponse:
 
 @cache
 def _core() -> EmbeddingCore:
-    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
-
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415
     from pipeline.embedding.bootstrap import build_core  # noqa: PLC0415
 
@@ -39,7 +38,7 @@ def _core() -> EmbeddingCore:
     environment = EmbedLambdaEnvironment.from_variables(os.environ)
     snapshots = SnapshotSource.from_bucket(
         "lines",
-        s3_client=boto3.client("s3"),
+        s3_client=connect("s3"),
         bucket=environment.vectors_bucket,
         private_directory=Path(environment.snapshot_cache_directory),
     )

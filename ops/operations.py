@@ -5,7 +5,7 @@ says, and after everything that was recorded of the receipt, which is what the p
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -83,9 +83,9 @@ def apply_again(target: Target, receipt: ReceiptKey, runs: Iterable[CompactionRu
     """
     known = list(runs)
     deciding = deciding_run(known)
-    moment = _moment(target, receipt)
+    moment = datetime.now(UTC)
     if deciding is None or deciding.kind == "delete":
-        happened_at = None if deciding is None else deciding.happened_at
+        happened_at = _moment(target, receipt) if deciding is None else deciding.happened_at
         removal = without_rows(receipt, "delete", **_operation(target, moment), uploaded_at=happened_at)
         return _record(target, removal, only_after=latest)
     changes = fold(ReceiptState(), map(operation_of, known)).changes
@@ -98,7 +98,6 @@ def _moment(target: Target, receipt: ReceiptKey) -> datetime:
 
 
 def _after(target: Target, receipt: ReceiptKey, runs: Sequence[CompactionRun]) -> datetime:
-    # AWS's clock tells whole seconds here, S3's events milliseconds.
     return max(_moment(target, receipt), *(run.happened_at + timedelta(microseconds=1) for run in runs))
 
 

@@ -45,6 +45,7 @@ READ_AT_ONCE = 100
 """Items a call, the most that BatchGetItem takes (docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 API_BatchGetItem.html)."""
 READ_TRIES = 8
+CLOCK_SECONDS, CLOCK_POLL_SECONDS = 2.0, 0.05
 TRANSITION_TRIES = 8
 """Two collections move one run at a time each, so a second try nearly always succeeds."""
 ERROR_LIMIT = 1_024
@@ -200,12 +201,22 @@ class RunRepository:
         return int(answer["Item"]["latest"]["N"]) if "Item" in answer else 0
 
     def moment(self, image_id: UUID, receipt_id: int) -> datetime:
-        """DynamoDB's time, in whole seconds; the receipt's counter is read for it."""
+        """DynamoDB's time: the beginning of its next second, for which this waits, up to a second.
+
+        Its answers tell whole seconds, and within one nobody could say whether an upload was before or after. What was
+        uploaded before this was called is before the next second, what is uploaded after it returned is after it.
+        The receipt's counter is read for it.
+        """
         key = _counter_key(image_id, receipt_id)
         try:
-            return moment_of(self._dynamodb.get_item(TableName=self._table, Key=key))
+            first = found = moment_of(self._dynamodb.get_item(TableName=self._table, Key=key))
+            deadline = time.monotonic() + CLOCK_SECONDS
+            while found == first and time.monotonic() < deadline:
+                time.sleep(CLOCK_POLL_SECONDS)
+                found = moment_of(self._dynamodb.get_item(TableName=self._table, Key=key))
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
+        return found
 
     def _recording(self, run: CompactionRun, latest: int) -> list[dict[str, Any]]:
         return [

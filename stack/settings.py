@@ -137,7 +137,7 @@ class MergeSettings(_Section):
     timeout_seconds: Annotated[int, Field(ge=1, le=FUNCTION_TIMEOUT_MAXIMUM)] = 900
     ephemeral_storage_mb: Annotated[int, Field(ge=FUNCTION_DISK_MINIMUM, le=FUNCTION_DISK_MAXIMUM)] = 10_240
     publish_every_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
-    lease_seconds: Annotated[int, Field(ge=10, le=900)] = 120
+    lease_seconds: Annotated[int, Field(ge=30, le=900)] = 120
     versions_kept_seconds: Annotated[int, Field(ge=0, le=86_400)] = 900
 
 

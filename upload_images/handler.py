@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pipeline.aws import AwsClient
+from pipeline.aws import AwsClient, connect
 from pipeline.batches import BatchResponse, SqsRecord, batch_response
 from pipeline.contracts.ocr import parse_ocr_document, refusal_of, require_document_size
 from pipeline.errors import PermanentError, RetryableError
@@ -122,13 +122,11 @@ def _together(refused: Sequence[PermanentError]) -> PermanentError:
 
 @cache
 def _processor() -> OcrResultsProcessor:
-    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
-
     configure_logging()
     return OcrResultsProcessor(
         environment=ProcessOcrResultsEnvironment.from_variables(os.environ),
-        objects=ObjectStore(boto3.client("s3")),
-        sqs_client=boto3.client("sqs"),
+        objects=ObjectStore(connect("s3")),
+        sqs_client=connect("sqs"),
     )
 
 

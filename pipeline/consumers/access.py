@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.aws import AwsClient
+from pipeline.aws import AwsClient, connect
 
 SESSION_NAME = "receipts-handover"
 
@@ -47,15 +47,14 @@ class AwsAccess:
         session = boto3.Session(profile_name=self.profile)
         for role in self.assumed_roles:
             asked = {} if role.external_id is None else {"ExternalId": role.external_id}
-            sts = session.client("sts", **options, **keys)
+            sts = connect("sts", session=session, **options, **keys)
             taken = sts.assume_role(RoleArn=role.arn, RoleSessionName=SESSION_NAME, **asked)["Credentials"]
             keys = {
                 "aws_access_key_id": taken["AccessKeyId"],
                 "aws_secret_access_key": taken["SecretAccessKey"],
                 "aws_session_token": taken["SessionToken"],
             }
-        create: Any = session.client
-        return create(service, **options, **keys)
+        return connect(service, session=session, **options, **keys)
 
     def queue_url(self, name: str) -> str:
         """The address of a queue of this account and region."""

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import boto3
-
+from pipeline.aws import connect
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.environment import EmbeddingEnvironment
@@ -27,9 +26,9 @@ def build_core(environment: EmbeddingEnvironment, *, consumer: Consumer, snapsho
     return EmbeddingCore(
         environment=environment,
         consumer=consumer,
-        objects=ObjectStore(boto3.client("s3")),
-        runs=RunRepository(environment.table_name, boto3.client("dynamodb")),
-        sqs_client=boto3.client("sqs"),
-        embedder=build_embedder(environment, secrets_client=boto3.client("secretsmanager")),
+        objects=ObjectStore(connect("s3")),
+        runs=RunRepository(environment.table_name, connect("dynamodb")),
+        sqs_client=connect("sqs"),
+        embedder=build_embedder(environment, secrets_client=connect("secretsmanager")),
         merchants=MerchantResolver(snapshots=snapshots),
     )

@@ -8,11 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from ops.local.control import SupervisorClient
 from ops.local.emulator import ACCOUNT, REGION
-from pipeline.aws import AwsClient
+from pipeline.aws import AwsClient, connect
 
 RUNTIME_FOLDERS = ("pipeline", "upload_images", "embed_lambda", "compaction_worker", "compaction_handler")
 """What the container image holds; a change in them is a new revision of every function and task."""
@@ -71,8 +69,7 @@ class Context:
 
 def make_client(service: str, options: Mapping[str, Any]) -> AwsClient:
     """A boto3 client of a service that is known only at run time."""
-    create: Any = boto3.client
-    return create(service, **options)
+    return connect(service, **options)
 
 
 def client_options(endpoint: str) -> dict[str, Any]:
