@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.aws import AwsClient
 from pipeline.batches import BatchResponse, SqsRecord, batch_response
 from pipeline.contracts.ocr import parse_ocr_document
-from pipeline.errors import PermanentError, RetryableError
+from pipeline.errors import PermanentError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, park, send_batch
@@ -42,8 +42,9 @@ class OcrResultsProcessor:
             except PermanentError as error:
                 logger.exception("parked", extra={"error_code": error.code})
                 self._park(record, error, failed)
-            except RetryableError as error:
-                logger.exception("left for another delivery", extra={"error_code": error.code})
+            except Exception as error:
+                reason = in_the_tree(error)
+                logger.exception("left for another delivery", extra={"error_code": reason.code})
                 failed.add(record["messageId"])
         return batch_response(records, failed)
 
@@ -79,8 +80,9 @@ class OcrResultsProcessor:
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
         try:
             park(self.sqs_client, self.environment.ocr_results_dead_letter_queue_url, record["body"], error)
-        except RetryableError:
-            logger.exception("could not park; the message stays on its queue")
+        except Exception as park_error:
+            reason = in_the_tree(park_error)
+            logger.exception("could not park; the message stays on its queue", extra={"error_code": reason.code})
             failed.add(record["messageId"])
 
 
