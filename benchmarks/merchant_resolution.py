@@ -152,7 +152,6 @@ class _Stages:
                         message_id=message.run_id,
                         body=message.model_dump_json(exclude_none=True),
                         group_id=message.group_id,
-                        deduplication_id=None,
                     )
                 )
             for outcome in self.core.process(incoming):

@@ -8,16 +8,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.resolving import LateResolution
 from pipeline.aws import AwsClient, connect
-from pipeline.batches import BatchResponse, SqsRecord, batch_response, deduplication_of, group_of, receives_of
+from pipeline.batches import BatchResponse, SqsRecord, batch_response, group_of, receives_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
-from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.queues import come_back_after, park
 
@@ -54,14 +52,14 @@ class MergeHandler:
             return pointer.model_dump(mode="json")
         records: list[SqsRecord] = event["Records"]
         failed: set[str] = set()
+        refused: dict[str, PermanentError] = {}
         wanted: dict[CollectionName, dict[str, list[RunReference]]] = {name: {} for name in COLLECTIONS}
         for record in records:
             try:
                 message = parse_message(record["body"], CompactionMessage)
                 wanted[message.collection][record["messageId"]] = list(message.runs)
             except PermanentError as error:
-                logger.exception("parked", extra={"error_code": error.code})
-                self._park(record, error, failed)
+                refused[record["messageId"]] = error
         for collection, messages in wanted.items():
             if not messages:
                 continue
@@ -70,10 +68,12 @@ class MergeHandler:
                     (run for runs in messages.values() for run in runs), has_time, partial(self._more_waits, collection)
                 )
                 failed.update(name for name, runs in messages.items() if any(run.run_id in left for run in runs))
-            except PipelineError as error:
-                # Also when an operator is needed: the message waits on its queue until the collection is mended.
-                logger.exception("merge failed", extra={"collection": collection, "error_code": error.code})
+            # Also when an operator is needed: the message waits on its queue until the collection is mended.
+            except Exception as error:
+                reason = in_the_tree(error)
+                logger.exception("merge failed", extra={"collection": collection, "error_code": reason.code})
                 failed.update(messages)
+        self._park_refused(records, refused, failed)
         answer = batch_response(records, failed)
         self._come_back_soon(records, {item["itemIdentifier"] for item in answer["batchItemFailures"]})
         return answer
@@ -84,8 +84,8 @@ class MergeHandler:
                 QueueUrl=self._queue_url(collection), AttributeNames=["ApproximateNumberOfMessages"]
             )
             return int(answer["Attributes"]["ApproximateNumberOfMessages"]) > 0
-        except (ClientError, BotoCoreError):
-            # Only a question of how soon to publish.
+        # Whatever it is: this only decides how soon to publish.
+        except Exception:
             logger.warning("the queue does not say what waits", exc_info=True)
             return False
 
@@ -105,44 +105,53 @@ class MergeHandler:
         for merger in self.mergers.values():
             try:
                 merger.tick(has_time)
-            except PipelineError as error:
-                if error.code is ErrorCode.LEASE_HELD:
+            except Exception as error:
+                reason = in_the_tree(error)
+                if reason.code is ErrorCode.LEASE_HELD:
                     logger.info(
                         "a merge is running; the next tick looks again", extra={"collection": merger.collection}
                     )
                     continue
-                logger.exception("tick failed", extra={"collection": merger.collection, "error_code": error.code})
-                failure = failure or error
+                logger.exception("tick failed", extra={"collection": merger.collection, "error_code": reason.code})
+                failure = failure or reason
         if self.late_resolution is not None:
             try:
                 self.late_resolution.run()
-            except PipelineError as error:
-                logger.exception("late resolution failed", extra={"error_code": error.code})
-                failure = failure or error
+            except Exception as error:
+                reason = in_the_tree(error)
+                logger.exception("late resolution failed", extra={"error_code": reason.code})
+                failure = failure or reason
         if failure is not None:
             # Only now: the other collection has had its turn.
             raise failure
         return {"batchItemFailures": []}
 
-    def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
+    def _park_refused(self, records: list[SqsRecord], refused: dict[str, PermanentError], failed: set[str]) -> None:
+        """Park what can never succeed, unless it follows a message of its group that comes back.
+
+        SQS then delivers it again whatever is answered here, and it would be parked at every delivery.
+        """
+        for record in records:
+            error = refused.get(record["messageId"])
+            comes_back = {item["itemIdentifier"] for item in batch_response(records, failed)["batchItemFailures"]}
+            if error is None or record["messageId"] in comes_back:
+                continue
+            try:
+                self._park(record, error)
+                logger.error("parked: %s", error, extra={"error_code": error.code})
+            except Exception as park_error:
+                reason = in_the_tree(park_error)
+                logger.exception("could not park; the message stays on its queue", extra={"error_code": reason.code})
+                failed.add(record["messageId"])
+
+    def _park(self, record: SqsRecord, error: PermanentError) -> None:
         group = group_of(record) or "lines"
         queue_url = (
             self.environment.words_dead_letter_queue_url
             if group == "words"
             else self.environment.lines_dead_letter_queue_url
         )
-        try:
-            park(
-                self.sqs_client,
-                queue_url,
-                record["body"],
-                error,
-                group_id=group,
-                deduplication_id=deduplication_of(record),
-            )
-        except RetryableError:
-            logger.exception("could not park; the message stays on its queue")
-            failed.add(record["messageId"])
+        park(self.sqs_client, queue_url, record["body"], error, group_id=group, message_id=record["messageId"])
 
 
 @cache

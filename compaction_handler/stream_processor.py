@@ -13,10 +13,10 @@ from typing import Any
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
 from pipeline.aws import connect
-from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.queues import OutgoingMessage, park, send_batch
-from pipeline.runs import run_from_item
+from pipeline.runs import Item, run_from_item
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,10 @@ def process_records(
     try:
         for record in records:
             try:
-                image = record["dynamodb"]["NewImage"]
-                references.append(run_from_item(image).reference)
-            except (PermanentError, KeyError) as error:
-                reason = error if isinstance(error, PermanentError) else _without_image(error)
-                logger.error(str(reason), extra={"error_code": reason.code})
-                park(sqs_client, environment.stream_failure_queue_url, json.dumps(record, default=str), reason)
+                references.append(run_from_item(_new_image(record)).reference)
+            except PermanentError as error:
+                logger.error(str(error), extra={"error_code": error.code})
+                park(sqs_client, environment.stream_failure_queue_url, json.dumps(record, default=str), error)
         for message in coalesce(references):
             url = environment.lines_queue_url if message.collection == "lines" else environment.words_queue_url
             outgoing = OutgoingMessage(
@@ -49,19 +47,35 @@ def process_records(
                 deduplication_id=message.deduplication_id,
             )
             send_batch(sqs_client, url, [outgoing])
-    except RetryableError as error:
-        logger.error(str(error), extra={"error_code": error.code})
-        return {"batchItemFailures": [{"itemIdentifier": records[0]["dynamodb"]["SequenceNumber"]}]}
+    except Exception as error:
+        reason = in_the_tree(error)
+        logger.exception("the batch comes again", extra={"error_code": reason.code})
+        return {"batchItemFailures": [{"itemIdentifier": _sequence_number(records[0])}]}
     return {"batchItemFailures": []}
 
 
-def _without_image(error: KeyError) -> PermanentError:
-    return PermanentError(
-        ErrorCode.MESSAGE_INVALID,
-        value=f"a stream record without {error}",
-        rule="the stream carries new images of CompactionRuns",
-        way_out="check the table's stream view type and the mapping's filter",
-    )
+def _new_image(record: Mapping[str, Any]) -> Item:
+    change = record.get("dynamodb") if isinstance(record, Mapping) else None
+    image = change.get("NewImage") if isinstance(change, Mapping) else None
+    if not isinstance(image, Mapping):
+        raise PermanentError(
+            ErrorCode.MESSAGE_INVALID,
+            value=f"a stream record whose new image is {str(image)[:SHOWN_CHARACTERS]}",
+            rule="the stream carries new images of CompactionRuns",
+            way_out="check the table's stream view type and the mapping's filter",
+        )
+    return dict(image)
+
+
+def _sequence_number(record: Mapping[str, Any]) -> str:
+    """Where the batch begins again; the empty identifier, which a bad first record gets, fails the whole batch.
+
+    docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
+    """
+    try:
+        return record["dynamodb"]["SequenceNumber"]
+    except (LookupError, TypeError):
+        return ""
 
 
 @functools.cache

@@ -5,8 +5,12 @@ Only what keeps a stop is imported at once. The rest takes seconds, and a SIGTER
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from compaction_worker.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from compaction_worker.worker import ChromaCompactionWorker
 
 
 def main() -> int:
@@ -17,25 +21,41 @@ def main() -> int:
 
 def _run(stop: StopRequest) -> int:
     import logging  # noqa: PLC0415 - see the module
-    import os  # noqa: PLC0415
+
+    from compaction_worker.worker import EXIT_BROKEN, EXIT_MISCONFIGURED  # noqa: PLC0415
+    from pipeline.errors import ErrorCode, PermanentError  # noqa: PLC0415
+    from pipeline.logs import configure_logging  # noqa: PLC0415
+
+    configure_logging()
+    logger = logging.getLogger(__name__)
+    try:
+        return build().run(stop)
+    except PermanentError as error:
+        logger.error(str(error), extra={"error_code": error.code})
+        return EXIT_MISCONFIGURED
+    except Exception:
+        logger.exception("the worker cannot start", extra={"error_code": ErrorCode.INTERNAL_ERROR})
+        return EXIT_BROKEN
+
+
+def build() -> "ChromaCompactionWorker":
+    """The worker with its real adapters, as the environment names them.
+
+    Raises:
+        PermanentError: ENVIRONMENT_INVALID.
+    """
+    import os  # noqa: PLC0415 - see the module
     from pathlib import Path  # noqa: PLC0415
 
     from compaction_worker.environment import WorkerEnvironment  # noqa: PLC0415
     from compaction_worker.fence import Fence  # noqa: PLC0415
     from compaction_worker.protection import TaskProtection  # noqa: PLC0415
-    from compaction_worker.worker import EXIT_MISCONFIGURED, ChromaCompactionWorker  # noqa: PLC0415
+    from compaction_worker.worker import ChromaCompactionWorker  # noqa: PLC0415
     from pipeline.aws import connect  # noqa: PLC0415
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415
     from pipeline.embedding.bootstrap import build_core  # noqa: PLC0415
-    from pipeline.errors import PermanentError  # noqa: PLC0415
-    from pipeline.logs import configure_logging  # noqa: PLC0415
 
-    configure_logging()
-    try:
-        environment = WorkerEnvironment.from_variables(os.environ)
-    except PermanentError as error:
-        logging.getLogger(__name__).error(str(error), extra={"error_code": error.code})
-        return EXIT_MISCONFIGURED
+    environment = WorkerEnvironment.from_variables(os.environ)
     snapshots = SnapshotSource.from_directory(
         "lines",
         collections_directory=Path(environment.collections_directory),
@@ -43,14 +63,13 @@ def _run(stop: StopRequest) -> int:
         s3_client=connect("s3"),
         bucket=environment.vectors_bucket,
     )
-    worker = ChromaCompactionWorker(
+    return ChromaCompactionWorker(
         environment=environment,
         core=build_core(environment, consumer="ecs", snapshots=snapshots),
         sqs_client=connect("sqs"),
         protection=TaskProtection.from_variables(),
         fence=Fence(connect("lambda"), environment.embed_queue_arn),
     )
-    return worker.run(stop)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from pipeline.aws import AwsClient
 from pipeline.embedding.work import IncomingMessage
 
@@ -136,7 +134,8 @@ class HeldMessages:
         for batch in _tens(messages):
             try:
                 yield batch, call(QueueUrl=self._queue_url, Entries=_entries(batch, fields))
-            except (ClientError, BotoCoreError):
+            # Whatever it is: the messages come back after their visibility timeout, and find their runs.
+            except Exception:
                 logger.exception("a call to SQS failed", extra={"message_ids": _ids(batch)})
 
     def _beat(self) -> None:
@@ -177,7 +176,7 @@ def _entries(batch: Sequence[HeldMessage], fields: dict[str, Any]) -> list[dict[
 
 def _log_failed(what: str, batch: Sequence[HeldMessage], answer: dict[str, Any]) -> list[HeldMessage]:
     failed = []
-    for entry in answer.get("Failed", []):
+    for entry in answer.get("Failed") or []:
         failed.append(batch[int(entry["Id"])])
         logger.error(
             what,

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 PROTECTION_PATH = "/task-protection/v1/state"
 """Amazon ECS developer guide, task scale-in protection endpoint."""
+UNWANTED = "DEPLOYMENT_BLOCKED"
+"""The reason with which ECS says that this task shall end."""
 PROTECTION_MINUTES = 60
 """1 to 2,880 (same page); a crashed task stays protected for no longer than this."""
 RENEWAL_SECONDS = 60.0
@@ -43,7 +45,7 @@ class TaskProtection:
         """Change the protection if it differs; let go and ask anew when it was held for long.
 
         Returns:
-            False when ECS answers ``DEPLOYMENT_BLOCKED``: this task is not wanted any more and must stop polling.
+            False when ECS answers ``UNWANTED``: this task is not wanted any more and must stop polling.
         """
         if self._agent_uri is None:
             return True
@@ -65,18 +67,41 @@ class TaskProtection:
             with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310 - same
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            answer = json.loads(error.read() or b"{}")
-        except (OSError, ValueError) as error:
-            # Without protection the work is still safe: the message comes back. So this is said, not raised.
-            logger.warning("task protection is unknown", extra={"reason": str(error)})
+            with error:
+                answer = _refusal(error)
+        # Whatever the agent or the network does: without protection the work is still safe, because the message comes
+        # back. So this is logged, and never raised.
+        except Exception:
+            logger.warning("the task is not protected: ECS gave no answer", exc_info=True)
             return True
-        reason = (answer.get("failure") or answer.get("error") or {}).get("Reason") or answer.get("error", {}).get(
-            "Code"
-        )
-        if reason == "DEPLOYMENT_BLOCKED":
+        reason = _reason(answer)
+        if reason == UNWANTED:
             return False
-        if reason:
-            logger.warning("task protection was refused", extra={"reason": reason})
+        if reason is not None:
+            logger.warning("the task is not protected", extra={"reason": reason})
         else:
             self._protected, self._since = protected, self._clock()
         return True
+
+
+def _refusal(error: urllib.error.HTTPError) -> object:
+    """What ECS says of its refusal, or at least the status."""
+    try:
+        answer = json.loads(error.read())
+        if isinstance(answer, dict) and _reason(answer) is not None:
+            return answer
+    # No JSON, JSON that is nested too deep, or a connection that breaks.
+    except Exception:
+        logger.info("the refusal cannot be read", exc_info=True)
+    return {"error": {"Code": f"HTTP {error.code}"}}
+
+
+def _reason(answer: object) -> str | None:
+    """Why ECS did not do what was asked, by its answer; None when it did."""
+    if not isinstance(answer, dict):
+        return f"an answer of type {type(answer).__name__}"
+    for kind, name in (("failure", "Reason"), ("error", "Code")):
+        if kind in answer:
+            told = answer[kind].get(name) if isinstance(answer[kind], dict) else None
+            return str(told) if told else f"an answer with {kind}"
+    return None

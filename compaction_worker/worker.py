@@ -24,7 +24,7 @@ from compaction_worker.stages import Stages
 from compaction_worker.stopping import StopRequest
 from pipeline.aws import AwsClient
 from pipeline.embedding.core import EmbeddingCore
-from pipeline.errors import PermanentError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,10 @@ PROPAGATION_SECONDS = 120.0
 """A queue's policy takes up to 60 s to hold everywhere (Amazon SQS API reference, SetQueueAttributes); a worker that
 was just chosen may be refused for as long, and must not be taken for a broken deployment."""
 REFUSED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.NonExistentQueue"})
-EXIT_OK, EXIT_MISCONFIGURED, EXIT_REFUSED, EXIT_RELEASED, EXIT_FENCED = 0, 2, 3, 4, 5
+EXIT_OK, EXIT_BROKEN, EXIT_MISCONFIGURED, EXIT_REFUSED, EXIT_RELEASED, EXIT_FENCED = 0, 1, 2, 3, 4, 5
 EXIT_MEANINGS: Mapping[int, str] = {
     EXIT_OK: "it was asked to stop, and finished what it held",
+    EXIT_BROKEN: "an error of no known kind, which the log has; what it held was released",
     EXIT_MISCONFIGURED: "a variable is missing or wrong",
     EXIT_REFUSED: "the queue or Lambda refuses it, ECS does not want it, or it could not keep its messages hidden",
     EXIT_RELEASED: "the stop timeout was over; what it held was released",
@@ -62,11 +63,18 @@ class ChromaCompactionWorker:
     clock: Callable[[], float] = time.monotonic
 
     def run(self, stop: StopRequest) -> int:
-        """Poll until a stop is asked for, or until the worker may not go on.
+        """Poll until a stop is asked for, or until the worker may not go on; raises nothing.
 
         Returns:
             The exit code, as ``EXIT_MEANINGS`` says.
         """
+        try:
+            return self._run(stop)
+        except Exception:
+            logger.exception("the worker ends", extra={"error_code": ErrorCode.INTERNAL_ERROR})
+            return EXIT_BROKEN
+
+    def _run(self, stop: StopRequest) -> int:
         logger.info("polling", extra={"queue": self.environment.embed_queue_url})
         held = HeldMessages(
             self.sqs_client, self.environment.embed_queue_url, self.environment.visibility_timeout_seconds
@@ -149,12 +157,14 @@ class ChromaCompactionWorker:
                 return
         if done.wait(self.environment.stop_timeout_seconds - STOP_MARGIN_SECONDS):
             return
-        logger.error("the stop timeout is over; what is held is released", extra={"messages": len(held)})
-        release = threading.Thread(target=held.release_all, daemon=True)
-        release.start()
-        release.join(STOP_MARGIN_SECONDS - EXIT_MARGIN_SECONDS)
-        # Other threads are stuck, and nothing can end them but the process.
-        os._exit(EXIT_RELEASED)
+        try:
+            logger.error("the stop timeout is over; what is held is released", extra={"messages": len(held)})
+            release = threading.Thread(target=held.release_all, daemon=True)
+            release.start()
+            release.join(STOP_MARGIN_SECONDS - EXIT_MARGIN_SECONDS)
+        finally:
+            # Other threads are stuck, and nothing can end them but the process.
+            os._exit(EXIT_RELEASED)
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from embed_lambda.environment import EmbedLambdaEnvironment
 from pipeline.aws import connect
-from pipeline.batches import BatchResponse, batch_response, deduplication_of, group_of
+from pipeline.batches import BatchResponse, batch_response, group_of
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.logs import configure_logging
@@ -21,7 +21,6 @@ def answer(core: EmbeddingCore, event: dict[str, Any]) -> BatchResponse:
             message_id=record["messageId"],
             body=record["body"],
             group_id=group_of(record) or record["messageId"],
-            deduplication_id=deduplication_of(record),
         )
         for record in records
     ]

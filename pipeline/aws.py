@@ -49,10 +49,10 @@ def moment_of(answer: Mapping[str, Any]) -> datetime:
     Raises:
         RetryableError: SERVICE_UNAVAILABLE when the answer does not say.
     """
-    header = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
+    header = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return parsedate_to_datetime(header).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RetryableError(
             ErrorCode.SERVICE_UNAVAILABLE,
             value=f"the service's answer is dated {header!r}",

@@ -34,11 +34,6 @@ def group_of(record: SqsRecord) -> str | None:
     return record.get("attributes", {}).get("MessageGroupId")
 
 
-def deduplication_of(record: SqsRecord) -> str | None:
-    """The record's deduplication id; None on a standard queue."""
-    return record.get("attributes", {}).get("MessageDeduplicationId")
-
-
 def receives_of(record: SqsRecord) -> int:
     """How often the record was delivered, this time included."""
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))

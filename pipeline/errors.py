@@ -10,6 +10,9 @@ infrastructure program are not here: see ``stack/errors.py``.
 
 from enum import StrEnum
 
+SHOWN_CHARACTERS = 500
+"""Of an error that is quoted in another one."""
+
 
 class ErrorCode(StrEnum):
     """Stable names: alarms, documentation and tests refer to them; a code is never reused for another meaning."""
@@ -47,6 +50,8 @@ class ErrorCode(StrEnum):
     QUEUE_NOT_EMPTY = "QUEUE_NOT_EMPTY"
     FENCED = "FENCED"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    REQUEST_INVALID = "REQUEST_INVALID"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
 class PipelineError(Exception):
@@ -73,3 +78,23 @@ class PermanentError(PipelineError):
 
 class RetryableError(PipelineError):
     """The same input may succeed later. Its message stays on the queue until its receive count runs out."""
+
+
+def in_the_tree(error: Exception) -> PipelineError:
+    """An error as the hosts report it: unchanged if it is of this tree, else INTERNAL_ERROR with its type and text.
+
+    For the boundaries alone, where one message's error must not end its neighbours' work. An error of no known kind is
+    retryable: nothing says that the same input fails again, and a message that keeps failing reaches the dead letter
+    queue by its receive count.
+    """
+    if isinstance(error, PipelineError):
+        return error
+    internal = RetryableError(
+        ErrorCode.INTERNAL_ERROR,
+        value=f"{type(error).__name__}: {error}"[:SHOWN_CHARACTERS],
+        rule="every error that leaves a stage is of the pipeline's own kinds",
+        way_out="the input is processed again; when it keeps failing, this is a fault of the program: the log has the "
+        "traceback",
+    )
+    internal.__cause__ = error
+    return internal

@@ -18,6 +18,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import AwsClient
+from pipeline.calls import call_error
 from pipeline.contracts.digests import PART_BYTES, FileDigest, checksum, digest_of_parts, part_count
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
@@ -211,14 +212,14 @@ class ObjectStore:
                 for item in page.get("Contents", []):
                     yield item["Key"], item["LastModified"]
         except (ClientError, BotoCoreError) as error:
-            raise _service_error(error, bucket, prefix) from error
+            raise call_error(error, f"s3://{bucket}/{prefix}") from error
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; one that is missing is no error."""
         try:
             self._s3.delete_object(Bucket=bucket, Key=key)
         except (ClientError, BotoCoreError) as error:
-            raise _service_error(error, bucket, key) from error
+            raise call_error(error, f"s3://{bucket}/{key}") from error
 
     def _put_absent(self, bucket: str, key: str, content: bytes, content_type: str, sha256: str) -> bool:
         return self._put_conditionally(
@@ -241,9 +242,9 @@ class ObjectStore:
                 if code in ALREADY_THERE_CODES:
                     return False
                 if code not in CONFLICT_CODES or attempt == CONDITIONAL_TRIES:
-                    raise _service_error(error, bucket, key) from error
+                    raise call_error(error, f"s3://{bucket}/{key}") from error
             except BotoCoreError as error:
-                raise _service_error(error, bucket, key) from error
+                raise call_error(error, f"s3://{bucket}/{key}") from error
             else:
                 return True
             longest = min(0.1 * 2**attempt, LONGEST_WAIT_SECONDS)
@@ -258,14 +259,14 @@ class ObjectStore:
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] in OTHER_BYTES_CODES:
                 raise _unverified(bucket, key, str(error), digest) from error
-            raise _service_error(error, bucket, key) from error
+            raise call_error(error, f"s3://{bucket}/{key}") from error
         self._require_stored(bucket, key, digest)
 
     def _stored_checksum(self, bucket: str, key: str) -> str | None:
         try:
             return self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED").get("ChecksumSHA256")
         except (ClientError, BotoCoreError) as error:
-            raise _service_error(error, bucket, key) from error
+            raise call_error(error, f"s3://{bucket}/{key}") from error
 
     def _require_stored(self, bucket: str, key: str, digest: str) -> None:
         if (stored := self._stored_checksum(bucket, key)) != checksum(digest):
@@ -292,7 +293,7 @@ class ObjectStore:
                     self._s3.abort_multipart_upload(**names)
                 raise
         except (ClientError, BotoCoreError) as error:
-            raise _service_error(error, bucket, key) from error
+            raise call_error(error, f"s3://{bucket}/{key}") from error
         self._require_stored(bucket, key, digest)
 
     def _put_part(self, names: dict[str, str], body: bytearray, number: int) -> dict[str, object]:
@@ -362,13 +363,4 @@ def _read_error(error: ClientError | BotoCoreError, bucket: str, key: str) -> Pi
             rule="a message names objects that exist",
             way_out="upload the receipt's OCR result again; check that no lifecycle rule removed the object",
         )
-    return _service_error(error, bucket, key)
-
-
-def _service_error(error: ClientError | BotoCoreError, bucket: str, key: str) -> RetryableError:
-    return RetryableError(
-        ErrorCode.SERVICE_UNAVAILABLE,
-        value=f"s3://{bucket}/{key}: {error}",
-        rule="S3 answers",
-        way_out="the message is delivered again; when it keeps failing, check the role's rights and the bucket",
-    )
+    return call_error(error, f"s3://{bucket}/{key}")

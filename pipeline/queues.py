@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import AwsClient
-from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PipelineError, RetryableError
 
 logger = logging.getLogger(__name__)
@@ -110,9 +109,15 @@ def park(
     error: PipelineError,
     *,
     group_id: str | None = None,
-    deduplication_id: str | None = None,
+    message_id: str | None = None,
 ) -> None:
     """Put a message that can never succeed on its dead letter queue, with the reason beside it.
+
+    On a FIFO queue the id that SQS gave the message is its deduplication id. All deliveries of a message have the same
+    id, so a message that is parked again because it could not be deleted is one dead letter. A redrive gives it a new
+    id (Amazon SQS developer guide, dead-letter queue redrive), so a message that fails again right after a redrive is
+    taken again. With the deduplication id that its sender chose, SQS would drop it for five minutes, and the original
+    would be deleted.
 
     Args:
         sqs_client: a boto3 SQS client.
@@ -120,7 +125,7 @@ def park(
         body: the message as it was received, unchanged, so that a redrive replays it.
         error: the reason; becomes the attributes ``error_code`` and ``reason``.
         group_id: for a FIFO queue, the message's group.
-        deduplication_id: for a FIFO queue; derived from the body when the message had none.
+        message_id: for a FIFO queue, the id that SQS gave the message.
 
     Raises:
         RetryableError: SEND_FAILED; the caller must then leave the original where it is.
@@ -131,7 +136,7 @@ def park(
     }
     fifo = {}
     if group_id is not None:
-        fifo = {"MessageGroupId": group_id, "MessageDeduplicationId": deduplication_id or sha256_hex(body.encode())}
+        fifo = {"MessageGroupId": group_id, "MessageDeduplicationId": message_id}
     try:
         sqs_client.send_message(QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes, **fifo)
     except (ClientError, BotoCoreError) as send_error:

@@ -20,6 +20,7 @@ from uuid import UUID
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import moment_of
+from pipeline.calls import call_error
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
     CollectionName,
@@ -72,7 +73,7 @@ class RunRepository:
         try:
             item = self._dynamodb.get_item(TableName=self._table, Key=_key(reference), ConsistentRead=True).get("Item")
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise call_error(error, "DynamoDB") from error
         return None if item is None else run_from_item(item)
 
     def find_all(self, references: Iterable[RunReference]) -> list[CompactionRun]:
@@ -106,7 +107,7 @@ class RunRepository:
             try:
                 answer = self._dynamodb.batch_get_item(RequestItems=left)
             except (ClientError, BotoCoreError) as error:
-                raise _unavailable(error) from error
+                raise call_error(error, "DynamoDB") from error
             for item in answer["Responses"].get(self._table, []):
                 found[item["PK"]["S"], item["SK"]["S"]] = item
             left = answer.get("UnprocessedKeys", {})
@@ -168,8 +169,9 @@ class RunRepository:
             try:
                 self._dynamodb.transact_write_items(TransactItems=self._recording(versioned, latest))
             except ClientError as error:
-                if error.response["Error"]["Code"] != TRANSACTION_CANCELLED:
-                    raise _unavailable(error) from error
+                failure = call_error(error, "DynamoDB")
+                if error.response["Error"]["Code"] != TRANSACTION_CANCELLED or isinstance(failure, PermanentError):
+                    raise failure from error
                 if condition_failed(error, 0):
                     return False
                 if only_after is not None and condition_failed(error, 1):
@@ -180,7 +182,7 @@ class RunRepository:
                         way_out="look at the receipt again, then decide again",
                     ) from error
             except BotoCoreError as error:
-                raise _unavailable(error) from error
+                raise call_error(error, "DynamoDB") from error
             else:
                 return True
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
@@ -197,7 +199,7 @@ class RunRepository:
         try:
             answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise call_error(error, "DynamoDB") from error
         return int(answer["Item"]["latest"]["N"]) if "Item" in answer else 0
 
     def moment(self, image_id: UUID, receipt_id: int) -> datetime:
@@ -215,7 +217,7 @@ class RunRepository:
                 time.sleep(CLOCK_POLL_SECONDS)
                 found = moment_of(self._dynamodb.get_item(TableName=self._table, Key=key))
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise call_error(error, "DynamoDB") from error
         return found
 
     def _recording(self, run: CompactionRun, latest: int) -> list[dict[str, Any]]:
@@ -346,7 +348,7 @@ class RunRepository:
             try:
                 page = read(TableName=self._table, **arguments, **following)
             except (ClientError, BotoCoreError) as error:
-                raise _unavailable(error) from error
+                raise call_error(error, "DynamoDB") from error
             yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
@@ -373,9 +375,9 @@ class RunRepository:
         except ClientError as error:
             if error.response["Error"]["Code"] == CONDITION_FAILED:
                 return False
-            raise _unavailable(error) from error
+            raise call_error(error, "DynamoDB") from error
         except BotoCoreError as error:
-            raise _unavailable(error) from error
+            raise call_error(error, "DynamoDB") from error
         return True
 
 
@@ -414,10 +416,12 @@ def run_from_item(item: Item) -> CompactionRun:
                 name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)
             }
         return CompactionRun.model_validate(plain)
-    except (ValueError, TypeError) as error:
+    # Everything that an item of another form, or JSON that is nested too deep, can raise.
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        name = f"{item.get('PK')} {item.get('SK')}" if isinstance(item, dict) else "without attributes"
         raise PermanentError(
             ErrorCode.MESSAGE_INVALID,
-            value=f"item {item.get('PK')} {item.get('SK')}: {error}",
+            value=f"item {name}: {error}",
             rule="an item of type COMPACTION_RUN has the fields of docs/contracts.md",
             way_out="find out who wrote it; upload the receipt again",
         ) from error
@@ -455,12 +459,3 @@ def _attribute(value: str | int) -> dict[str, str]:
 
 def _counter_key(image_id: UUID, receipt_id: int) -> Item:
     return {"PK": {"S": run_partition_key(image_id)}, "SK": {"S": receipt_counter_key(receipt_id)}}
-
-
-def _unavailable(error: ClientError | BotoCoreError) -> RetryableError:
-    return RetryableError(
-        ErrorCode.SERVICE_UNAVAILABLE,
-        value=f"DynamoDB: {error}",
-        rule="DynamoDB answers",
-        way_out="the message is delivered again; when it keeps failing, check the role's rights and the table",
-    )

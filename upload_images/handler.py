@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.aws import AwsClient, connect
 from pipeline.batches import BatchResponse, SqsRecord, batch_response
 from pipeline.contracts.ocr import parse_ocr_document, refusal_of, require_document_size
-from pipeline.errors import PermanentError, RetryableError
+from pipeline.errors import PermanentError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, park, send_batch
@@ -39,9 +39,10 @@ class OcrResultsProcessor:
         for record in records:
             try:
                 refused = self._export_all(record["body"])
-            except RetryableError as error:
+            except Exception as error:
                 # Nothing is parked yet: another delivery says again what is refused.
-                logger.exception("left for another delivery", extra={"error_code": error.code})
+                reason = in_the_tree(error)
+                logger.exception("left for another delivery", extra={"error_code": reason.code})
                 failed.add(record["messageId"])
                 continue
             for error in refused:
@@ -102,8 +103,9 @@ class OcrResultsProcessor:
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
         try:
             park(self.sqs_client, self.environment.ocr_results_dead_letter_queue_url, record["body"], error)
-        except RetryableError:
-            logger.exception("could not park; the message stays on its queue")
+        except Exception as park_error:
+            reason = in_the_tree(park_error)
+            logger.exception("could not park; the message stays on its queue", extra={"error_code": reason.code})
             failed.add(record["messageId"])
 
 

@@ -273,13 +273,18 @@ def _require_matrix(delta: Delta) -> None:
         raise _invalid(f"receipt_id {_shown(delta.receipt_id)}", "receipt_id is an integer from 1, of 64 bits")
 
 
+def have_directions(vectors: np.ndarray) -> bool:
+    """Whether cosine distance is defined for every row, as float32: all are finite and none has length 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+    return bool((np.isfinite(lengths) & (lengths > 0)).all())
+
+
 def _require_directions(vectors: np.ndarray) -> None:
     """Refuse what the check before a publication would refuse, which would hold up the whole collection."""
     if not np.isfinite(vectors).all():
         raise _invalid(f"a number is not finite as {vectors.dtype}", "vectors hold finite numbers")
-    with np.errstate(over="ignore"):
-        lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
-    if not (np.isfinite(lengths) & (lengths > 0)).all():
+    if not have_directions(vectors):
         raise _invalid("a vector has length 0, or one that float32 cannot hold", "cosine distance needs a direction")
 
 

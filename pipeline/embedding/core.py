@@ -19,10 +19,11 @@ from pipeline.contracts.artifacts import LineRow, WordRow, decode_rows
 from pipeline.contracts.identifiers import content_digest, run_id
 from pipeline.contracts.messages import EmbedMessage, parse_message, require_own_artifacts
 from pipeline.contracts.versions import DELTA_VERSION
+from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.recording import Consumer, RunRecorder
 from pipeline.embedding.work import Disposition, IncomingMessage, Outcome, Receipt, TextVectors, Work
-from pipeline.errors import PermanentError, PipelineError, RetryableError
+from pipeline.errors import PermanentError, PipelineError, RetryableError, in_the_tree
 from pipeline.merchants.resolution import Merchant, MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.queues import park
@@ -75,10 +76,13 @@ class EmbeddingCore:
     def embed(self, works: Sequence[Work]) -> list[Work]:
         """Embed the texts of many receipts together, each distinct text once.
 
-        When the model rejects the request, it is asked for each half, until the receipt that it rejects is alone.
+        When the model rejects the request, it is asked for each half, until the receipt that it rejects is alone. When
+        the time is over before all texts are embedded, the receipts whose texts all are go on: the shortest come first,
+        so that one long receipt does not use up the time of its neighbours.
         """
         vectors: dict[str, TextVectors | PipelineError] = {}
-        self._embed([work for work in works if work.needs_embedding], vectors)
+        shortest_first = sorted(works, key=lambda work: len(work.texts))
+        self._embed([work for work in shortest_first if work.needs_embedding], vectors)
         return [
             work
             if (found := vectors.get(work.incoming.message_id)) is None
@@ -115,8 +119,8 @@ class EmbeddingCore:
                 continue
             try:
                 works.append(Work(incoming=incoming, receipt=self._read(incoming)))
-            except PipelineError as error:
-                works.append(Work(incoming=incoming, error=error))
+            except Exception as error:  # noqa: BLE001 - told, and logged if it is unknown
+                works.append(Work(incoming=incoming, error=_told(error)))
         return works
 
     def _read(self, incoming: IncomingMessage) -> Receipt:
@@ -161,16 +165,23 @@ class EmbeddingCore:
         texts = list(dict.fromkeys(text for work in works for text in work.texts))
         try:
             answer: TextVectors | PipelineError = TextVectors(texts, self.embedder.embed(texts))
-        except PermanentError as error:
+        except PartlyEmbeddedError as error:
+            known = TextVectors(
+                [text for text, is_known in zip(texts, error.known, strict=True) if is_known], error.rows
+            )
+            for work in works:
+                found[work.incoming.message_id] = known if known.has(work.texts) else error
+            return
+        except RetryableError as error:
+            answer = error
+        except Exception as error:  # noqa: BLE001 - the same
             if len(works) > 1:
-                # The text of one receipt was rejected; its neighbours must not suffer for it.
+                # The text of one receipt was rejected, or broke the embedder; its neighbours must not suffer for it.
                 middle = len(works) // 2
                 self._embed(works[:middle], found)
                 self._embed(works[middle:], found)
                 return
-            answer = error
-        except RetryableError as error:
-            answer = error
+            answer = _told(error)
         found.update({work.incoming.message_id: answer for work in works})
 
     def _write_group(self, works: Sequence[Work]) -> list[Outcome]:
@@ -188,8 +199,8 @@ class EmbeddingCore:
                 raise work.error
             assert work.receipt is not None  # noqa: S101 - only behind a RETRY is there neither, and never here
             disposition = self._recorder.record(work.receipt, work.vectors)
-        except PipelineError as error:
-            return self._settle(work.incoming, error)
+        except Exception as error:  # noqa: BLE001 - the same
+            return self._settle(work.incoming, _told(error))
         logger.info(
             "message is done",
             extra={
@@ -221,13 +232,20 @@ class EmbeddingCore:
                     incoming.body,
                     error,
                     group_id=incoming.group_id,
-                    deduplication_id=incoming.deduplication_id,
+                    message_id=incoming.message_id,
                 )
-            except RetryableError as park_error:
-                error = park_error
+            except Exception as park_error:  # noqa: BLE001 - the same
+                error = _told(park_error)
             else:
                 return Outcome(message_id=incoming.message_id, disposition=Disposition.PARKED, error=error)
         return Outcome(message_id=incoming.message_id, disposition=Disposition.RETRY, error=error)
+
+
+def _told(error: Exception) -> PipelineError:
+    """The error as a message's outcome; one of no known kind is logged here, with its traceback."""
+    if not isinstance(error, PipelineError):
+        logger.exception("an error of no known kind; its message comes back")
+    return in_the_tree(error)
 
 
 def _by_group(

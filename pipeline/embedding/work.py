@@ -29,7 +29,6 @@ class IncomingMessage:
     message_id: str
     body: str
     group_id: str
-    deduplication_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +89,10 @@ class TextVectors:
     def __init__(self, texts: Sequence[str], matrix: np.ndarray) -> None:
         self._position = {text: index for index, text in enumerate(texts)}
         self._matrix = matrix
+
+    def has(self, texts: Sequence[str]) -> bool:
+        """Whether there is a vector for each of these texts."""
+        return self._position.keys() >= set(texts)
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """The vectors of some texts, a row a text, in their order."""

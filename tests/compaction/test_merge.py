@@ -486,7 +486,7 @@ def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighb
     assert world.process().handle({"Records": records}) == {"batchItemFailures": []}
     (parked,) = world.queues.sent
     assert (parked["QueueUrl"], parked["MessageBody"]) == (f"{group}-dlq", body)
-    assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "d-bad")
+    assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "bad")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
     assert world.states(reference) == [RunState.COMPLETED]
 

@@ -17,15 +17,13 @@ BOX = BoundingBox(x=0, y=0, width=1, height=1)
 
 def message(number: int, group: str | None = None) -> dict[str, Any]:
     """A message as SQS gives it."""
-    attributes = {"MessageGroupId": group or f"g{number}", "MessageDeduplicationId": f"d{number}"}
+    attributes = {"MessageGroupId": group or f"g{number}"}
     return {"MessageId": f"m{number}", "ReceiptHandle": f"r{number}", "Body": "{}", "Attributes": attributes}
 
 
 def held_message(number: int, group: str | None = None) -> HeldMessage:
     """The same, held."""
-    incoming = IncomingMessage(
-        message_id=f"m{number}", body="{}", group_id=group or f"g{number}", deduplication_id=f"d{number}"
-    )
+    incoming = IncomingMessage(message_id=f"m{number}", body="{}", group_id=group or f"g{number}")
     return HeldMessage(incoming=incoming, receipt_handle=f"r{number}")
 
 

@@ -102,7 +102,7 @@ class World:
     def incoming(self, message: Any, message_id: str = "m1") -> IncomingMessage:
         body = message if isinstance(message, str) else message.model_dump_json(exclude_none=True)
         group = "g" if isinstance(message, str) else message.group_id
-        return IncomingMessage(message_id=message_id, body=body, group_id=group, deduplication_id="d-" + message_id)
+        return IncomingMessage(message_id=message_id, body=body, group_id=group)
 
     def deltas(self, run: Any) -> int:
         """How many objects there are for the deltas that a run records; each is read back."""
@@ -455,7 +455,7 @@ def test_to_find_one_rejected_receipt_among_many_takes_few_requests(world):
 def test_a_bad_message_behind_one_that_must_come_back_is_not_parked_yet(world):
     world.embedder.unavailable = True
     first = world.message(1)
-    bad = IncomingMessage(message_id="m2", body="no json", group_id=first.group_id, deduplication_id="d")
+    bad = IncomingMessage(message_id="m2", body="no json", group_id=first.group_id)
     assert dispositions(world, world.incoming(first), bad) == [Disposition.RETRY] * 2
     assert world.queues.sent == []
     world.embedder.unavailable = False

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.errors import RetryableError
+
 
 class Embedder(Protocol):
     """Turns texts into vectors."""
@@ -27,6 +29,22 @@ class Embedder(Protocol):
 
         Raises:
             PermanentError: EMBEDDING_REJECTED when these texts can never be embedded.
-            RetryableError: EMBEDDING_* when the embedder cannot do it now.
+            PartlyEmbeddedError: EMBEDDING_* when it cannot embed all of them now, with the vectors that it has.
+            RetryableError: EMBEDDING_* when it can embed none of them now.
         """
         ...
+
+
+class PartlyEmbeddedError(RetryableError):
+    """Some texts were embedded before the embedder had to give up; those need not wait for the others.
+
+    Args:
+        cause: why it gave up; this error has the same code, value, rule and way out.
+        vectors: texts x dimensions, float32.
+        known: for each text, whether its row of ``vectors`` is its vector.
+    """
+
+    def __init__(self, cause: RetryableError, *, vectors: np.ndarray, known: np.ndarray) -> None:
+        super().__init__(cause.code, value=cause.value, rule=cause.rule, way_out=cause.way_out)
+        self.known = known
+        self.rows = vectors[known]

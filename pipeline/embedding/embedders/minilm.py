@@ -3,13 +3,12 @@
 chromadb is imported at first use only: importing it costs about a second.
 """
 
-import tarfile
 from collections.abc import Callable, Sequence
 
-import httpx
 import numpy as np
 
-from pipeline.errors import ErrorCode, RetryableError
+from pipeline.contracts.delta import have_directions
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, RetryableError
 
 MINILM_MODEL = "all-MiniLM-L6-v2"
 MINILM_DIMENSIONS = 384
@@ -52,19 +51,22 @@ class MiniLmEmbedder:
             if self._run is None:
                 self._run = self._load()
             vectors = np.asarray(self._run(list(texts)), dtype=np.float32)
-        except (httpx.HTTPError, OSError, ValueError, ImportError, tarfile.TarError) as error:
+        # The network, the archive, the tokenizer and the ONNX runtime each raise types of their own.
+        except Exception as error:
+            # A model that broke is loaded again, from what the operator put there.
+            self._run = None
             raise RetryableError(
                 ErrorCode.EMBEDDING_UNAVAILABLE,
-                value=f"{MINILM_MODEL}: {type(error).__name__}: {error}",
-                rule="the model is downloaded once, at first use, into ~/.cache/chroma/onnx_models",
-                way_out="give the host a way to the network once or put the model's folder there; "
-                "or set receipts:embedder to hashing, which needs no model",
+                value=f"{MINILM_MODEL}: {type(error).__name__}: {error}"[:SHOWN_CHARACTERS],
+                rule="the model is downloaded once, at first use, into ~/.cache/chroma/onnx_models, and is whole there",
+                way_out="give the host a way to the network once or put the model's folder there; delete the folder if "
+                "the model is damaged; or set receipts:embedder to hashing, which needs no model",
             ) from error
-        if vectors.shape != (len(texts), self.dimensions):
+        if vectors.shape != (len(texts), self.dimensions) or not have_directions(vectors):
             raise RetryableError(
                 ErrorCode.EMBEDDING_ANSWER_INVALID,
-                value=f"{MINILM_MODEL} gave vectors of shape {vectors.shape}",
-                rule=f"{len(texts)} texts give {len(texts)} x {self.dimensions}",
+                value=f"{MINILM_MODEL} gave vectors of shape {vectors.shape}, or numbers that are not finite",
+                rule=f"{len(texts)} texts give {len(texts)} x {self.dimensions} finite numbers",
                 way_out="delete the model's folder in ~/.cache/chroma/onnx_models; it is fetched anew",
             )
         return vectors

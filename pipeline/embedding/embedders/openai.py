@@ -2,14 +2,20 @@
 
 | what the API answers | what becomes of it |
 | --- | --- |
-| 408, 409, 429, 5xx, timeout, no connection | tried again with jitter within the budget, then EMBEDDING_UNAVAILABLE |
-| 429 with ``insufficient_quota`` | EMBEDDING_QUOTA at once: waiting seconds does not fill an account |
-| 401, 403, 404 | EMBEDDING_CREDENTIALS at once, retryable: the operator's mistake must not park the messages |
+| 408, 409, 429, 5xx, no connection | tried again with jitter within the budget, then EMBEDDING_UNAVAILABLE |
+| 413, "request too large", no answer in time | asked again in halves, within the budget |
+| 429 for one text above the account's tokens a minute | EMBEDDING_QUOTA at once: waiting does not raise a limit |
+| any status with a code or type of ``QUOTA_REASONS`` | EMBEDDING_QUOTA at once: waiting fills no account |
+| 401, 403, 404, or no usable key | EMBEDDING_CREDENTIALS at once, retryable: an operator's mistake parks nothing |
 | 400, 413, 422 and the like | EMBEDDING_REJECTED, permanent: the same texts are refused again |
-| a short, long or non-finite answer | EMBEDDING_ANSWER_INVALID, retryable |
+| anything but one vector an input, whatever it is | EMBEDDING_ANSWER_INVALID, retryable |
+
+What was answered before a call failed is kept in memory, so that the next call for the same texts does not pay again.
 """
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,17 +24,26 @@ import numpy as np
 import openai
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from pipeline.embedding.embedders.requests import PlannedRequest, plan_requests
-from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.contracts.delta import have_directions
+from pipeline.embedding.embedders.base import PartlyEmbeddedError
+from pipeline.embedding.embedders.kept import KeptVectors
+from pipeline.embedding.embedders.requests import PlannedRequest, halves, plan_requests
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, PipelineError, RetryableError
 
 BUDGET_SECONDS = 60.0
 """For one call of ``embed``, all its requests and waits; well below any host's own timeout."""
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+SHORTEST_TIMEOUT_SECONDS = 5.0
+"""A request gets half of the time that is left, so that its halves have some too, but not less than this."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
-INSUFFICIENT_QUOTA = "insufficient_quota"
+QUOTA_REASONS = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes and types of errors that an account's owner mends (platform.openai.com/docs/guides/error-codes)."""
+TOO_LARGE_STATUS, TOO_LARGE_CODE, TOO_LARGE_WORDS = 413, "max_tokens_per_request", "request too large"
+"""The words are those of a 429 for one request above the account's tokens a minute, whose code is any rate limit's."""
 RETRIED_STATUSES = frozenset({408, 409, 429})
+RATE_LIMIT_STATUS = 429
 CREDENTIAL_STATUSES = frozenset({401, 403, 404})
 """404 is what a key without access to a model is told."""
 
@@ -66,13 +81,33 @@ class OpenAiEmbedder:
         self._budget_seconds = budget_seconds
         self._jitter = wait_random_exponential(multiplier=first_wait_seconds, max=LONGEST_WAIT_SECONDS)
         self._client: openai.OpenAI | None = None
+        self._kept = KeptVectors()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts; see ``Embedder`` and the table above."""
         deadline = time.monotonic() + self._budget_seconds
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for request in plan_requests(texts):
-            vectors[request.start : request.start + len(request.inputs)] = self._ask(request, deadline)
+        known = self._kept.fill(texts, vectors)
+        asked = np.flatnonzero(~known).tolist()
+        waiting = deque(plan_requests([texts[place] for place in asked]))
+        try:
+            while waiting:
+                request = waiting.popleft()
+                places = asked[request.start : request.start + len(request.inputs)]
+                try:
+                    vectors[places] = self._ask(request, deadline)
+                except openai.APIError as error:
+                    if not _should_split(error, request):
+                        raise self._refusal(error) from error
+                    waiting.extendleft(reversed(halves(request)))
+                else:
+                    known[places] = True
+        except PipelineError as error:
+            self._kept.keep([text for text, is_known in zip(texts, known, strict=True) if is_known], vectors[known])
+            if isinstance(error, RetryableError) and known.any():
+                raise PartlyEmbeddedError(error, vectors=vectors, known=known) from error
+            raise
+        self._kept.forget(texts)
         return vectors
 
     def close(self) -> None:
@@ -82,28 +117,49 @@ class OpenAiEmbedder:
             self._client = None
 
     def _ask(self, request: PlannedRequest, deadline: float) -> np.ndarray:
+        """Send one request until it is answered.
+
+        Raises:
+            APIError: what the API refused with, when trying the same again does not help or the time is over.
+            RetryableError: EMBEDDING_ANSWER_INVALID, EMBEDDING_CREDENTIALS, EMBEDDING_UNAVAILABLE.
+        """
         policy = Retrying(
-            retry=retry_if_exception(_is_passing),
+            retry=retry_if_exception(lambda error: _is_passing(error) and not _should_split(error, request)),
             wait=self._wait,
             stop=lambda state: time.monotonic() + state.upcoming_sleep >= deadline,
             reraise=True,
         )
         try:
-            response = policy(self._send, request, deadline)
-        except openai.APIError as error:
-            raise self._refusal(error) from error
-        return self._read(request, response)
+            return self._read(request, policy(self._send, request, deadline))
+        except (openai.APIError, PipelineError):
+            raise
+        # The client raises many types for an answer that is no JSON, or JSON of another form.
+        except Exception as error:
+            raise self._invalid(f"{type(error).__name__}: {error}", "an answer is of the API's form") from error
 
     def _send(self, request: PlannedRequest, deadline: float) -> "openai.types.CreateEmbeddingResponse":
         if self._client is None:
-            self._client = openai.OpenAI(api_key=self._read_key(), base_url=self._base_url, max_retries=0)
-        remaining = max(deadline - time.monotonic(), 0.001)
+            self._client = openai.OpenAI(api_key=self._usable_key(), base_url=self._base_url, max_retries=0)
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise self._unavailable("the time was over before every text was sent")
         return self._client.embeddings.create(
             model=self.model,
             input=list(request.inputs),
             dimensions=self.dimensions if self.model.startswith(ADJUSTABLE_PREFIX) else openai.omit,
-            timeout=min(REQUEST_TIMEOUT_SECONDS, remaining),
+            timeout=min(REQUEST_TIMEOUT_SECONDS, remaining, max(remaining / 2, SHORTEST_TIMEOUT_SECONDS)),
         )
+
+    def _usable_key(self) -> str:
+        key = self._read_key()
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise RetryableError(
+                ErrorCode.EMBEDDING_CREDENTIALS,
+                value=f"a key of {len(key)} characters, one of them a blank, a line break or no ASCII character",
+                rule="the key is one word of ASCII characters, because it is sent in an HTTP header",
+                way_out="put the key alone into the secret; the messages wait on the queue",
+            )
+        return key
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -118,12 +174,13 @@ class OpenAiEmbedder:
             # A gateway may quote what it was sent.
             value = value.replace(self._client.api_key, "[key]")
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
-        if error.code == INSUFFICIENT_QUOTA:
+        if _is_quota(error) or (status == RATE_LIMIT_STATUS and _is_too_large(error)):
             return RetryableError(
                 ErrorCode.EMBEDDING_QUOTA,
                 value=value,
-                rule="the account has credit for the request",
-                way_out="add credit or raise the account's limit; the messages wait on the queue",
+                rule="the account has credit, and limits that one text stays below",
+                way_out="add credit or raise the account's limit, or set receipts:embedConsumer to none until that is "
+                "done; messages that ran out of receives are redriven from the dead letter queue",
             )
         if status in CREDENTIAL_STATUSES:
             # The key is forgotten, so that a corrected secret is read without a new deployment.
@@ -136,14 +193,9 @@ class OpenAiEmbedder:
                 "until it is corrected; messages that ran out of receives are redriven from the dead letter queue",
             )
         if _is_passing(error):
-            return RetryableError(
-                ErrorCode.EMBEDDING_UNAVAILABLE,
-                value=value,
-                rule=f"the API answers within {self._budget_seconds:g} s, waits included",
-                way_out="nothing to do: the message is delivered again; see the provider's status page if it lasts",
-            )
+            return self._unavailable(value)
         if status is None:
-            return self._invalid(value, "an answer is of the API's form")
+            return self._invalid(_describe(error), "an answer is of the API's form")
         return PermanentError(
             ErrorCode.EMBEDDING_REJECTED,
             value=value,
@@ -160,16 +212,25 @@ class OpenAiEmbedder:
         if lengths != {self.dimensions}:
             raise self._invalid(f"vectors of {sorted(lengths)} numbers", f"a vector has {self.dimensions} numbers")
         vectors = np.zeros((expected, self.dimensions), dtype=np.float32)
-        for item in data:
-            vectors[item.index] = item.embedding
-        if not np.isfinite(vectors).all():
-            raise self._invalid("a number is not finite", "vectors hold finite numbers")
+        with np.errstate(over="ignore"):
+            for item in data:
+                vectors[item.index] = item.embedding
+        if not have_directions(vectors):
+            raise self._invalid("a vector that is not finite or has no length", "a vector has a direction")
         return vectors
+
+    def _unavailable(self, value: str) -> RetryableError:
+        return RetryableError(
+            ErrorCode.EMBEDDING_UNAVAILABLE,
+            value=value,
+            rule=f"the API answers within {self._budget_seconds:g} s, waits included",
+            way_out="nothing to do: the message is delivered again; see the provider's status page if it lasts",
+        )
 
     def _invalid(self, value: str, rule: str) -> RetryableError:
         return RetryableError(
             ErrorCode.EMBEDDING_ANSWER_INVALID,
-            value=f"{self.model}: {value}",
+            value=f"{self.model}: {value[:SHOWN_CHARACTERS]}",
             rule=rule,
             way_out="check that embeddingModel and embeddingDimensions belong together and that the address is the "
             "API's; the message is delivered again",
@@ -179,10 +240,30 @@ class OpenAiEmbedder:
 def _is_passing(error: BaseException) -> bool:
     """True when the same request may succeed in seconds."""
     if isinstance(error, openai.APIStatusError):
-        if error.code == INSUFFICIENT_QUOTA:
+        if _is_quota(error) or _is_too_large(error):
             return False
         return error.status_code in RETRIED_STATUSES or error.status_code >= SERVER_ERROR
     return isinstance(error, openai.APIConnectionError)
+
+
+def _is_quota(error: openai.APIError) -> bool:
+    """True when an account's owner must act; the API tells it as a code, as a type, or as both."""
+    return any(isinstance(reason, str) and reason in QUOTA_REASONS for reason in (error.code, error.type))
+
+
+def _is_too_large(error: openai.APIError) -> bool:
+    return isinstance(error, openai.APIStatusError) and (
+        error.status_code == TOO_LARGE_STATUS
+        or error.code == TOO_LARGE_CODE
+        or TOO_LARGE_WORDS in error.message.lower()
+    )
+
+
+def _should_split(error: BaseException, request: PlannedRequest) -> bool:
+    """True when smaller requests may succeed where this one did not."""
+    if len(request.inputs) == 1 or not isinstance(error, openai.APIError) or _is_quota(error):
+        return False
+    return isinstance(error, openai.APITimeoutError) or _is_too_large(error)
 
 
 def _describe(error: openai.APIError) -> str:
@@ -190,18 +271,17 @@ def _describe(error: openai.APIError) -> str:
     if isinstance(error, openai.APIStatusError):
         reason = error.code or type(error).__name__
         hidden = error.status_code in CREDENTIAL_STATUSES
-        return f"HTTP {error.status_code} {reason}" + ("" if hidden else f": {error.message}")
-    return f"{type(error).__name__}: {error.message}"
+        return f"HTTP {error.status_code} {reason}" + ("" if hidden else f": {error.message}")[:SHOWN_CHARACTERS]
+    return f"{type(error).__name__}: {error.message}"[:SHOWN_CHARACTERS]
 
 
 def _retry_after_seconds(header: str) -> float:
-    """Seconds the API asks to wait: ``Retry-After`` as a number or a date, 0 without one."""
+    """Seconds the API asks to wait: ``Retry-After`` as a number or a date, 0 without one that makes sense."""
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
     except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return 0.0
-    return max((moment.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+        try:
+            seconds = (parsedate_to_datetime(header).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

@@ -39,6 +39,15 @@ def fit_input(text: str) -> str:
     return content[:MAXIMUM_INPUT_TOKENS].decode("utf-8", "ignore")
 
 
+def halves(request: PlannedRequest) -> tuple[PlannedRequest, PlannedRequest]:
+    """The same inputs in two requests, for one of at least two that was too large or too slow."""
+    middle = len(request.inputs) // 2
+    return (
+        PlannedRequest(start=request.start, inputs=request.inputs[:middle]),
+        PlannedRequest(start=request.start + middle, inputs=request.inputs[middle:]),
+    )
+
+
 def plan_requests(
     texts: Sequence[str],
     *,
