@@ -60,7 +60,7 @@ def _new_image(record: Mapping[str, Any]) -> Item:
     if not isinstance(image, Mapping):
         raise PermanentError(
             ErrorCode.MESSAGE_INVALID,
-            value=f"a stream record whose new image is {str(image)[:SHOWN_CHARACTERS]}",
+            value=f"a stream record whose new image is {repr(image)[:SHOWN_CHARACTERS]}",
             rule="the stream carries new images of CompactionRuns",
             way_out="check the table's stream view type and the mapping's filter",
         )

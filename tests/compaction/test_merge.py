@@ -13,7 +13,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from compaction_handler import publishing
 from compaction_handler.lease import Lease, acquire
-from compaction_handler.merging import MAXIMUM_ATTEMPTS
+from compaction_handler.merge import TICK_SOURCE
+from compaction_handler.merging import MAXIMUM_ATTEMPTS, CollectionMerger
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
@@ -23,10 +24,11 @@ from pipeline.collections.store import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
-from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.runs import RunRepository
 from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
+from tests.stages.anything import ERRORS, TEXTS
 
 __all__ = ["world"]
 
@@ -489,6 +491,50 @@ def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighb
     assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "bad")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
     assert world.states(reference) == [RunState.COMPLETED]
+
+
+def test_a_bad_message_behind_one_that_comes_back_is_parked_once_and_not_at_every_delivery(world, monkeypatch):
+    """SQS delivers it again whatever is answered, because its group stays in order."""
+    reference, process = world.run(1), world.process()
+    records = [record("first", message("lines", reference)), record("bad", "no json")]
+    with monkeypatch.context() as outage:
+        outage.setattr(RunRepository, "find_all", failing(unavailable(), RunRepository.find_all, after=False))
+        for _ in range(3):
+            answer = process.handle({"Records": records})
+            assert answer == {"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "bad"}]}
+    assert world.queues.sent == []
+    assert process.handle({"Records": records}) == {"batchItemFailures": []}
+    assert [parked["MessageDeduplicationId"] for parked in world.queues.sent] == ["bad"]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_whatever_a_merge_raises_its_messages_come_back_and_the_other_collection_is_merged(world, monkeypatch, error):
+    done: list[str] = []
+
+    def merge(merger: CollectionMerger, *_: Any) -> set[str]:
+        if merger.collection == "lines":
+            raise error
+        done.append("words")
+        return set()
+
+    monkeypatch.setattr(CollectionMerger, "merge", merge)
+    reference = RunReference(image_id=UUID(int=1), receipt_id=1, run_id="0" * 32)
+    records = [record(name, message(name, reference), name) for name in ("lines", "words")]
+    process = world.process()
+    assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "lines"}]}
+    assert [handle for _, handle, _ in world.queues.delayed] == ["r-lines"], "and soon"
+    monkeypatch.setattr(CollectionMerger, "tick", merge)
+    with pytest.raises(PipelineError):
+        process.handle({"source": TICK_SOURCE})
+    assert done == ["words", "words"], "a tick gives the other collection its turn too"
+
+
+@pytest.mark.parametrize("body", TEXTS, ids=lambda body: f"{body[:30]}-{len(body)}")
+def test_whatever_a_message_says_it_is_parked_with_a_reason(world, body):
+    assert world.process().handle({"Records": [record("bad", body)]}) == {"batchItemFailures": []}
+    (parked,) = world.queues.sent
+    assert parked["MessageBody"] == body
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] in {"MESSAGE_INVALID", "VERSION_UNSUPPORTED"}
 
 
 def poisoned(bad: RunReference, error: BaseException) -> Callable[..., None]:

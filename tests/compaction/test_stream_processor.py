@@ -1,7 +1,10 @@
 """The stream processor; its failure would leave runs PENDING for ever, or one message a run."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
+
+import pytest
 
 from compaction_handler import coalescing
 from compaction_handler.coalescing import coalesce
@@ -11,6 +14,7 @@ from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.messages import CompactionMessage, parse_message
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.runs import run_from_item, run_to_item
+from tests.stages.anything import ERRORS, VALUES
 
 ENVIRONMENT = StreamProcessorEnvironment(
     lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
@@ -79,6 +83,55 @@ def test_a_poison_record_is_parked_with_its_reason_and_its_neighbours_go_on():
     parked = next(entry for url, entry in sqs.sent if url == "failures")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
     assert {url for url, _ in sqs.sent} == {"failures", "lines", "words"}
+
+
+def changed(place: tuple[str, ...], value: object) -> object:
+    """A record of which one part is something else."""
+    if not place:
+        return value
+    whole = record(1)
+    part: Any = whole
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    return whole
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(
+    "place",
+    [(), ("dynamodb",), *(("dynamodb", "NewImage", *more) for more in ((), ("version",), ("image_id",), ("changes",)))],
+    ids=".".join,
+)
+def test_whatever_a_record_holds_it_is_parked_with_a_reason_and_its_neighbour_goes_on(place, value):
+    sqs = Sqs()
+    answer = process_records([changed(place, value), record(2)], environment=ENVIRONMENT, sqs_client=sqs)  # pyrefly: ignore
+    assert answer == {"batchItemFailures": []}
+    parked = [entry for url, entry in sqs.sent if url == "failures"]
+    sent = [parse_message(entry["MessageBody"], CompactionMessage) for url, entry in sqs.sent if url == "lines"]
+    numbers = [reference.image_id.int for message in sent for reference in message.runs]
+    # An attribute of a type that runs do not have is an unknown field, and those are tolerated.
+    assert (len(parked), numbers) in ((1, [2]), (0, [1, 2]))
+    assert parked or place in (("dynamodb", "NewImage", "changes"), ("dynamodb", "NewImage", "version"))
+    for entry in parked:
+        assert entry["MessageAttributes"]["error_code"]["StringValue"] in {"MESSAGE_INVALID", "VERSION_UNSUPPORTED"}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("call", ["send_message_batch", "send_message"])
+def test_whatever_sqs_raises_the_batch_comes_again(monkeypatch, call, error):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+    def raises(**_: object) -> None:
+        raise error
+
+    sqs = Sqs()
+    monkeypatch.setattr(sqs, call, raises)
+    poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": None}}
+    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+    answer = process_records([None, record(1)], environment=ENVIRONMENT, sqs_client=sqs)  # pyrefly: ignore
+    assert answer == {"batchItemFailures": [{"itemIdentifier": ""}]}, "the whole batch"
 
 
 def test_a_stream_batch_that_is_replayed_sends_the_same_messages_under_the_same_ids():

@@ -8,9 +8,10 @@ import argparse
 import base64
 import json
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,10 +24,19 @@ ADDRESS = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A scripted answer: an error, or a success that ``spoil`` names a defect of."""
+    """A scripted answer: an error, or a success that ``spoil`` names a defect of.
+
+    Attributes:
+        content: the whole body, in place of any other.
+        seconds: before the answer.
+    """
 
     status: int = 200
     code: str | None = None
+    kind: str = "scripted"
+    message: str = "scripted"
+    content: str | None = None
+    seconds: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
     spoil: str | None = None
 
@@ -47,12 +57,17 @@ class FakeOpenAiApi(ThreadingHTTPServer):
         self.script: deque[Reply] = deque()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.by_input: Callable[[list[str]], Reply | None] | None = None
         self.lock = threading.Lock()
 
     @property
     def base_url(self) -> str:
         """What a client is given."""
         return f"http://{ADDRESS}:{self.server_address[1]}/v1"
+
+    def answered(self, request: dict[str, Any]) -> Reply | None:
+        """What a test wants for a request that is not scripted; a success unless it says otherwise."""
+        return self.by_input(request["input"]) if self.by_input is not None else None
 
     def next_reply(self, body: dict[str, Any], key: str) -> Reply:
         """Note a request and decide its answer."""
@@ -61,7 +76,7 @@ class FakeOpenAiApi(ThreadingHTTPServer):
             self.keys.append(key)
             if self.accepted_key is not None and key != self.accepted_key:
                 return Reply(status=401, code="invalid_api_key")
-            return self.script.popleft() if self.script else Reply()
+            return self.script.popleft() if self.script else self.answered(body) or Reply()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -75,24 +90,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Reply(status=404), _error(f"unknown path {self.path}", None))
             return
         reply = self.server.next_reply(body, key)
-        self._send(reply, _error(f"scripted; key {key}", reply.code) if reply.status >= 400 else _answer(body, reply))
+        refusal = _error(f"{reply.message}; key {key}", reply.code, reply.kind)
+        time.sleep(reply.seconds)
+        self._send(reply, refusal if reply.status >= 400 else _answer(body, reply))
 
     def _send(self, reply: Reply, document: dict[str, Any]) -> None:
-        content = json.dumps(document).encode()
+        text = json.dumps(document) if reply.content is None else reply.content
+        content = text.encode("utf-8", "surrogatepass")
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(BrokenPipeError, ConnectionResetError):  # a client that did not wait for a slow answer
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: a test's output is its own."""
 
 
-def _error(message: str, code: str | None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "scripted", "param": None, "code": code}}
+def _error(message: str, code: str | None, kind: str = "scripted") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def _answer(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
@@ -101,6 +120,8 @@ def _answer(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
     vectors = HashingEmbedder(dimensions + 1 if reply.spoil == "dimension" else dimensions).embed(inputs)
     if reply.spoil == "finite":
         vectors[0, 0] = float("nan")
+    if reply.spoil == "zero":
+        vectors[0] = 0
     data = [
         {
             "object": "embedding",

@@ -1,26 +1,49 @@
 """If these fail, embeddings are paid twice, filed under the wrong text, or lost to a wrong key."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from pipeline.embedding.embedders import openai as openai_module
+from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
+from pipeline.embedding.embedders.kept import KeptVectors
 from pipeline.embedding.embedders.minilm import MINILM_MODEL, MiniLmEmbedder
 from pipeline.embedding.embedders.openai import OpenAiEmbedder
 from pipeline.embedding.embedders.requests import MAXIMUM_INPUT_TOKENS, fit_input, plan_requests
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from tests.embedding.openai_api import FakeOpenAiApi, Reply, serve
+from tests.stages.anything import ERRORS
+from tests.stages.anything import TEXTS as ANY_TEXTS
 
 KEY = "sk-this-must-never-be-seen"
+ANSWERS = (
+    *ANY_TEXTS,
+    '{"data": null}',
+    '{"data": []}',
+    '{"data": {}}',
+    '{"data": "text"}',
+    '{"data": [null, null, null]}',
+    '{"error": {"message": "busy"}}',
+    '{"error": {"message": null, "code": [], "type": {}}}',
+    '{"error": {"message": {}, "code": {"a": 1}, "type": ["insufficient_quota"]}}',
+    *(
+        json.dumps({"data": [{"object": "embedding", "index": place, "embedding": value} for place in range(3)]})
+        for value in (None, True, 1, "", "AAAA", "%", [], [None], ["x"], [[1]], {}, [9e99], [float("inf")], [2**70])
+    ),
+)
+"""Bodies that are no three vectors."""
 TEXTS = ["MILK 1L 2.40", "TOTAL 2.40", "Café Zürich"]
 
 
@@ -105,6 +128,38 @@ class TestMiniLm:
         with pytest.raises(RetryableError) as caught:
             MiniLmEmbedder(lambda: lambda texts: [np.zeros(3)] * len(texts)).embed(["a"])
         assert caught.value.code is ErrorCode.EMBEDDING_ANSWER_INVALID
+
+    @pytest.mark.parametrize("error", ERRORS, ids=repr)
+    @pytest.mark.parametrize("where", ["load", "run"])
+    def test_whatever_a_damaged_model_raises_the_message_comes_back(self, where: str, error: Exception) -> None:
+        def fails(*_: Any) -> Any:
+            raise error
+
+        with pytest.raises(RetryableError) as caught:
+            MiniLmEmbedder(fails if where == "load" else lambda: fails).embed(["a"])
+        assert caught.value.code is ErrorCode.EMBEDDING_UNAVAILABLE
+
+    @pytest.mark.parametrize("content", [b"", b"no model", b"{}"])
+    def test_files_that_are_no_model_are_told_with_a_way_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+    ) -> None:
+        """With Chroma's own loader and the real ONNX runtime."""
+        onnx = pytest.importorskip("chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2")
+        folder = tmp_path / "onnx"
+        folder.mkdir()
+        for name in (
+            "config.json",
+            "model.onnx",
+            "special_tokens_map.json",
+            "tokenizer_config.json",
+            "tokenizer.json",
+            "vocab.txt",
+        ):
+            (folder / name).write_bytes(content)
+        monkeypatch.setattr(onnx.ONNXMiniLM_L6_V2, "DOWNLOAD_PATH", tmp_path)
+        with pytest.raises(RetryableError, match="delete the folder if the model is damaged") as caught:
+            MiniLmEmbedder().embed(["a"])
+        assert caught.value.code is ErrorCode.EMBEDDING_UNAVAILABLE
 
     def test_the_model_is_loaded_once(self) -> None:
         loads = []
@@ -230,12 +285,132 @@ class TestOpenAi:
         api.script.append(Reply(spoil="order"))
         np.testing.assert_allclose(embedder(api).embed(TEXTS), HashingEmbedder(64).embed(TEXTS), atol=1e-6)
 
-    @pytest.mark.parametrize("spoil", ["short", "dimension", "finite"])
+    @pytest.mark.parametrize("spoil", ["short", "dimension", "finite", "zero"])
     def test_a_spoilt_answer_is_never_stored(self, api: FakeOpenAiApi, spoil: str) -> None:
         error = refused(api, Reply(spoil=spoil))
         assert isinstance(error, RetryableError)
         assert error.code is ErrorCode.EMBEDDING_ANSWER_INVALID
         assert len(api.requests) == 1
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply(status=429, code="insufficient_quota"),
+            Reply(status=429, kind="insufficient_quota"),
+            Reply(status=400, code="billing_hard_limit_reached"),
+            Reply(status=400, kind="billing_hard_limit_reached"),
+            Reply(status=429, code="billing_not_active"),
+        ],
+        ids=str,
+    )
+    def test_an_account_that_needs_its_owner_is_told_as_such_and_parks_nothing(
+        self, api: FakeOpenAiApi, reply: Reply
+    ) -> None:
+        error = refused(api, reply)
+        assert isinstance(error, RetryableError)
+        assert error.code is ErrorCode.EMBEDDING_QUOTA
+        assert "receipts:embedConsumer to none" in error.way_out
+        assert len(api.requests) == 1
+
+    @pytest.mark.parametrize(
+        "wait", ["nan", "-5", "inf", "-inf", "1e999", "soon", "Fri, 31 Dec 9999 23:59:59 -2359", ""]
+    )
+    def test_a_wait_that_makes_no_sense_is_replaced_by_one_of_our_own(self, api: FakeOpenAiApi, wait: str) -> None:
+        api.script.append(Reply(status=429, headers={"Retry-After": wait}))
+        assert embedder(api).embed(TEXTS).shape == (3, 64)
+        assert len(api.requests) == 2
+
+    @pytest.mark.parametrize("key", ["sk-a\nb", "sk-é", "sk-a b", "sk-\x00", "sk-東"])
+    def test_a_key_that_no_header_can_hold_is_the_operators(self, api: FakeOpenAiApi, key: str) -> None:
+        error = refused(api, read_key=lambda: key)
+        assert isinstance(error, RetryableError)
+        assert error.code is ErrorCode.EMBEDDING_CREDENTIALS
+        assert key not in str(error)
+        assert api.requests == []
+
+    @pytest.mark.parametrize("content", ANSWERS, ids=lambda content: f"{content[:30]}-{len(content)}")
+    def test_whatever_is_answered_that_is_no_vectors_the_message_comes_back(
+        self, api: FakeOpenAiApi, content: str
+    ) -> None:
+        error = refused(api, Reply(content=content))
+        assert isinstance(error, RetryableError)
+        assert error.code is ErrorCode.EMBEDDING_ANSWER_INVALID
+        assert len(str(error)) < 1_500
+        assert embedder(api).embed(TEXTS).shape == (3, 64)
+
+    @pytest.mark.parametrize("status", [400, 401])
+    @pytest.mark.parametrize("content", ANSWERS, ids=lambda content: f"{content[:30]}-{len(content)}")
+    def test_whatever_a_refusal_says_it_is_told_as_one_of_ours(
+        self, api: FakeOpenAiApi, content: str, status: int
+    ) -> None:
+        error = refused(api, Reply(status=status, content=content))
+        assert isinstance(error, PermanentError) is (status == 400)
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply(
+                status=429,
+                code="rate_limit_exceeded",
+                kind="tokens",
+                message="Request too large for m on tokens per min",
+            ),
+            Reply(status=413),
+            Reply(status=400, code="max_tokens_per_request"),
+        ],
+        ids=str,
+    )
+    def test_a_request_that_is_too_large_is_split_until_it_is_not(self, api: FakeOpenAiApi, reply: Reply) -> None:
+        api.by_input = lambda inputs: reply if len(inputs) > 2 else None
+        texts = [f"item {number}" for number in range(7)]
+        np.testing.assert_allclose(embedder(api).embed(texts), HashingEmbedder(64).embed(texts), atol=1e-6)
+        assert [len(request["input"]) for request in api.requests] == [7, 3, 4, 1, 2, 2, 2]
+
+    def test_one_text_above_the_accounts_limit_is_told_to_its_owner(self, api: FakeOpenAiApi) -> None:
+        error = refused(api, *[Reply(status=429, message="Request too large for m on tokens per min")] * 9)
+        assert isinstance(error, RetryableError)
+        assert error.code is ErrorCode.EMBEDDING_QUOTA
+
+    def test_a_text_that_is_never_answered_does_not_take_the_others_along_and_they_are_not_paid_for_again(
+        self, api: FakeOpenAiApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(openai_module, "SHORTEST_TIMEOUT_SECONDS", 0.2)
+        api.by_input = lambda inputs: Reply(seconds=4) if "slow" in inputs else None
+        texts = ["slow", *(f"item {number}" for number in range(7))]
+        asked = embedder(api, budget_seconds=3.0)
+        with pytest.raises(PartlyEmbeddedError) as caught:
+            asked.embed(texts)
+        assert caught.value.code is ErrorCode.EMBEDDING_UNAVAILABLE
+        known = [text for text, is_known in zip(texts, caught.value.known, strict=True) if is_known]
+        assert len(known) >= 4
+        np.testing.assert_allclose(caught.value.rows, HashingEmbedder(64).embed(known), atol=1e-6)
+        api.by_input = None
+        before = len(api.requests)
+        np.testing.assert_allclose(asked.embed(texts), HashingEmbedder(64).embed(texts), atol=1e-6)
+        again = [text for request in api.requests[before:] for text in request["input"]]
+        assert sorted(again) == sorted(set(texts) - set(known))
+        asked.embed(known)
+        assert api.requests[-1]["input"] == known, "what was delivered is not remembered"
+
+    def test_what_was_answered_before_a_text_was_rejected_is_not_paid_for_again(self, api: FakeOpenAiApi) -> None:
+        api.by_input = lambda inputs: Reply(status=400) if "bad" in inputs else None
+        good = [f"item {number}" for number in range(2_048)]
+        asked = embedder(api)
+        with pytest.raises(PermanentError):
+            asked.embed([*good, "bad"])
+        assert asked.embed(good).shape == (2_048, 64)
+        assert [len(request["input"]) for request in api.requests] == [2_048, 1]
+
+
+class TestKept:
+    def test_the_oldest_are_forgotten_first(self) -> None:
+        kept = KeptVectors(maximum=2)
+        kept.keep(["a", "b", "c"], np.eye(3, dtype=np.float32))
+        vectors = np.zeros((3, 3), dtype=np.float32)
+        assert kept.fill(["a", "b", "c"], vectors).tolist() == [False, True, True]
+        np.testing.assert_array_equal(vectors, [[0, 0, 0], [0, 1, 0], [0, 0, 1]])
+        kept.forget(["c", "never"])
+        assert len(kept) == 1
 
 
 class _Secrets:

@@ -170,13 +170,15 @@ def test_whatever_a_message_says_it_is_parked_with_a_reason(world, body):
     assert parked["MessageAttributes"]["error_code"]["StringValue"]
 
 
-@pytest.mark.parametrize("field", ["artifacts_bucket", "lines_key", "words_key"])
-@pytest.mark.parametrize("value", ["", "a b", "x" * 2_000, "a\nb", "é"])
-def test_a_message_that_names_what_cannot_exist_is_parked(world, field, value):
-    bad = world.message(1).model_copy(update={field: value})
-    good = world.message(2)
-    found = dispositions(world, world.incoming(bad, "bad"), world.incoming(good, "good"))
-    assert found == [Disposition.PARKED, Disposition.EMBEDDED]
+@pytest.mark.parametrize(("bucket", "key"), [("a b", "k"), ("", "k"), (BUCKET, "")])
+def test_a_bucket_or_a_key_that_cannot_exist_is_permanent(s3, bucket, key):
+    objects = ObjectStore(s3)
+    for call in (
+        lambda: objects.get(bucket, key),
+        lambda: objects.put_if_absent(bucket, key, b"x", "text/plain"),
+    ):
+        with pytest.raises(PermanentError):
+            call()
 
 
 # A dead letter.

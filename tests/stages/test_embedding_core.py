@@ -22,6 +22,7 @@ from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState
 from pipeline.deltas import delta_objects, read_delta
 from pipeline.embedding.core import EmbeddingCore
+from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
@@ -450,6 +451,34 @@ def test_to_find_one_rejected_receipt_among_many_takes_few_requests(world):
     found = dispositions(world, *(world.incoming(item, f"m{n}") for n, item in enumerate(messages)))
     assert found == [Disposition.PARKED if n == 10 else Disposition.EMBEDDED for n in range(16)]
     assert len(world.embedder.requests) == 1 + 2 * 4
+
+
+class OutOfTime(CountingEmbedder):
+    """Has time for some texts a call, the first ones, and remembers nothing."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = super().embed(texts)
+        if len(texts) <= 4:
+            return vectors
+        cause = RetryableError(ErrorCode.EMBEDDING_UNAVAILABLE, value="slow", rule="it answers", way_out="wait")
+        raise PartlyEmbeddedError(cause, vectors=vectors, known=np.arange(len(texts)) < 4)
+
+
+def test_a_receipt_that_cannot_be_embedded_in_time_does_not_take_its_neighbours_along(world):
+    """The long one comes first in the batch, so in this order it would use up the time of the others."""
+    core = EmbeddingCore(**{**vars(world.core), "embedder": OutOfTime()})
+    long = world.message(1, tuple(f"line {number}" for number in range(5)))
+    short = [world.message(2, ("one",)), world.message(3, ("two",))]
+    batch = [world.incoming(item, f"m{number}") for number, item in enumerate((long, *short))]
+    outcomes = core.process(batch)
+    assert [outcome.disposition for outcome in outcomes] == [
+        Disposition.RETRY,
+        Disposition.EMBEDDED,
+        Disposition.EMBEDDED,
+    ]
+    assert outcomes[0].error.code is ErrorCode.EMBEDDING_UNAVAILABLE
+    assert world.run_of(long) is None
+    assert world.deltas(world.run_of(short[0])) == 2
 
 
 def test_a_bad_message_behind_one_that_must_come_back_is_not_parked_yet(world):

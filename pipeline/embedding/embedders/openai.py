@@ -99,7 +99,8 @@ class OpenAiEmbedder:
                 except openai.APIError as error:
                     if not _should_split(error, request):
                         raise self._refusal(error) from error
-                    waiting.extendleft(reversed(halves(request)))
+                    # Behind the others, which must not wait for a text that is never answered.
+                    waiting.extend(halves(request))
                 else:
                     known[places] = True
         except PipelineError as error:
