@@ -1,8 +1,10 @@
 """What crosses a boundary of stages 1 and 2. A failure here ends the work on good messages because of a bad one."""
 
 import io
+import itertools
 import json
 import logging
+from collections.abc import Callable
 from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
@@ -44,58 +46,70 @@ def shown(text: str) -> str:
     return f"{text[:30]}-{len(text)}"
 
 
-# Stage 1.
+# Stage 1. One stack for many inputs: to make one takes longer than the test.
 
 
-@by_type
-@pytest.mark.parametrize("where", ["get", "put_if_absent"])
-def test_whatever_is_raised_for_one_document_its_neighbour_is_processed(processor, s3, monkeypatch, where, error):
-    queues = processor.sqs_client
+def test_whatever_is_raised_for_one_document_its_neighbour_is_processed(processor, s3, queues, monkeypatch):
     for key in ("bad", "good"):
         s3.put_object(Bucket=BUCKET, Key=f"ocr/{key}.json", Body=document(receipt(1, (key,))))
-    original, raised = getattr(ObjectStore, where), []
+    for error, where in itertools.product(ERRORS, ("get", "put_if_absent")):
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStore, where, raising_first(error, getattr(ObjectStore, where)))
+            answer = processor.process([notification("ocr/bad.json", "bad"), notification("ocr/good.json", "good")])
+        case = f"{error!r} by {where}"
+        assert len(queues.to(EMBED_QUEUE)) == 1, case
+        parked = queues.to(OCR_DEAD_LETTERS)
+        assert len(parked) == isinstance(error, PermanentError), case
+        assert answer == {"batchItemFailures": [] if parked else [{"itemIdentifier": "bad"}]}, case
+        queues.sent.clear()
 
-    def raises_once(*arguments: Any) -> Any:
+
+def raising_first(error: Exception, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The original, but for its first call."""
+    raised: list[Exception] = []
+
+    def call(*arguments: Any, **named: Any) -> Any:
         if not raised:
-            raised.append(1)
+            raised.append(error)
             raise error
-        return original(*arguments)
+        return original(*arguments, **named)
 
-    monkeypatch.setattr(ObjectStore, where, raises_once)
-    answer = processor.process([notification("ocr/bad.json", "bad"), notification("ocr/good.json", "good")])
-    assert len(queues.to(EMBED_QUEUE)) == 1
-    parked = queues.to(OCR_DEAD_LETTERS)
-    assert len(parked) == isinstance(error, PermanentError)
-    assert answer == {"batchItemFailures": [] if parked else [{"itemIdentifier": "bad"}]}
+    return call
 
 
-@by_type
-def test_a_document_that_cannot_be_parked_stays_on_its_queue(processor, queues, monkeypatch, error):
-    def raises(**_: Any) -> None:
+def raising(error: Exception) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(queues, "send_message", raises)
-    answer = processor.process([{"messageId": "m", "body": "no json", "attributes": {}}])
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    return call
 
 
-@pytest.mark.parametrize("body", TEXTS, ids=shown)
-def test_whatever_a_notification_says_it_is_parked_with_a_reason(processor, s3, queues, body):
+def test_a_document_that_cannot_be_parked_stays_on_its_queue(processor, queues, monkeypatch):
+    for error in ERRORS:
+        monkeypatch.setattr(queues, "send_message", raising(error))
+        answer = processor.process([{"messageId": "m", "body": "no json", "attributes": {}}])
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m"}]}, repr(error)
+
+
+def test_whatever_a_notification_says_it_is_parked_with_a_reason(processor, s3, queues):
     s3.put_object(Bucket=BUCKET, Key="ocr/good.json", Body=document(receipt()))
-    bad = {"messageId": "bad", "body": body, "attributes": {}}
-    assert processor.process([bad, notification("ocr/good.json")]) == {"batchItemFailures": []}
-    (parked,) = queues.to(OCR_DEAD_LETTERS)
-    assert parked["MessageAttributes"]["error_code"]["StringValue"]
-    assert parked["MessageAttributes"]["reason"]["StringValue"].isprintable()
-    assert len(queues.to(EMBED_QUEUE)) == 1
+    for body in TEXTS:
+        bad = {"messageId": "bad", "body": body, "attributes": {}}
+        assert processor.process([bad, notification("ocr/good.json")]) == {"batchItemFailures": []}, shown(body)
+        (parked,) = queues.to(OCR_DEAD_LETTERS)
+        assert parked["MessageAttributes"]["error_code"]["StringValue"]
+        assert parked["MessageAttributes"]["reason"]["StringValue"].isprintable()
+        assert len(queues.to(EMBED_QUEUE)) == 1
+        queues.sent.clear()
 
 
-@pytest.mark.parametrize("content", TEXTS, ids=shown)
-def test_whatever_a_document_holds_it_is_parked_with_a_reason(processor, s3, queues, content):
-    s3.put_object(Bucket=BUCKET, Key="ocr/bad.json", Body=content.encode("utf-8", "surrogatepass"))
-    assert processor.process([notification("ocr/bad.json")]) == {"batchItemFailures": []}
-    (parked,) = queues.to(OCR_DEAD_LETTERS)
-    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "OCR_DOCUMENT_INVALID"
+def test_whatever_a_document_holds_it_is_parked_with_a_reason(processor, s3, queues):
+    for content in TEXTS:
+        s3.put_object(Bucket=BUCKET, Key="ocr/bad.json", Body=content.encode("utf-8", "surrogatepass"))
+        assert processor.process([notification("ocr/bad.json")]) == {"batchItemFailures": []}, shown(content)
+        (parked,) = queues.to(OCR_DEAD_LETTERS)
+        assert parked["MessageAttributes"]["error_code"]["StringValue"] == "OCR_DOCUMENT_INVALID"
+        queues.sent.clear()
 
 
 @pytest.mark.parametrize(
@@ -112,62 +126,59 @@ def test_a_document_whose_key_has_a_line_break_or_a_letter_of_another_script_is_
 # Stage 2: the core, which both hosts have.
 
 
-@by_type
 @pytest.mark.parametrize(("place", "name"), [(ObjectStore, "get"), (RunRecorder, "look"), (RunRecorder, "record")])
-def test_whatever_is_raised_for_one_message_its_neighbour_is_embedded(world, monkeypatch, place, name, error):
-    bad, good = world.message(1, ("bad",)), world.message(2, ("good",))
+def test_whatever_is_raised_for_one_message_its_neighbour_is_embedded(world, monkeypatch, place, name):
     original = getattr(place, name)
+    for number, error in enumerate(ERRORS):
+        bad, good = world.message(2 * number + 1, ("bad",)), world.message(2 * number + 2, ("good",))
 
-    def raises(self: Any, *arguments: Any) -> Any:
-        asked = arguments[1] if place is ObjectStore else getattr(arguments[0], "message", arguments[0])
-        if asked in (bad, bad.lines_key):
-            raise error
-        return original(self, *arguments)
+        def raises(self: Any, *arguments: Any, bad: Any = bad, error: Exception = error) -> Any:
+            asked = arguments[1] if place is ObjectStore else getattr(arguments[0], "message", arguments[0])
+            if asked in (bad, bad.lines_key):
+                raise error
+            return original(self, *arguments)
 
-    monkeypatch.setattr(place, name, raises)
-    expected = Disposition.PARKED if isinstance(error, PermanentError) else Disposition.RETRY
-    assert dispositions(world, world.incoming(bad, "bad"), world.incoming(good, "good")) == [
-        expected,
-        Disposition.EMBEDDED,
-    ]
+        monkeypatch.setattr(place, name, raises)
+        found = dispositions(world, world.incoming(bad, "bad"), world.incoming(good, "good"))
+        assert found == [_end(error), Disposition.EMBEDDED], repr(error)
 
 
-# A retryable error is the service's and not a receipt's: all messages of the request come back.
-@pytest.mark.parametrize("error", [error for error in ERRORS if not isinstance(error, RetryableError)], ids=repr)
-def test_whatever_one_receipt_makes_the_embedder_raise_the_others_are_embedded(world, monkeypatch, error):
+def test_whatever_one_receipt_makes_the_embedder_raise_the_others_are_embedded(world, monkeypatch):
     original = type(world.embedder).embed
+    # A retryable error is the service's and not a receipt's: all messages of the request come back.
+    errors = [error for error in ERRORS if not isinstance(error, RetryableError)]
+    for number, error in enumerate(errors):
 
-    def raises(self: Any, texts: Any) -> Any:
-        if "bad" in texts:
-            raise error
-        return original(self, texts)
+        def raises(self: Any, texts: Any, error: Exception = error) -> Any:
+            if "bad" in texts:
+                raise error
+            return original(self, texts)
 
-    monkeypatch.setattr(type(world.embedder), "embed", raises)
-    messages = [world.message(number, ("bad" if number == 2 else f"good {number}",)) for number in (1, 2, 3)]
-    found = dispositions(world, *(world.incoming(item, f"m{n}") for n, item in enumerate(messages)))
-    expected = Disposition.PARKED if isinstance(error, PermanentError) else Disposition.RETRY
-    assert found == [Disposition.EMBEDDED, expected, Disposition.EMBEDDED]
-
-
-@by_type
-def test_a_message_that_cannot_be_parked_comes_back(world, monkeypatch, error):
-    def raises(**_: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(world.queues, "send_message", raises)
-    good = world.message(2)
-    assert dispositions(world, world.incoming("no json", "bad"), world.incoming(good)) == [
-        Disposition.RETRY,
-        Disposition.EMBEDDED,
-    ]
+        monkeypatch.setattr(type(world.embedder), "embed", raises)
+        texts = ("good 1", "bad", "good 2")
+        messages = [world.message(3 * number + place, (text,)) for place, text in enumerate(texts, 1)]
+        found = dispositions(world, *(world.incoming(item, f"m{n}") for n, item in enumerate(messages)))
+        assert found == [Disposition.EMBEDDED, _end(error), Disposition.EMBEDDED], repr(error)
 
 
-@pytest.mark.parametrize("body", TEXTS, ids=shown)
-def test_whatever_a_message_says_it_is_parked_with_a_reason(world, body):
-    assert dispositions(world, world.incoming(body)) == [Disposition.PARKED]
-    (parked,) = world.queues.to(DEAD_LETTERS)
-    assert parked["MessageBody"] == body
-    assert parked["MessageAttributes"]["error_code"]["StringValue"]
+def _end(error: Exception) -> Disposition:
+    return Disposition.PARKED if isinstance(error, PermanentError) else Disposition.RETRY
+
+
+def test_a_message_that_cannot_be_parked_comes_back(world, monkeypatch):
+    for number, error in enumerate(ERRORS, 1):
+        monkeypatch.setattr(world.queues, "send_message", raising(error))
+        found = dispositions(world, world.incoming("no json", "bad"), world.incoming(world.message(number)))
+        assert found == [Disposition.RETRY, Disposition.EMBEDDED], repr(error)
+
+
+def test_whatever_a_message_says_it_is_parked_with_a_reason(world):
+    for body in TEXTS:
+        assert dispositions(world, world.incoming(body)) == [Disposition.PARKED], shown(body)
+        (parked,) = world.queues.to(DEAD_LETTERS)
+        assert parked["MessageBody"] == body
+        assert parked["MessageAttributes"]["error_code"]["StringValue"]
+        world.queues.sent.clear()
 
 
 @pytest.mark.parametrize(("bucket", "key"), [("a b", "k"), ("", "k"), (BUCKET, "")])
@@ -290,7 +301,7 @@ def test_a_worker_that_cannot_start_says_why_by_its_exit_code(monkeypatch, error
         raise error
 
     monkeypatch.setattr(entry_point, "build", raises)
-    monkeypatch.setattr(entry_point, "configure_logging", lambda: None)
+    monkeypatch.setattr("pipeline.logs.configure_logging", lambda: None)
     expected = worker_module.EXIT_MISCONFIGURED if isinstance(error, PermanentError) else worker_module.EXIT_BROKEN
     assert entry_point.main() == expected
     assert caplog.records
