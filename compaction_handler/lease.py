@@ -230,7 +230,11 @@ def acquire(
                 Key=_key(collection, "LEASE"),
                 UpdateExpression="SET lease_owner = :owner, expires = :expires, fence = :fence REMOVE working_copy",
                 ConditionExpression="lease_owner = :owner OR "
-                + ("attribute_not_exists(PK)" if seen is None else "(expires < :now AND fence = :seen)"),
+                + (
+                    "attribute_not_exists(PK)"
+                    if seen is None
+                    else "(expires < :now AND (attribute_not_exists(fence) OR fence = :seen))"
+                ),
                 ExpressionAttributeValues={
                     ":owner": {"S": owner},
                     ":expires": {"N": str(now + seconds)},

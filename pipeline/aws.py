@@ -26,7 +26,7 @@ def connect(service: str, *, session: Any = None, **options: Any) -> AwsClient:
     Args:
         service: by boto3's name.
         session: a boto3 session; None for the process's own.
-        **options: of boto3, but for ``config``.
+        **options: of boto3; a ``config`` goes on top of this one.
     """
     import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
     from botocore.config import Config  # noqa: PLC0415 - the same
@@ -37,7 +37,7 @@ def connect(service: str, *, session: Any = None, **options: Any) -> AwsClient:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
     create: Any = (session or boto3).client
-    return create(service, config=config, **options)
+    return create(service, **options | {"config": config.merge(options.get("config") or Config())})
 
 
 def moment_of(answer: Mapping[str, Any]) -> datetime:

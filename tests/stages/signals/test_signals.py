@@ -176,6 +176,7 @@ class World:
             "AWS_DEFAULT_REGION": "us-east-1",
             "TABLE_NAME": self.name,
             "VECTORS_BUCKET": self.name,
+            "ARTIFACTS_BUCKET": self.name,
             "EMBED_DEAD_LETTER_QUEUE_URL": self.dead,
             "EMBEDDER": "openai",
             "EMBEDDING_MODEL": MODEL,
