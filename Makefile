@@ -5,8 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Without a stack, a long machine or many processes: what the gate repeats on other Pythons.
-FAST := tests/compaction tests/embedding tests/merchants tests/stages tests/test_*.py $(addprefix --ignore=tests/, \
-	compaction/torture stages/signals compaction/test_machine.py compaction/test_merge.py stages/test_worker.py stages/test_event_order.py test_image.py)
+FAST := tests/compaction tests/merchants tests/stages tests/test_delta.py tests/test_deltas.py $(addprefix --ignore=tests/, \
+	compaction/torture compaction/test_machine.py compaction/test_merge.py compaction/test_parts.py compaction/test_poison.py \
+	stages/signals stages/test_boundaries.py stages/test_worker.py stages/test_event_order.py)
 
 .PHONY: demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
