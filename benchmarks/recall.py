@@ -1,7 +1,8 @@
 """``python -m benchmarks.recall``: recall at ten of a published collection that is too large for an exact scan.
 
 Above ``EXACT_TEXTS`` a reader lets Chroma and the letters propose texts and ranks them by their vectors. The collection
-is filled and sealed as a conversion fills one, without runs and without a merge; what is asked is production's reader.
+is filled and sealed as a conversion fills one, without runs and without a merge, and checked as before a publication:
+an index that falls short is built again with the next parameters. What is asked is production's reader.
 """
 
 import argparse
@@ -23,7 +24,9 @@ from rich.progress import Progress
 from benchmarks.builds.workload import misspelt
 from benchmarks.receipts.generator import generate_all
 from benchmarks.search import LIMIT, SEED
+from compaction_handler.checking import Inspection, judge
 from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import LAYOUT, Pointer
 from pipeline.collections.reader import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
@@ -48,6 +51,7 @@ class Measured:
     Attributes:
         texts: distinct texts in the collection.
         exact_limit: texts up to which a reader scans.
+        parameters: which of ``PARAMETERS`` the check let pass; None when it let none pass.
         recall_at_ten: share of the exact ten nearest, by distance, in the reader's answers to misspelt texts.
         lost: of as many texts, those that are not first for their own vector.
         slower_scan: how many times as long as the reader's answer an exact scan takes.
@@ -56,6 +60,7 @@ class Measured:
     texts: int
     dimensions: int
     exact_limit: int
+    parameters: int | None
     asked: int
     recall_at_ten: float
     lost: int
@@ -110,6 +115,30 @@ def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progre
     return copy, pointer
 
 
+def passing_parameters(copy: WorkingCopy, pointer: Pointer, directory: Path, progress: Progress) -> int | None:
+    """Check the copy as a publication does, and build its index again until it passes."""
+    inspection = Inspection(
+        collection="lines",
+        directory=str(copy.directory),
+        private_directory=str(directory / "check"),
+        rows=pointer.count,
+        texts=pointer.texts or 0,
+        dimensions=pointer.dimensions,
+        asked_from=0,
+    )
+    for parameters in range(len(PARAMETERS)):
+        progress.update(progress.add_task(f"checking the index, parameters {parameters}", total=None))
+        verdict = judge(inspection)
+        if verdict.faults:
+            raise RuntimeError("; ".join(verdict.faults))
+        progress.console.print(f"parameters {parameters}: {'; '.join(verdict.losses) or 'every text is found'}")
+        if not verdict.losses:
+            return parameters
+        if parameters + 1 < len(PARAMETERS):
+            copy.rebuild(parameters + 1, lambda: None)
+    return None
+
+
 def measure(texts: Sequence[str], dimensions: int, queries: int, directory: Path, progress: Progress) -> Measured:
     """Fill a collection and ask it."""
     source = random.Random(SEED)  # noqa: S311 - the same questions every time
@@ -120,6 +149,7 @@ def measure(texts: Sequence[str], dimensions: int, queries: int, directory: Path
     own = embedder.embed(chosen)
     copy, pointer = filled(directory / "work", texts, dimensions, progress)
     try:
+        passed = passing_parameters(copy, pointer, directory, progress)
         published = PublishedCollection("lines", pointer, copy.directory, directory / "private")
         try:
             published.query(asked[:1], LIMIT)
@@ -141,6 +171,7 @@ def measure(texts: Sequence[str], dimensions: int, queries: int, directory: Path
         texts=len(texts),
         dimensions=dimensions,
         exact_limit=EXACT_TEXTS,
+        parameters=passed,
         asked=len(asked),
         recall_at_ten=right / (LIMIT * len(asked)),
         lost=lost,
@@ -164,7 +195,8 @@ def main() -> None:
         return
     console = Console()
     for name, value in asdict(found).items():
-        console.print(f"{name.replace('_', ' ')}: {value:,.4g}" if isinstance(value, float) else f"{name}: {value:,}")
+        shown = f"{value:,.4g}" if isinstance(value, float) else value
+        console.print(f"{name.replace('_', ' ')}: {shown}")
 
 
 if __name__ == "__main__":
