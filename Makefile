@@ -4,10 +4,10 @@ UV_VERSION := 0.13.9
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Without a stack, a long machine or many processes: what the gate repeats on other Pythons.
-FAST := tests/compaction tests/merchants tests/stages tests/test_delta.py tests/test_deltas.py $(addprefix --ignore=tests/, \
-	compaction/torture compaction/test_machine.py compaction/test_merge.py compaction/test_parts.py compaction/test_poison.py \
-	stages/signals stages/test_boundaries.py stages/test_worker.py stages/test_event_order.py)
+# What opens files, on other Pythons: 3.13 warns of one that is left open.
+FAST := tests/merchants tests/test_delta.py tests/test_deltas.py $(addprefix tests/compaction/test_, \
+	bad_input.py chroma.py conversion.py folding.py lease.py letters.py reader.py rebuild.py recovering.py removal.py rows.py \
+	runs.py search.py store.py stream_processor.py vectors.py working_copy.py) tests/stages/test_embedding_core.py
 
 .PHONY: demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test

@@ -1,12 +1,16 @@
 """Buckets, queues, the table, secrets and roles: real on the emulator."""
 
 import json
+import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ops.local.provisioners import Created, InPlace, Inputs
 from ops.local.provisioners.context import Context, arn
+
+EMPTYING_TRIES, EMPTYING_PAUSE_SECONDS = 20, 0.5
+"""Of a bucket to which a process that is ending still writes."""
 
 
 def _gone(error: ClientError) -> bool:
@@ -34,20 +38,29 @@ class Bucket(_Emulated):
         return {}
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
-        """Empty and remove it."""
+        """Empty and remove it; again when something was written in between, for example by a merge that is ending."""
+        for attempt in range(EMPTYING_TRIES):
+            try:
+                self._empty_and_remove(identifier)
+            except ClientError as error:
+                if _gone(error):
+                    return
+                if error.response["Error"]["Code"] != "BucketNotEmpty" or attempt + 1 == EMPTYING_TRIES:
+                    raise
+                time.sleep(EMPTYING_PAUSE_SECONDS)
+            else:
+                return
+
+    def _empty_and_remove(self, identifier: str) -> None:
         s3 = self._context.client("s3")
-        try:
-            for page in s3.get_paginator("list_object_versions").paginate(Bucket=identifier):
-                for kind in ("Versions", "DeleteMarkers"):
-                    for item in page.get(kind, []):
-                        s3.delete_object(Bucket=identifier, Key=item["Key"], VersionId=item["VersionId"])
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=identifier):
-                for item in page.get("Contents", []):
-                    s3.delete_object(Bucket=identifier, Key=item["Key"])
-            s3.delete_bucket(Bucket=identifier)
-        except ClientError as error:
-            if not _gone(error):
-                raise
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=identifier):
+            for kind in ("Versions", "DeleteMarkers"):
+                for item in page.get(kind, []):
+                    s3.delete_object(Bucket=identifier, Key=item["Key"], VersionId=item["VersionId"])
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=identifier):
+            for item in page.get("Contents", []):
+                s3.delete_object(Bucket=identifier, Key=item["Key"])
+        s3.delete_bucket(Bucket=identifier)
 
 
 class BucketVersioning(_Emulated):
