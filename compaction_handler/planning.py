@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pipeline.collections.layout import Pointer
 from pipeline.collections.ledger import LedgerEntry, RunOutcome
-from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState, fold
+from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState, fold, operation_of, receipt_of
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import CompactionRun
@@ -65,6 +65,14 @@ def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterat
     for attempts, suspected in sorted(suspects.items()):
         size = SUSPECTS_AT_ONCE.get(attempts, 1)
         yield from (suspected[start : start + size] for start in range(0, len(suspected), size))
+
+
+def operations_by_receipt(runs: Iterable[CompactionRun]) -> dict[ReceiptKey, list[Operation]]:
+    """The operations that runs recorded."""
+    operations: dict[ReceiptKey, list[Operation]] = {}
+    for run in runs:
+        operations.setdefault(receipt_of(run), []).append(operation_of(run))
+    return operations
 
 
 def deltas_needed(

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from compaction_handler import publishing
 from compaction_handler.lease import Lease, acquire
+from compaction_handler.marking import MAXIMUM_ATTEMPTS
 from compaction_handler.merge import TICK_SOURCE
-from compaction_handler.merging import MAXIMUM_ATTEMPTS, CollectionMerger
+from compaction_handler.merging import CollectionMerger
 from compaction_handler.planning import Plan
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
@@ -162,8 +164,8 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
     again, other = world.operation("upsert", 1, rows=2), world.run(2)
     merger.merge([again, other])
     assert world.readers() == [ids(1, 2)] * 2
-    assert merger._copy is not None
-    rows = [row.metadata for row in merger._copy.rows.all_rows()]
+    assert merger._keeper.copy is not None
+    rows = [row.metadata for row in merger._keeper.copy.rows.all_rows()]
     assert {(row["image_id"], row["run_id"]) for row in rows} == {
         (str(run.image_id), run.run_id) for run in (again, other)
     }
@@ -323,11 +325,13 @@ def test_a_published_file_that_changed_before_s3_had_it_is_found_out_and_its_run
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("service", ["dynamodb", "s3"])
 def test_whichever_call_fails_once_a_receipt_that_is_completed_is_published(world, service, after):
-    merger, client = world.merger(), FlakyClient(getattr(world, service))
-    for owner, name in (
-        ((merger, "dynamodb"), (merger.runs, "_dynamodb")) if service == "dynamodb" else ((merger.objects, "_s3"),)
-    ):
-        setattr(owner, name, client)
+    client = FlakyClient(getattr(world, service))
+    process = world.process()
+    if service == "dynamodb":
+        merger = replace(process.mergers["lines"], dynamodb=client, runs=RunRepository(TABLE, client))
+    else:
+        merger = replace(process.mergers["lines"], objects=ObjectStore(client))
+    process.mergers["lines"] = merger
     for number in itertools.count(1):
         reference = world.run(number)
         client.fail(number, after=after)
@@ -679,7 +683,7 @@ def test_a_collection_that_needs_an_operator_does_not_keep_the_tick_from_the_oth
     world.settings["bootstrap_collections"] = False
     reference, process = world.run(1), world.process()
     bootstrapped = process.environment.model_copy(update={"bootstrap_collections": True})
-    process.mergers["words"].environment = bootstrapped
+    process.mergers["words"] = replace(process.mergers["words"], environment=bootstrapped)
     world.moment += timedelta(hours=1)
     with pytest.raises(PermanentError) as caught:
         process.handle({"source": "receipts.tick"})

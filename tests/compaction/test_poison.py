@@ -103,7 +103,7 @@ def test_while_a_run_is_poison_a_tick_and_another_message_go_on(world, monkeypat
 def test_a_ledger_that_counts_other_rows_than_there_are_does_not_wedge_its_receipt(world):
     merger = world.merger()
     merger.merge([world.run(1)])
-    copy = merger._copy
+    copy = merger._keeper.copy
     assert copy is not None
     with copy._opened.transaction():
         copy.rows._connection.execute("UPDATE receipts SET rows = 9")

@@ -1,0 +1,122 @@
+"""Moving the states of runs in DynamoDB, many at once. What is right to do is decided by ``merging.py``."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.collections.ledger import RunOutcome
+from pipeline.contracts.identifiers import CollectionName
+from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.runs import RunRepository
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_ATTEMPTS = 5
+"""Failed merges of one run before it is quarantined as FAILED (docs/contracts.md)."""
+WRITES_AT_ONCE = 8
+"""Below the ten connections of a boto3 client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMarker:
+    """Moves runs of one collection."""
+
+    collection: CollectionName
+    runs: RunRepository
+
+    def in_state(self, state: RunState) -> Iterator[CompactionRun]:
+        """Runs whose progress here is ``state``; the index lists a run under its slower collection or its failure."""
+        for listed in (RunState.PENDING, RunState.MERGED, RunState.FAILED):
+            for run in self.runs.unfinished(listed):
+                if run.progress(self.collection).state is state:
+                    yield run
+
+    def merged(self, runs: Iterable[CompactionRun], outcomes: Mapping[str, RunOutcome]) -> list[CompactionRun]:
+        """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
+
+        def mark(run: CompactionRun) -> None:
+            progress, outcome = run.progress(self.collection), outcomes[run.run_id]
+            # A run that is merged again after a loss may come out differently: another operation may have failed since.
+            if (progress.state, progress.merged_count, progress.superseded_by) != (
+                RunState.MERGED,
+                outcome.rows,
+                outcome.superseded_by,
+            ):
+                self._warn_unless(
+                    run,
+                    self.runs.transition(
+                        run.reference,
+                        self.collection,
+                        {RunState.PENDING, RunState.MERGED},
+                        RunState.MERGED,
+                        merged_count=outcome.rows,
+                        superseded_by=outcome.superseded_by,
+                        known=run,
+                    ),
+                )
+
+        known = list(runs)
+        self._each(mark, known)
+        return [run.in_state(self.collection, RunState.MERGED) for run in known]
+
+    def completed(self, runs: Iterable[CompactionRun], version: str) -> None:
+        """Move the runs from MERGED to COMPLETED, because a published version holds them."""
+
+        def mark(run: CompactionRun) -> None:
+            self._warn_unless(
+                run,
+                self.runs.transition(
+                    run.reference,
+                    self.collection,
+                    {RunState.MERGED},
+                    RunState.COMPLETED,
+                    snapshot_version=version,
+                    known=run,
+                ),
+            )
+
+        self._each(mark, runs)
+
+    def failed(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
+        """Fail a run for good, or count an attempt; the error when it is to be tried again.
+
+        That a service does not answer is nobody's attempt: an outage quarantines no run.
+        """
+        if error.code is ErrorCode.SERVICE_UNAVAILABLE and isinstance(error, RetryableError):
+            return error
+        progress = run.progress(self.collection)
+        permanent = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
+        if permanent:
+            logger.error("run failed: %s", error, extra={"run_id": run.run_id, "error_code": error.code})
+        self.runs.transition(
+            run.reference,
+            self.collection,
+            {progress.state},
+            RunState.FAILED if permanent else progress.state,
+            error=str(error),
+            count_attempt=True,
+            known=run,
+        )
+        return error if isinstance(error, RetryableError) else None
+
+    def all_failed(self, runs: Iterable[CompactionRun], error: PipelineError) -> None:
+        """Fail each of the runs or count its attempt, see ``failed``."""
+        self._each(partial(self.failed, error=error), runs)
+
+    def _warn_unless(self, run: CompactionRun, moved: bool) -> None:
+        if not moved:
+            logger.warning(
+                "a run that was merged stands elsewhere; somebody else moved it",
+                extra={"collection": self.collection, "run_id": run.run_id},
+            )
+
+    def _each(self, move: Callable[[CompactionRun], object], runs: Iterable[CompactionRun]) -> None:
+        known = list(runs)
+        if not known:
+            return
+        with ThreadPoolExecutor(WRITES_AT_ONCE) as writers:
+            for future in [writers.submit(move, run) for run in known]:
+                future.result()
