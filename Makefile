@@ -5,9 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # What opens files, on other Pythons: 3.13 warns of one that is left open.
-FAST := tests/merchants tests/test_delta.py tests/test_deltas.py $(addprefix tests/compaction/test_, \
-	bad_input.py chroma.py conversion.py folding.py lease.py letters.py reader.py rebuild.py recovering.py removal.py rows.py \
-	runs.py search.py store.py stream_processor.py vectors.py working_copy.py) tests/stages/test_embedding_core.py
+FAST := tests/merchants tests/test_deltas.py $(addprefix tests/compaction/test_, \
+	bad_input.py conversion.py folding.py lease.py letters.py reader.py rebuild.py recovering.py removal.py rows.py runs.py \
+	search.py store.py stream_processor.py vectors.py working_copy.py)
 
 .PHONY: demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
