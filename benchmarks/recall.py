@@ -27,7 +27,7 @@ from benchmarks.search import LIMIT, SEED
 from compaction_handler.checking import Inspection, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
-from pipeline.collections.layout import LAYOUT, Pointer
+from pipeline.collections.layout import LAYOUT, Pointer, version_name
 from pipeline.collections.reader import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
@@ -102,7 +102,7 @@ def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progre
         copy.discard()
         raise
     pointer = Pointer(
-        version="benchmark",
+        version=version_name(1, "benchmark", copy.revision),
         fence=1,
         count=len(texts),
         texts=len(texts),

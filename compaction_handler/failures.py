@@ -22,7 +22,7 @@ COPY_LOST = frozenset(
 
 
 def broken_merge(error: Exception, collection: CollectionName, place: Path) -> RetryableError:
-    """What an unforeseen error is told as.
+    """The pipeline's error for one that nobody foresaw.
 
     Args:
         error: anything that is no error of the pipeline.

@@ -60,7 +60,7 @@ class CopyKeeper:
         except RetryableError as error:
             if error.code in COPY_LOST:
                 self.discard()
-            # Lost or not: it is conditional, and who ended with a word leaves no suspects behind.
+            # Also when it is lost, since a release is conditional. The error is reported, so nobody stays suspected.
             self._release(lease)
             raise
         except Exception as error:
@@ -78,7 +78,7 @@ class CopyKeeper:
             lease.release(self._stamp)
 
     def broken(self, error: Exception) -> RetryableError:
-        """What an error that is none of the pipeline's is told as."""
+        """The pipeline's error for one of another kind."""
         return broken_merge(error, self.collection, Path(self.environment.working_directory))
 
     def start(self, lease: Lease) -> tuple[WorkingCopy, bool]:

@@ -7,7 +7,6 @@ kill.
 
 import json
 import logging
-import random
 import threading
 import time
 import uuid
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.collections.layout import Pointer
 from pipeline.collections.store import parse_pointer
@@ -28,8 +28,8 @@ from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_fai
 logger = logging.getLogger(__name__)
 
 ACQUIRE_TRIES = 5
-CONFLICT_TRIES = 6
-"""Of a call that met a transaction on the same item, over about a second and a half."""
+CONFLICT_TRIES, CONFLICT_PAUSE_SECONDS = 6, 0.05
+"""Of a call that met a transaction on the same item: pauses of up to 0.05, 0.1 and so on, 1.6 seconds in all."""
 TRANSACTION_CONFLICT = "TransactionConflictException"
 BEATS_A_LEASE = 4
 """Renewals in the time of a lease, so that three may fail before it is lost."""
@@ -276,17 +276,18 @@ def _fence(table: str, dynamodb: Any, collection: CollectionName, name: str) -> 
 
 def _patiently(call: Callable[..., Any], **arguments: Any) -> Any:
     """Call DynamoDB again when another transaction was at the same item: a renewal meets the pointer's, and passes."""
-    for attempt in range(CONFLICT_TRIES):
-        try:
-            return call(**arguments)
-        except ClientError as error:
-            if attempt + 1 == CONFLICT_TRIES or not _is_conflict(error):
-                raise
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
-    raise AssertionError("the last try returns or raises")
+    policy = Retrying(
+        retry=retry_if_exception(_is_conflict),
+        stop=stop_after_attempt(CONFLICT_TRIES),
+        wait=wait_random_exponential(multiplier=CONFLICT_PAUSE_SECONDS),
+        reraise=True,
+    )
+    return policy(call, **arguments)
 
 
-def _is_conflict(error: ClientError) -> bool:
+def _is_conflict(error: BaseException) -> bool:
+    if not isinstance(error, ClientError):
+        return False
     if error.response["Error"]["Code"] == TRANSACTION_CONFLICT:
         return True
     reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}

@@ -68,7 +68,7 @@ class DeltaReader:
                 value=f"the delta of run {written_for} has {len(delta.rows)} rows"
                 + (f", one of them {strange}" if strange else ""),
                 rule=f"the run expects {progress.expected_count}, all of its own receipt",
-                way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
+                way_out="the run stays FAILED with this reason; upload the receipt's OCR result to embed it again",
             )
         return delta
 

@@ -113,7 +113,7 @@ class LocalStack:
             if after is not None and after != self.updates():
                 raise ControlError(
                     "UPDATE_OVERTAKEN: somebody else has updated the stack since it was looked at; nothing was "
-                    "changed. Way out: receipts audit shows what the stack is now; then decide anew."
+                    "changed. Way out: receipts audit shows what the stack is now; then decide again."
                 )
             return self._up(overrides or {}, on_step, on_begin)
 

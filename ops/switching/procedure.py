@@ -193,7 +193,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
         )
     half_way = any(item.finding for item in embed)
     if half_way:
-        output.say("the consumers are not those that the last whole update chose; the plan sets all of them anew")
+        output.say("the consumers are not those that the last whole update chose; the plan sets all of them again")
     no_way_back = _refusal(stack, current) if current != wanted else None
     if no_way_back:
         output.say_lines(styled(f"there will be no way back to {current}:", "yellow"), no_way_back)

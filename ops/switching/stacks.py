@@ -219,7 +219,7 @@ class PulumiSwitchable:
             raise OperatorError(
                 "UPDATE_OVERTAKEN",
                 "somebody else has updated the stack since it was looked at; nothing was changed",
-                "receipts audit shows what the stack is now; then decide anew",
+                "receipts audit shows what the stack is now; then decide again",
             )
         with _in_a_line("UPDATE_FAILED", "mend what it names and run receipts switch again, or roll back"):
             kept = self._pulumi.get_all_config().get(FLAG)

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS vectors (position INTEGER PRIMARY KEY, digest BLOB NO
 CREATE INDEX IF NOT EXISTS vectors_by_digest ON vectors (digest);
 """
 """Also made where it is missing: the first files of layout 2 had none, and their index is then built again."""
+VECTORS_IN_MEMORY = "CREATE TEMP TABLE vectors (position INTEGER PRIMARY KEY, digest BLOB NOT NULL)"
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts (
@@ -103,6 +104,9 @@ class CollectionDatabase:
                 )
             if writable:
                 connection.executescript(VECTORS)
+            elif not _has_vectors(connection):
+                # A published file is never written.
+                connection.execute(VECTORS_IN_MEMORY)
             return cls(_unsafe(connection) if writable else connection)
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -158,6 +162,10 @@ def require_sqlite() -> None:
             rule=f"it is {'.'.join(map(str, LEAST_SQLITE))} or later",
             way_out="use the project's image, or a Python that is linked with a later SQLite",
         )
+
+
+def _has_vectors(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'vectors'").fetchone()[0])
 
 
 def _connect(path: Path, options: str = "") -> sqlite3.Connection:

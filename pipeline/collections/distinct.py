@@ -50,9 +50,13 @@ class DistinctVectors:
         return first
 
     def records(self) -> list[int]:
-        """The positions of the texts that have records, ascending."""
-        found = self._connection.execute("SELECT MIN(position) FROM vectors GROUP BY digest ORDER BY 1")
-        return [row[0] for row in found]
+        """The positions of the texts that have records, ascending; all, in a file from before vectors were noted."""
+        statement = (
+            "SELECT MIN(position) FROM vectors GROUP BY digest ORDER BY 1"
+            if self.noted
+            else "SELECT position FROM texts ORDER BY 1"
+        )
+        return [row[0] for row in self._connection.execute(statement)]
 
     def equal_to(self, positions: Sequence[int]) -> set[int]:
         """These positions and all whose vectors are equal to one of theirs."""

@@ -212,6 +212,11 @@ def test_a_version_without_the_table_of_vectors_has_its_index_built_again(tmp_pa
     version = version_path(tmp_path / "root", "lines", pointer.version)
     with closing(sqlite3.connect(version / ROWS_NAME)) as connection:
         connection.execute("DROP TABLE vectors")
+    published = PublishedCollection("lines", pointer, version, tmp_path / "private", exact_texts=0)
+    with closing(published):
+        assert (published.database.distinct.noted, published.database.distinct.records()) == (0, [0, 1, 2])
+        (hits,) = published.query(HashingEmbedder().embed(["milk"]), limit=1)
+        assert [hit.text for hit in hits] == ["milk"]
     copy = WorkingCopy("lines", parent=tmp_path / "next", dimensions=HashingEmbedder().dimensions, source=None)
     copy.close()
     shutil.copytree(version, copy.directory, dirs_exist_ok=True)
