@@ -50,7 +50,8 @@ def stack_status(target: Target) -> StackStatus:
     consumers: Counter[str] = Counter()
     merchants: Counter[str] = Counter()
     for run in RunRepository(target.outputs["tableName"], target.dynamodb).all_runs():
-        if run.consumer != OPERATOR:
+        # A receipt applied again was neither embedded nor resolved again.
+        if run.consumer != OPERATOR and run.delta_run_id is None:
             consumers[run.consumer] += 1
             merchants[run.merchant_source] += 1
         states.update(states_of(run))
