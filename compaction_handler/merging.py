@@ -135,15 +135,16 @@ class CollectionMerger:
     def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
         """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual.
 
-        A version of an older layout is converted, because readers of this release refuse it.
+        A version of an older layout is converted, because readers of this release refuse it; a pointer item that
+        somebody deleted is written again.
         """
         old = self.now() - SWEEP_AGE
         pending = (run.reference for run in self._marker.in_state(RunState.PENDING) if run.created_at < old)
         swept = list(islice(pending, SWEEP_RUNS))
         waiting = [run.reference for run in islice(self._marker.in_state(RunState.MERGED), SWEEP_RUNS)]
         pointer = current_pointer(self.environment.table_name, self.dynamodb, self.collection)
-        is_old = _is_old(pointer)
-        if swept or waiting or is_old:
+        is_gone = pointer is None and self._keeper.newest_current() is not None
+        if swept or waiting or is_gone or _is_old(pointer):
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
             self.merge(swept + waiting, has_time)
 
@@ -165,7 +166,7 @@ class CollectionMerger:
         with self._keeper.leased() as (lease, heartbeat):
             self._blame(lease)
             self._keeper.discard()
-            current = lease.current()
+            current = self._keeper.current(lease)
             if current is None:
                 raise PermanentError(
                     ErrorCode.SNAPSHOT_MISSING,
@@ -341,8 +342,8 @@ class CollectionMerger:
 
 
 def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
-    """Whether the current version is not what the copy was made of: it could not be read."""
-    return current is not None and current.version != copy.base
+    """Whether the current version is not what the copy was made of: it could not be read, or its pointer is gone."""
+    return copy.base != (current.version if current is not None else "")
 
 
 def _is_old(current: Pointer | None) -> bool:
