@@ -40,6 +40,7 @@ class CopyKeeper:
     copy: WorkingCopy | None = None
     unpublished: dict[str, CompactionRun] = field(default_factory=dict)
     is_blamed: bool = False
+    _revision: int = 0
 
     @contextmanager
     def leased(self) -> Iterator[tuple[Lease, Heartbeat]]:
@@ -104,6 +105,8 @@ class CopyKeeper:
         self.publisher.prepare()
         pointer = self.current(lease)
         base, self.copy = restore(self.collection, self.environment, self.objects, pointer)
+        # Names of versions sort by it under one lease, also when a copy was lost between two of them.
+        self.copy.revision = self._revision
         if base is not None and base == pointer:
             # Whoever moved the pointer may have been killed before S3 had the version.
             self.publisher.follow(base)
@@ -132,21 +135,24 @@ class CopyKeeper:
         return newest_current(self.collection, self.environment, self.objects)
 
     def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer:
-        """Publish the copy and open it again.
+        """Publish the copy; it is closed then. After an error that leaves it sound it is open again.
 
         Raises:
             RetryableError: as ``Publisher.publish``.
         """
         try:
             return self.publisher.publish(lease, heartbeat, copy)
-        finally:
-            copy.reopen()
+        except PipelineError as error:
+            if error.code not in COPY_LOST:
+                copy.reopen()
+            raise
 
     def discard(self) -> None:
         """Give up the working copy; the next merge starts cold."""
         copy, self.copy = self.copy, None
         self.unpublished = {}
         if copy is not None:
+            self._revision = copy.revision
             copy.discard()
 
     def _published_fence(self) -> int:
