@@ -10,7 +10,7 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.failures import COPY_LOST, broken_merge
 from compaction_handler.lease import Heartbeat, Lease, acquire
 from compaction_handler.publishing import Publisher
-from compaction_handler.restoring import restore
+from compaction_handler.restoring import newest_current, restore
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer
@@ -40,6 +40,7 @@ class CopyKeeper:
     copy: WorkingCopy | None = None
     unpublished: dict[str, CompactionRun] = field(default_factory=dict)
     is_blamed: bool = False
+    _revision: int = 0
 
     @contextmanager
     def leased(self) -> Iterator[tuple[Lease, Heartbeat]]:
@@ -49,7 +50,13 @@ class CopyKeeper:
             RetryableError: LEASE_HELD, LEASE_LOST, SERVICE_UNAVAILABLE, or what the block raised: an error that is none
                 of the pipeline's as MERGE_BROKEN, STORAGE_FULL or SERVICE_UNAVAILABLE.
         """
-        lease = acquire(self.environment.table_name, self.dynamodb, self.collection, self.environment.lease_seconds)
+        lease = acquire(
+            self.environment.table_name,
+            self.dynamodb,
+            self.collection,
+            self.environment.lease_seconds,
+            published_fence=self._published_fence,
+        )
         self.is_blamed = False
         try:
             if self.copy is not None and self.copy.stamp != lease.copy_before:
@@ -96,30 +103,61 @@ class CopyKeeper:
             return self.copy, False
         self.publisher.behind = None
         self.publisher.prepare()
-        pointer = lease.current()
+        pointer = self.current(lease)
         base, self.copy = restore(self.collection, self.environment, self.objects, pointer)
+        # Names of versions sort by it under one lease, also when a copy was lost between two of them.
+        self.copy.revision = self._revision
         if base is not None and base == pointer:
             # Whoever moved the pointer may have been killed before S3 had the version.
             self.publisher.follow(base)
         return self.copy, True
 
+    def current(self, lease: Lease) -> Pointer | None:
+        """The pointer item; when somebody has deleted it, what CURRENT names becomes it again.
+
+        Nothing is lost by that: a run is COMPLETED only after CURRENT names its version, on the directory and in S3.
+
+        Raises:
+            PermanentError: SNAPSHOT_CORRUPT.
+            RetryableError: LEASE_LOST, SERVICE_UNAVAILABLE.
+        """
+        pointer = lease.current()
+        if pointer is None and (pointer := self.newest_current()) is not None:
+            logger.error(
+                "the table's pointer is gone; it is what CURRENT names again",
+                extra={"collection": self.collection, "version": pointer.version},
+            )
+            lease.point(pointer)
+        return pointer
+
+    def newest_current(self) -> Pointer | None:
+        """What CURRENT names, see ``restoring.newest_current``."""
+        return newest_current(self.collection, self.environment, self.objects)
+
     def publish(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy) -> Pointer:
-        """Publish the copy and open it again.
+        """Publish the copy; it is closed then. After an error that leaves it sound it is open again.
 
         Raises:
             RetryableError: as ``Publisher.publish``.
         """
         try:
             return self.publisher.publish(lease, heartbeat, copy)
-        finally:
-            copy.reopen()
+        except PipelineError as error:
+            if error.code not in COPY_LOST:
+                copy.reopen()
+            raise
 
     def discard(self) -> None:
         """Give up the working copy; the next merge starts cold."""
         copy, self.copy = self.copy, None
         self.unpublished = {}
         if copy is not None:
+            self._revision = copy.revision
             copy.discard()
+
+    def _published_fence(self) -> int:
+        newest = self.newest_current()
+        return 0 if newest is None else newest.fence
 
     @property
     def _stamp(self) -> str:

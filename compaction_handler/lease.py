@@ -208,12 +208,22 @@ def acquire(
     collection: CollectionName,
     seconds: int,
     *,
+    published_fence: Callable[[], int] = lambda: 0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lease:
     """Take the lease when it is free or expired; the fence grows, whatever became of the item.
 
-    A call that the SDK sends again, because the first one's answer was lost, finds its own owner and succeeds. The name
-    of the last writer is removed at once, so that a merge killed from here on leaves no copy to be trusted.
+    A call that is sent again because the first one's answer was lost, by the SDK or here, finds its own owner and
+    succeeds. The name of the last writer is removed at once, so that a merge killed from here on leaves no copy to be
+    trusted.
+
+    Args:
+        table: the table.
+        dynamodb: a boto3 client.
+        collection: the collection.
+        seconds: how long the lease lasts without a renewal.
+        published_fence: asked when there is no pointer item: the fence of what is published nevertheless.
+        sleep: waits so many seconds.
 
     Raises:
         RetryableError: LEASE_HELD after a brief wait, SERVICE_UNAVAILABLE.
@@ -223,7 +233,7 @@ def acquire(
         now = int(time.time())
         try:
             seen, pointed = (_fence(table, dynamodb, collection, name) for name in ("LEASE", "CURRENT"))
-            fence = max(seen or 0, pointed or 0) + 1
+            fence = max(seen or 0, published_fence() if pointed is None else pointed) + 1
             before = _patiently(
                 dynamodb.update_item,
                 TableName=table,
@@ -244,7 +254,11 @@ def acquire(
                 ReturnValues="ALL_OLD",
             ).get("Attributes", {})
         except BotoCoreError as error:
-            raise _unavailable(error) from error
+            # It may have been done: given up now, nobody would have the lease until it expires.
+            if attempt + 1 == ACQUIRE_TRIES:
+                raise _unavailable(error) from error
+            sleep(0.5 * (attempt + 1))
+            continue
         except ClientError as error:
             if error.response["Error"]["Code"] != CONDITION_FAILED:
                 raise _unavailable(error) from error

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from compaction_handler.failures import NO_RUNS_FAULT
 from pipeline.collections.ledger import RunOutcome
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
-from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.errors import PermanentError, PipelineError, RetryableError
 from pipeline.runs import RunRepository
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,14 @@ class RunMarker:
                 if run.progress(self.collection).state is state:
                     yield run
 
-    def merged(self, runs: Iterable[CompactionRun], outcomes: Mapping[str, RunOutcome]) -> list[CompactionRun]:
-        """Move the runs to MERGED; all of them as they then stand, as far as this process can know."""
+    def merged(
+        self, runs: Iterable[CompactionRun], outcomes: Mapping[str, RunOutcome]
+    ) -> tuple[list[CompactionRun], PipelineError | None]:
+        """Move the runs to MERGED, each whatever becomes of the others.
+
+        Returns:
+            Those that were moved, as they then stand as far as this process can know, and why another one was not.
+        """
 
         def mark(run: CompactionRun) -> None:
             progress, outcome = run.progress(self.collection), outcomes[run.run_id]
@@ -58,12 +65,15 @@ class RunMarker:
                     ),
                 )
 
-        known = list(runs)
-        self._each(mark, known)
-        return [run.in_state(self.collection, RunState.MERGED) for run in known]
+        moved, refused = self._each(mark, runs)
+        return [run.in_state(self.collection, RunState.MERGED) for run in moved], refused
 
-    def completed(self, runs: Iterable[CompactionRun], version: str) -> None:
-        """Move the runs from MERGED to COMPLETED, because a published version holds them."""
+    def completed(self, runs: Iterable[CompactionRun], version: str) -> PipelineError | None:
+        """Move the runs from MERGED to COMPLETED, because a published version holds them.
+
+        Returns:
+            Why one of them was not moved; the others were.
+        """
 
         def mark(run: CompactionRun) -> None:
             self._warn_unless(
@@ -78,14 +88,14 @@ class RunMarker:
                 ),
             )
 
-        self._each(mark, runs)
+        return self._each(mark, runs)[1]
 
     def failed(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
         """Fail a run for good, or count an attempt; the error when it is to be tried again.
 
-        That a service does not answer is nobody's attempt: an outage quarantines no run.
+        An outage or a full disk is nobody's attempt, and quarantines no run.
         """
-        if error.code is ErrorCode.SERVICE_UNAVAILABLE and isinstance(error, RetryableError):
+        if error.code in NO_RUNS_FAULT and isinstance(error, RetryableError):
             return error
         progress = run.progress(self.collection)
         permanent = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
@@ -103,7 +113,7 @@ class RunMarker:
         return error if isinstance(error, RetryableError) else None
 
     def all_failed(self, runs: Iterable[CompactionRun], error: PipelineError) -> None:
-        """Fail each of the runs or count its attempt, see ``failed``."""
+        """Fail each of the runs or count its attempt, see ``failed``; what could not be recorded is logged."""
         self._each(partial(self.failed, error=error), runs)
 
     def _warn_unless(self, run: CompactionRun, moved: bool) -> None:
@@ -113,10 +123,20 @@ class RunMarker:
                 extra={"collection": self.collection, "run_id": run.run_id},
             )
 
-    def _each(self, move: Callable[[CompactionRun], object], runs: Iterable[CompactionRun]) -> None:
+    def _each(
+        self, move: Callable[[CompactionRun], object], runs: Iterable[CompactionRun]
+    ) -> tuple[list[CompactionRun], PipelineError | None]:
         known = list(runs)
-        if not known:
-            return
         with ThreadPoolExecutor(WRITES_AT_ONCE) as writers:
-            for future in [writers.submit(move, run) for run in known]:
+            futures = [writers.submit(move, run) for run in known]
+        moved, refused = [], None
+        for run, future in zip(known, futures, strict=True):
+            try:
                 future.result()
+            except PipelineError as error:
+                # An item that takes no more changes must not keep the others from theirs.
+                logger.exception("a run was not moved", extra={"run_id": run.run_id, "error_code": error.code})
+                refused = error
+            else:
+                moved.append(run)
+        return moved, refused

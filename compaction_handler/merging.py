@@ -7,17 +7,17 @@ warm is kept by ``keeping.py``.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from compaction_handler.blaming import BatchBrokenError, Blame
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.keeping import CopyKeeper
-from compaction_handler.lease import Heartbeat, Lease, current_pointer
+from compaction_handler.lease import Heartbeat, current_pointer
 from compaction_handler.marking import RunMarker
 from compaction_handler.planning import batches, deltas_needed, is_publication_due, make_plan, operations_by_receipt
 from compaction_handler.publishing import Check, Publisher
@@ -63,6 +63,7 @@ class CollectionMerger:
     start_check: Callable[[], Check] = ChildCheck
     _keeper: CopyKeeper = field(init=False)
     _marker: RunMarker = field(init=False)
+    _blame: Blame = field(init=False)
     _deltas: DeltaReader = field(init=False)
     _more_waits: Callable[[], bool] = lambda: False
 
@@ -82,6 +83,7 @@ class CollectionMerger:
                 start_check=self.start_check,
             ),
         )
+        self._blame = Blame(keeper=self._keeper, marker=self._marker, runs=self.runs)
 
     def merge(
         self,
@@ -108,42 +110,73 @@ class CollectionMerger:
         wanted = {reference.run_id: reference for reference in references}
         self._more_waits = more_waits
         with self._keeper.leased() as (lease, heartbeat):
-            self._blame(lease)
-            copy, is_cold = self._keeper.start(lease)
+            self._blame.killed(lease)
+            left, failure = self._merge_all(heartbeat, wanted, has_time)
+        if failure is not None:
+            # The others have had their turn; the message comes back for those that failed.
+            raise failure
+        return left
+
+    def _merge_all(
+        self, heartbeat: Heartbeat, wanted: dict[str, RunReference], has_time: Callable[[], bool]
+    ) -> tuple[set[str], PipelineError | None]:
+        """Merge in portions; after one that broke the rest goes on, on another copy.
+
+        Returns:
+            The ids of the runs that were not reached in time, and the last failure of a run that was.
+        """
+        failure: PipelineError | None = None
+        broken: set[str] = set()
+        while True:
+            copy, is_cold = self._keeper.start(heartbeat.lease)
             if is_cold:
                 wanted |= {run.run_id: run.reference for run in self._marker.in_state(RunState.MERGED)}
-            runs = self._settle_known(copy, self.runs.find_all(wanted.values()), wanted)
-            left: set[str] = set()
-            failure: RetryableError | None = None
-            for batch in batches(runs, self.collection):
+            left = {run_id: reference for run_id, reference in wanted.items() if run_id not in broken}
+            runs, refused = self._settle_known(copy, self.runs.find_all(left.values()), left)
+            failure = refused or failure
+            try:
+                unreached, failed = self._merge_portions(heartbeat, copy, runs, has_time)
+            except BatchBrokenError as error:
+                failure = error.error
+                # An attempt a delivery: what broke for a passing reason is not given up within minutes.
+                broken |= {run.run_id for run in error.runs}
+                wanted |= {reference.run_id: reference for reference in error.lost}
                 if not has_time():
-                    left |= {run.run_id for run in batch}
-                    continue
-                is_suspect = any(run.progress(self.collection).attempts for run in batch)
-                if is_suspect:
-                    # What waits is published without the suspects, and each portion of them alone.
-                    self._publish_if_due(lease, heartbeat, copy, [], at_once=True)
-                merged, failed = self._merge_batch(heartbeat, copy, batch)
-                # Its neighbours go on; the message comes back for the one that failed.
-                failure = failed or failure
-                self._publish_if_due(lease, heartbeat, copy, merged, at_once=is_suspect)
-            self._publish_if_due(lease, heartbeat, copy, [])
-            if failure is not None:
-                raise failure
-            return left
+                    return set(), failure
+            else:
+                return unreached, failed or failure
+
+    def _merge_portions(
+        self, heartbeat: Heartbeat, copy: WorkingCopy, runs: list[CompactionRun], has_time: Callable[[], bool]
+    ) -> tuple[set[str], PipelineError | None]:
+        left: set[str] = set()
+        failures: list[PipelineError | None] = []
+        for batch in batches(runs, self.collection):
+            if not has_time():
+                left |= {run.run_id for run in batch}
+                continue
+            is_suspect = any(run.progress(self.collection).attempts for run in batch)
+            if is_suspect:
+                # What waits is published without the suspects, and each portion of them alone.
+                failures.append(self._publish_if_due(heartbeat, copy, [], at_once=True))
+            merged, failed = self._merge_batch(heartbeat, copy, batch)
+            failures += [failed, self._publish_if_due(heartbeat, copy, merged, at_once=is_suspect)]
+        failures.append(self._publish_if_due(heartbeat, copy, []))
+        return left, next(filter(None, reversed(failures)), None)
 
     def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
         """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual.
 
-        A version of an older layout is converted, because readers of this release refuse it.
+        A version of an older layout is converted, because readers of this release refuse it; a pointer item that
+        somebody deleted is written again.
         """
         old = self.now() - SWEEP_AGE
         pending = (run.reference for run in self._marker.in_state(RunState.PENDING) if run.created_at < old)
         swept = list(islice(pending, SWEEP_RUNS))
         waiting = [run.reference for run in islice(self._marker.in_state(RunState.MERGED), SWEEP_RUNS)]
         pointer = current_pointer(self.environment.table_name, self.dynamodb, self.collection)
-        is_old = _is_old(pointer)
-        if swept or waiting or is_old:
+        is_gone = pointer is None and self._keeper.newest_current() is not None
+        if swept or waiting or is_gone or _is_old(pointer):
             logger.info("tick", extra={"collection": self.collection, "swept": len(swept), "merged": len(waiting)})
             self.merge(swept + waiting, has_time)
 
@@ -163,9 +196,9 @@ class CollectionMerger:
             RetryableError: as ``merge``.
         """
         with self._keeper.leased() as (lease, heartbeat):
-            self._blame(lease)
+            self._blame.killed(lease)
             self._keeper.discard()
-            current = lease.current()
+            current = self._keeper.current(lease)
             if current is None:
                 raise PermanentError(
                     ErrorCode.SNAPSHOT_MISSING,
@@ -193,17 +226,22 @@ class CollectionMerger:
 
     def _settle_known(
         self, copy: WorkingCopy, runs: list[CompactionRun], wanted: dict[str, RunReference]
-    ) -> list[CompactionRun]:
-        """The runs that are to be merged; those that the copy holds are moved to the state that they have reached."""
+    ) -> tuple[list[CompactionRun], PipelineError | None]:
+        """Move the runs that the copy holds to the state that they have reached.
+
+        Returns:
+            The runs that are to be merged, and why one of the others could not be moved.
+        """
         for unknown in wanted.keys() - {run.run_id for run in runs}:
             logger.error("a message names a run that does not exist", extra={"run_id": unknown})
         unfinished = [
             run for run in runs if run.progress(self.collection).state not in {RunState.COMPLETED, RunState.FAILED}
         ]
         outcomes = copy.ledger.outcomes(run.run_id for run in unfinished)
-        held = self._marker.merged([run for run in unfinished if run.run_id in outcomes], outcomes)
-        self._marker.completed([run for run in held if run.run_id not in self._keeper.unpublished], copy.base)
-        return [run for run in unfinished if run.run_id not in outcomes]
+        held, refused = self._marker.merged([run for run in unfinished if run.run_id in outcomes], outcomes)
+        published = [run for run in held if run.run_id not in self._keeper.unpublished]
+        refused = self._marker.completed(published, copy.base) or refused
+        return [run for run in unfinished if run.run_id not in outcomes], refused
 
     def _merge_batch(
         self, heartbeat: Heartbeat, copy: WorkingCopy, batch: list[CompactionRun]
@@ -215,7 +253,7 @@ class CollectionMerger:
         """
         if self._is_due(heartbeat.lease.current(), copy):
             self._keeper.publisher.prepare(copy)
-        with self._answerable(batch, heartbeat.lease):
+        with self._blame.writing(heartbeat, batch):
             return self._write(heartbeat, copy, batch)
 
     def _write(
@@ -244,91 +282,40 @@ class CollectionMerger:
         self._keeper.unpublished |= runs
         return list(runs.values()), failure
 
-    @contextmanager
-    def _answerable(self, runs: list[CompactionRun], lease: Lease | None = None) -> Iterator[None]:
-        """Count whatever breaks in the block as a failed attempt of these runs; outages and full disks are nobody's.
-
-        Args:
-            runs: what is being written.
-            lease: also remembers them in case that the process is killed; without it a kill is nobody's fault.
-        """
-        if lease is not None:
-            lease.suspect([run.reference for run in runs])
-        try:
-            yield
-        except RetryableError as error:
-            if error.code is ErrorCode.MERGE_INCOMPLETE:
-                # First of all: nobody goes on with it, whatever becomes of the record.
-                self._keeper.discard()
-                self._marker.all_failed(runs, error)
-            raise
-        except PipelineError:
-            raise
-        except Exception as error:
-            broken = self._keeper.broken(error)
-            self._keeper.discard()
-            if broken.code is ErrorCode.MERGE_BROKEN:
-                self._marker.all_failed(runs, broken)
-            raise
-        if lease is not None:
-            lease.suspect(())
-
-    def _blame(self, lease: Lease) -> None:
-        """Count a failed attempt for every run that a merge was writing when its process was killed."""
-        suspects = lease.suspects_before
-        if not suspects:
-            self._keeper.is_blamed = True
-            return
-        killed = RetryableError(
-            ErrorCode.MERGE_KILLED,
-            value=f"the process that merged {len(suspects)} runs of {self.collection} ended while it wrote them",
-            rule="a merge ends with a word",
-            way_out="they are merged again in smaller portions; look for a timeout or the end of the memory in the log",
-        )
-        runs = self.runs.find_all(suspects)
-        unfinished = [run for run in runs if run.progress(self.collection).state in {RunState.PENDING, RunState.MERGED}]
-        self._marker.all_failed(unfinished, killed)
-        self._keeper.is_blamed = True
-        lease.suspect(())
-
     def _publish_if_due(
-        self,
-        lease: Lease,
-        heartbeat: Heartbeat,
-        copy: WorkingCopy,
-        merged: list[CompactionRun],
-        *,
-        at_once: bool = False,
-    ) -> None:
-        """Publish if it is time; what was merged is marked after that, so that readers do not wait for it."""
+        self, heartbeat: Heartbeat, copy: WorkingCopy, merged: list[CompactionRun], *, at_once: bool = False
+    ) -> PipelineError | None:
+        """Publish if it is time; what was merged is marked after that, so that readers do not wait for it.
+
+        Returns:
+            Why a run could not be marked.
+        """
         outcomes = copy.ledger.outcomes(run.run_id for run in merged)
-        pointer = self._published(lease, heartbeat, copy, at_once=at_once)
+        pointer = self._published(heartbeat, copy, at_once=at_once)
         if pointer is None:
-            self._keeper.unpublished |= {run.run_id: run for run in self._marker.merged(merged, outcomes)}
-            return
+            moved, refused = self._marker.merged(merged, outcomes)
+            self._keeper.unpublished |= {run.run_id: run for run in moved}
+            return refused
         waited = self._keeper.unpublished
         self._keeper.unpublished = {}
         with ThreadPoolExecutor(1) as beside:
             following = beside.submit(self._keeper.publisher.follow, pointer)
-            try:
-                waited |= {run.run_id: run for run in self._marker.merged(merged, outcomes)}
-            except RetryableError:
-                # What has become of the version matters more than a mark.
-                following.result()
-                raise
+            moved, refused = self._marker.merged(merged, outcomes)
             following.result()
         # Who took over may have built on what was there before.
         heartbeat.require()
-        self._marker.completed(waited.values(), pointer.version)
+        waited |= {run.run_id: run for run in moved}
+        return self._marker.completed(waited.values(), pointer.version) or refused
 
-    def _published(self, lease: Lease, heartbeat: Heartbeat, copy: WorkingCopy, *, at_once: bool) -> Pointer | None:
+    def _published(self, heartbeat: Heartbeat, copy: WorkingCopy, *, at_once: bool) -> Pointer | None:
         """Publish what waits if it is time; None when it is not."""
-        current = lease.current()
+        current = heartbeat.lease.current()
         waits = self._keeper.unpublished or _is_lost(current, copy) or _is_old(current)
         if not waits or not (at_once or self._is_due(current, copy)):
             return None
-        with self._answerable(list(self._keeper.unpublished.values())):
-            pointer = self._keeper.publish(lease, heartbeat, copy)
+        with self._blame.answerable(heartbeat, list(self._keeper.unpublished.values())):
+            pointer = self._keeper.publish(heartbeat.lease, heartbeat, copy)
+        copy.reopen()
         copy.base = pointer.version
         return pointer
 
@@ -341,8 +328,8 @@ class CollectionMerger:
 
 
 def _is_lost(current: Pointer | None, copy: WorkingCopy) -> bool:
-    """Whether the current version is not what the copy was made of: it could not be read."""
-    return current is not None and current.version != copy.base
+    """Whether the current version is not what the copy was made of: it could not be read, or its pointer is gone."""
+    return copy.base != (current.version if current is not None else "")
 
 
 def _is_old(current: Pointer | None) -> bool:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from compaction_handler.checking import ChildCheck, Inspection
 from compaction_handler.environment import MergeEnvironment
@@ -41,6 +41,8 @@ from pipeline.errors import ErrorCode, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class Check(Protocol):
@@ -123,7 +125,9 @@ class Publisher:
         heartbeat.require()
         self.prepare(copy)
         copy.seal(heartbeat.require)
-        digest = self._checked_copy(heartbeat, copy, version, rows, texts)
+        digest = self._checked(
+            heartbeat, copy, rows, texts, lambda inspection: self._copied_and_checked(copy, version, inspection)
+        )
         heartbeat.require()
         pointer = Pointer(
             version=version,
@@ -167,12 +171,26 @@ class Publisher:
         self.behind = None
         self._tidy(pointer)
 
-    def _checked_copy(self, heartbeat: Heartbeat, copy: WorkingCopy, version: str, rows: int, texts: int) -> str:
-        """Copy the sealed working copy and check it beside that; build its index again when it loses texts.
+    def judge(self, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
+        """Check a copy as a publication does and publish nothing; it is closed then.
 
-        Returns:
-            The digest of the version's manifest.
+        Raises:
+            RetryableError: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, LEASE_LOST.
         """
+        rows, texts = copy.count, copy.text_count
+        self.prepare(copy)
+        copy.seal(heartbeat.require)
+        self._checked(heartbeat, copy, rows, texts, self._judged)
+
+    def _checked(
+        self,
+        heartbeat: Heartbeat,
+        copy: WorkingCopy,
+        rows: int,
+        texts: int,
+        check: Callable[[Inspection], Answer],
+    ) -> Answer:
+        """Check a sealed copy; build its index again, with stronger parameters, when it loses texts."""
         while True:
             start, parameters = copy.asked_from(texts), copy.parameters
             inspection = Inspection(
@@ -185,7 +203,7 @@ class Publisher:
                 asked_from=start,
             )
             try:
-                digest = self._copied_and_checked(copy, version, inspection)
+                answer = check(inspection)
             except RetryableError as error:
                 if error.code is not ErrorCode.SNAPSHOT_RECALL or parameters + 1 == len(PARAMETERS):
                     raise
@@ -194,14 +212,20 @@ class Publisher:
                 self.prepare(copy)
                 continue
             copy.asked(start, texts)
-            return digest
+            return answer
+
+    def _judged(self, inspection: Inspection) -> None:
+        self._prepared.run(inspection)
+
+    @property
+    def _prepared(self) -> Check:
+        if self._check is None:
+            raise ValueError("a publication is prepared first")
+        return self._check
 
     def _copied_and_checked(self, copy: WorkingCopy, version: str, inspection: Inspection) -> str:
-        check = self._check
-        if check is None:
-            raise ValueError("a publication is prepared first")
         with ThreadPoolExecutor(1) as beside:
-            judged = beside.submit(check.run, inspection)
+            judged = beside.submit(self._prepared.run, inspection)
             try:
                 return copy_version(copy.directory, self.root, self.collection, version, judged.result)
             except OSError as error:

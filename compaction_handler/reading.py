@@ -6,9 +6,11 @@ Nothing is written here.
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import UUID
 
 from compaction_handler.environment import MergeEnvironment
+from compaction_handler.failures import broken_merge
 from compaction_handler.restoring import require_compatible
 from pipeline.collections.ledger import RECORDED, Ledger, LedgerEntry
 from pipeline.collections.receipts import ReceiptKey, receipt_of
@@ -55,6 +57,8 @@ class DeltaReader:
             return self._read(run)
         except PipelineError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - whatever reading it raises, it is this run's and no neighbour's
+            return broken_merge(error, self.collection, Path(self.environment.working_directory))
 
     def _read(self, run: CompactionRun) -> Delta:
         progress = run.progress(self.collection)

@@ -30,6 +30,20 @@ OLD_LAYOUT = 1
 """One record a row; converted when a merge starts cold on it."""
 
 
+def newest_current(collection: CollectionName, environment: MergeEnvironment, objects: ObjectStore) -> Pointer | None:
+    """What CURRENT names, on the directory or in S3, whichever is newer; None when nothing was ever published.
+
+    Raises:
+        PermanentError: SNAPSHOT_CORRUPT when one of them is no pointer.
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
+    currents = (
+        read_current(Path(environment.collections_directory), collection),
+        read_current_object(objects, environment.vectors_bucket, collection),
+    )
+    return max((current for current in currents if current is not None), key=lambda one: one.version, default=None)
+
+
 def restore(
     collection: CollectionName, environment: MergeEnvironment, objects: ObjectStore, pointer: Pointer | None
 ) -> tuple[Pointer | None, WorkingCopy]:
@@ -49,11 +63,8 @@ def restore(
         RetryableError: SERVICE_UNAVAILABLE.
     """
     root, parent = Path(environment.collections_directory), Path(environment.working_directory)
-    currents = (
-        read_current(root, collection),
-        read_current_object(objects, environment.vectors_bucket, collection),
-    )
-    newest = max((current.version for current in currents if current is not None), default="")
+    named = newest_current(collection, environment, objects)
+    newest = "" if named is None else named.version
     bucket = environment.vectors_bucket
     if pointer is None and not newest and environment.bootstrap_collections:
         if has_versions(objects, bucket, collection):

@@ -122,7 +122,9 @@ class CollectionDatabase:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # SQLite has rolled back by itself when the disk is full (sqlite.org/lang_transaction.html, section 3).
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
 from pipeline.contracts.messages import RunId, RunReference
@@ -122,7 +122,7 @@ class CompactionRun(BaseModel):
     changes: Metadata = Field(default_factory=dict)
     delta_run_id: str | None = None
     content_run_id: str | None = None
-    uploaded_at: datetime | None = None
+    uploaded_at: AwareDatetime | None = None
     sequencer: str | None = None
     embedding_model: str
     dimensions: int
@@ -133,8 +133,8 @@ class CompactionRun(BaseModel):
     merchant_source: str
     merchant_error: str | None = None
     consumer: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
     @model_validator(mode="after")
     def _require_what_the_kind_needs(self) -> Self:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
 from compaction_handler.lease import acquire
@@ -179,3 +179,31 @@ def test_a_pointer_item_that_names_no_version_is_refused_before_a_path_is_made_o
         lease.current()
     assert caught.value.code is ErrorCode.SNAPSHOT_CORRUPT
     assert "version: String should match pattern" in caught.value.value
+
+
+class Lossy:
+    """A client that does what it is told and then loses the answer, so often."""
+
+    def __init__(self, client, times):
+        self._client, self._left = client, times
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def update_item(self, **arguments):
+        answer = self._client.update_item(**arguments)
+        if self._left:
+            self._left -= 1
+            raise ReadTimeoutError(endpoint_url="https://example.invalid")
+        return answer
+
+
+def test_an_acquisition_whose_answer_was_lost_holds_nobody_up(dynamodb):
+    acquire("t", dynamodb, "lines", -10)
+    lease = acquire("t", Lossy(dynamodb, 2), "lines", 60, sleep=lambda _: None)
+    lease.renew()
+    lease.point(pointer("000000000009-a", lease.fence))
+
+
+def test_a_fence_without_a_pointer_item_stays_above_what_is_published_nevertheless(dynamodb):
+    assert acquire("t", dynamodb, "lines", 60, published_fence=lambda: 56).fence == 57

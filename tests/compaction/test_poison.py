@@ -1,19 +1,26 @@
 """A run over which a merge breaks takes no neighbour with it: it is quarantined, and everything else is published."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compaction_handler import merging
+from compaction_handler.checking import Inspection, Verdict, judge
+from compaction_handler.marking import MAXIMUM_ATTEMPTS
 from pipeline.collections.chroma import ChromaIndex
+from pipeline.collections.database import CollectionDatabase
+from pipeline.collections.layout import ROWS_NAME
 from pipeline.collections.ledger import Ledger
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import RowTable, parse_identifier
 from pipeline.contracts.run import RunState
-from pipeline.errors import RetryableError
-from tests.compaction.world import ids, world
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.runs import RunRepository
+from tests.compaction.world import ids, spoil, world
 
 __all__ = ["world"]
 
@@ -79,6 +86,167 @@ def test_wherever_a_merge_breaks_over_one_run_its_neighbours_are_published(world
     assert "StrangeError: no neighbour is to blame" in world.lines(runs[POISON]).error
     assert world.states(*(runs[number] for number in neighbours)) == [RunState.COMPLETED] * len(neighbours)
     assert sorted(world.readers()[0]) == sorted(f"{name}" for number in neighbours for name in ids(number)[:1])
+
+
+def judging(verdict: Callable[[list[str]], Verdict]) -> Callable[[Inspection], Verdict]:
+    """The real check, and a further verdict over the texts of the copy."""
+
+    def judged(inspection: Inspection) -> Verdict:
+        with closing(CollectionDatabase.open(Path(inspection.directory) / ROWS_NAME)) as database:
+            further = verdict(database.rows.texts())
+        return further if further != Verdict() else judge(inspection)
+
+    return judged
+
+
+REFUSALS = {
+    ErrorCode.SNAPSHOT_RECALL: Verdict(losses=("1 text is not found by its own vector",)),
+    ErrorCode.SNAPSHOT_UNSOUND: Verdict(faults=("it is not sound",)),
+}
+
+
+@pytest.mark.parametrize("every", [0, 300])
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_run_for_whose_texts_no_version_is_published_takes_no_neighbour_along(world, monkeypatch, code, every):
+    """Also with an interval, where the run is MERGED long before the publication that it makes impossible."""
+    world.settings["publish_every_seconds"] = every
+    monkeypatch.setattr(
+        "tests.compaction.world.judge",
+        judging(lambda texts: REFUSALS[code] if "poison" in texts else Verdict()),
+    )
+    merger = world.merger()
+    first = world.operation("upsert", 99, rows=1, texts=["milk"])
+    merger.merge([first])
+    runs = [
+        world.operation("upsert", number, rows=1, texts=["poison" if number == POISON else f"milk {number}"])
+        for number in range(1, 14)
+    ]
+    deliver(lambda: merger.merge(runs))
+    for _ in range(DELIVERIES):
+        world.moment += timedelta(minutes=6)
+        deliver(merger.tick)
+    states = dict(zip(range(1, 14), world.states(*runs), strict=True))
+    assert states.pop(POISON) is RunState.FAILED
+    assert set(states.values()) == {RunState.COMPLETED}
+    assert (world.lines(runs[POISON - 1]).error or "").startswith(code)
+    assert len(world.readers()[1]) == 13
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_version_that_is_itself_refused_quarantines_no_run_however_long_it_lasts(world, monkeypatch, code, is_first):
+    """For example because the process that checks finds no memory for so large a collection."""
+    merger = world.merger()
+    if not is_first:
+        merger.merge([world.operation("upsert", 99, rows=1, texts=["old"])])
+    runs = [world.run(number) for number in (1, 2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "tests.compaction.world.judge",
+            judging(lambda texts: REFUSALS[code] if is_first or "old" in texts else Verdict()),
+        )
+        for _ in range(MAXIMUM_ATTEMPTS + 1):
+            with pytest.raises(RetryableError) as caught:
+                merger.merge(runs)
+            assert caught.value.code is code
+            assert "also without any new run" in str(caught.value)
+    assert [world.lines(run).attempts for run in runs] == [0, 0]
+    merger.merge(runs)
+    assert world.states(*runs) == [RunState.COMPLETED] * 2
+
+
+def test_a_poison_of_each_kind_in_one_message_of_sixty_is_quarantined_within_five_deliveries(world, monkeypatch):
+    """A portion that breaks does not end a merge: the others have their turn in the same delivery."""
+    for owner, name, is_poison in (PLACES["the plan"], PLACES["the index"]):
+        monkeypatch.setattr(owner, name, breaks(getattr(owner, name), is_poison))
+    monkeypatch.setattr(
+        "tests.compaction.world.judge",
+        judging(lambda texts: REFUSALS[ErrorCode.SNAPSHOT_UNSOUND] if "unsound" in texts else Verdict()),
+    )
+    texts = {20: "poison", 45: "unsound"}
+    runs = {
+        number: world.operation("upsert", number, rows=1, texts=[texts.get(number, "milk")]) for number in range(1, 61)
+    }
+    runs[50] = world.operation("upsert", 50, rows=1, receipt_id=2**64)
+    poison = {POISON, *texts, 50}
+    merger = world.merger()
+    for _ in range(MAXIMUM_ATTEMPTS):
+        deliver(lambda: merger.merge(list(runs.values())))
+    states = dict(zip(runs, world.states(*runs.values()), strict=True))
+    assert {number for number, state in states.items() if state is RunState.FAILED} == poison
+    assert {state for number, state in states.items() if number not in poison} == {RunState.COMPLETED}
+
+
+def test_an_error_that_says_it_is_permanent_is_nobodys_but_the_culprits(world, monkeypatch):
+    refused = PermanentError(ErrorCode.DELTA_INVALID, value="seven", rule="no seven", way_out="eight")
+    original = merging.make_plan
+
+    def make_plan(entries: Any, operations: Any, rows: Any) -> Any:
+        if key_of(POISON) in operations:
+            raise refused
+        return original(entries, operations, rows)
+
+    monkeypatch.setattr(merging, "make_plan", make_plan)
+    runs = [world.run(number) for number in range(1, 13)]
+    merger = world.merger()
+    deliver(lambda: merger.merge(runs))
+    assert RunState.FAILED not in world.states(*runs)
+    for _ in range(MAXIMUM_ATTEMPTS - 1):
+        deliver(lambda: merger.merge(runs))
+    assert world.states(runs[POISON - 1]) == [RunState.FAILED]
+    assert world.states(*runs).count(RunState.COMPLETED) == 11
+
+
+@pytest.mark.parametrize("new_state", [RunState.MERGED, RunState.COMPLETED])
+def test_an_item_that_takes_no_more_changes_keeps_no_other_from_being_completed(world, monkeypatch, new_state):
+    poison, original = world.run(POISON), RunRepository.transition
+    refused = PermanentError(ErrorCode.REQUEST_INVALID, value="item too large", rule="400 kB", way_out="make it small")
+
+    def transition(
+        runs: RunRepository, reference: Any, collection: Any, states: Any, new: RunState, **more: Any
+    ) -> bool:
+        if reference == poison and new is new_state:
+            raise refused
+        return original(runs, reference, collection, states, new, **more)
+
+    merger = world.merger()
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRepository, "transition", transition)
+        for number in (1, 2):
+            with pytest.raises(PermanentError):
+                merger.merge([poison, world.run(number)])
+            assert world.states(world.run(number)) == [RunState.COMPLETED]
+    merger.merge([poison])
+    assert world.states(poison) == [RunState.COMPLETED]
+
+
+def test_a_full_disk_is_nobodys_attempt_and_the_next_delivery_goes_on(world):
+    merger, runs = world.merger(), [world.run(number, rows=1) for number in (1, 2)]
+    merger.merge([world.run(99)])
+    copy = merger._keeper.copy
+    assert copy is not None
+    pages = copy.rows._connection.execute("PRAGMA page_count").fetchone()[0]
+    copy.rows._connection.execute(f"PRAGMA max_page_count = {pages}")
+    large = world.operation("upsert", 3, rows=300, texts=[f"{row} " * 99 for row in range(300)])
+    with pytest.raises(RetryableError) as caught:
+        merger.merge([*runs, large])
+    assert caught.value.code is ErrorCode.STORAGE_FULL
+    assert [world.lines(run).attempts for run in (*runs, large)] == [0, 0, 0]
+    merger.merge([*runs, large])
+    assert world.states(*runs, large) == [RunState.COMPLETED] * 3
+
+
+@pytest.mark.parametrize("moment", ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("name", ["created_at", "uploaded_at"])
+def test_a_run_of_an_impossible_moment_wedges_no_tick(world, name, moment):
+    strange, good = world.run(1), world.run(2)
+    spoil(world, strange, **{name: moment})
+    merger = world.merger()
+    for _ in range(MAXIMUM_ATTEMPTS):
+        world.moment += timedelta(minutes=6)
+        deliver(merger.tick)
+    assert world.states(good) == [RunState.COMPLETED]
+    merger.tick()
 
 
 def test_while_a_run_is_poison_a_tick_and_another_message_go_on(world, monkeypatch):

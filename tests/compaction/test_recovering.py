@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from compaction_handler import publishing
-from compaction_handler.lease import Heartbeat, lost_lease
+from compaction_handler.lease import Heartbeat, current_pointer, lost_lease
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import ROWS_NAME, current_key, current_path, version_path
@@ -167,3 +167,60 @@ def test_nobody_is_suspected_after_a_merge_that_ended_with_a_word(world, monkeyp
         with pytest.raises(RetryableError):
             world.merger().merge([world.run(1)])
     assert suspects(world) is None
+
+
+@pytest.mark.parametrize(
+    ("by", "place"),
+    [
+        ("message", "warm"),
+        ("tick", "warm"),
+        ("message", "cold"),
+        ("tick", "nothing in S3"),
+        ("rebuild", "an empty directory"),
+    ],
+)
+@pytest.mark.parametrize("deleted", [("CURRENT",), ("CURRENT", "LEASE")], ids=["the pointer", "pointer and lease"])
+def test_a_collection_whose_items_somebody_deleted_goes_on_with_what_current_names(world, by, deleted, place):
+    done = world.run(1)
+    for _ in range(3):
+        merger = world.merger()
+        merger.merge([done, world.operation("upsert", 3)])
+    for name in deleted:
+        world.dynamodb.delete_item(TableName=TABLE, Key=LEASE | {"SK": {"S": name}})
+    before = read_current(world.root, "lines")
+    assert before is not None
+    assert before.fence == 3
+    if place == "an empty directory":
+        world.settings["collections_directory"] = str(world.path / "new")
+    if place == "nothing in S3":
+        world.s3.delete_object(Bucket=BUCKET, Key=current_key("lines"))
+    world.settings["bootstrap_collections"] = False
+    merger = merger if place == "warm" else world.merger()
+    if by == "tick":
+        merger.tick()
+    elif by == "rebuild":
+        merger.rebuild(from_deltas=False)
+    else:
+        merger.merge([])
+    pointer = current_pointer(TABLE, world.dynamodb, "lines")
+    assert pointer is not None
+    assert pointer.version >= before.version
+    waiting = world.run(2)
+    merger.merge([waiting])
+    assert world.states(done, waiting) == [RunState.COMPLETED] * 2
+    assert world.readers() == [ids(1, 2, 3)] * 2
+    after = read_current(world.root, "lines")
+    assert after is not None
+    assert after.fence > before.fence
+
+
+def test_a_pointer_that_an_operator_set_back_is_not_overruled(world):
+    world.merger().merge([world.run(1)])
+    older = read_current(world.root, "lines")
+    assert older is not None
+    world.merger().merge([world.run(2)])
+    item = {"pointer": {"S": older.model_dump_json()}, "fence": {"N": str(older.fence)}}
+    world.dynamodb.put_item(TableName=TABLE, Item=LEASE | {"SK": {"S": "CURRENT"}} | item)
+    with pytest.raises(PermanentError) as caught:
+        world.merger().merge([world.run(3)])
+    assert caught.value.code is ErrorCode.SNAPSHOT_MISSING
