@@ -201,6 +201,7 @@ class WorkingCopy:
         if self._indexed < count or is_rebuilt:
             self._index_texts(between_chunks)
         self.close()
+        chroma.clear_unused_places(self.directory / INDEX_NAME)
         if is_rebuilt:
             chroma.compact(self.directory / INDEX_NAME)
         self._indexed = count

@@ -10,10 +10,12 @@ Opening a Chroma directory writes to it, so a published one is opened only throu
 
 import shutil
 import sqlite3
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +29,12 @@ CHUNK_TEXTS = 500
 """Texts of one call. The call holds the GIL throughout, and the lease's heartbeat with it: about a second."""
 PAGE_RECORDS = 1_000
 RECORD_ID_LENGTH = 32
+
+INDEX_FORMAT = 1
+INDEX_HEADER = struct.Struct("<iQQQQ")
+"""How ``header.bin`` begins: format, offset, places, records, bytes of a record (chroma-hnswlib's ``persistDirty``)."""
+LENGTH_SIZE = 4
+"""Bytes of an entry of ``length.bin``, one a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +183,31 @@ def compact(directory: Path) -> None:
     """
     with closing(sqlite3.connect(directory / DATABASE_NAME)) as connection:
         connection.execute("VACUUM")
+
+
+def clear_unused_places(directory: Path) -> None:
+    """Overwrite with zeros what a closed directory's files hold beyond the last record.
+
+    hnswlib writes the places that it has reserved without clearing them, so they hold whatever the process freed
+    before: texts that were removed, for example (docs/facts.md, "Freed memory in an index file").
+
+    Raises:
+        ValueError: the files are in a format that this module does not know.
+    """
+    for header_path in directory.glob("*/header.bin"):
+        header = header_path.read_bytes()
+        if len(header) < INDEX_HEADER.size:
+            raise ValueError(f"{header_path.name} has {len(header)} bytes, at least {INDEX_HEADER.size} are needed")
+        version, _, _, count, record_size = INDEX_HEADER.unpack_from(header)
+        if version != INDEX_FORMAT:
+            raise ValueError(f"{header_path.name} is of format {version}, known is {INDEX_FORMAT}")
+        for name, size in (("data_level0.bin", record_size), ("length.bin", LENGTH_SIZE)):
+            with (header_path.parent / name).open("r+b") as file:
+                used, end = count * size, file.seek(0, SEEK_END)
+                if used > end:
+                    raise ValueError(f"{name} has {end} bytes, {count} records need {used}")
+                file.seek(used)
+                file.write(bytes(end - used))
 
 
 def open_private(name: CollectionName, directory: Path, private_directory: Path, *, copy: bool = False) -> ChromaIndex:

@@ -7,7 +7,14 @@ import chromadb
 import numpy as np
 import pytest
 
-from pipeline.collections.chroma import is_at_rest, open_private
+from pipeline.collections.chroma import (
+    INDEX_HEADER,
+    PARAMETERS,
+    ChromaIndex,
+    clear_unused_places,
+    is_at_rest,
+    open_private,
+)
 from pipeline.collections.layout import DATABASE_NAME
 
 DIMENSIONS = 8
@@ -69,3 +76,41 @@ def test_a_private_copy_has_the_rows_that_only_the_log_holds(tmp_path: Path):
     found = view.collection.query(query_embeddings=np.eye(1, DIMENSIONS, dtype=np.float32), n_results=1)
     view.close()
     assert found["ids"] == [["a"]]
+
+
+@pytest.mark.parametrize("records", [1, 62, 100, 101, 250])
+def test_places_that_no_record_uses_are_cleared_and_the_records_stay(tmp_path: Path, records: int):
+    vectors = np.random.default_rng(records).standard_normal((records, DIMENSIONS)).astype(np.float32)
+    texts = [f"text {number}" for number in range(records)]
+    index = ChromaIndex.create(tmp_path, "lines", PARAMETERS[0])
+    index.add(texts, vectors)
+    index.close()
+    (segment,) = (path.parent for path in tmp_path.glob("*/header.bin"))
+    _, _, places, count, size = INDEX_HEADER.unpack_from((segment / "header.bin").read_bytes())
+    assert (count, len((segment / "length.bin").read_bytes()) >= 4 * count) == (records, True)
+    for name, used in (("data_level0.bin", count * size), ("length.bin", 4 * count)):
+        content = (segment / name).read_bytes()
+        # As if the memory had held something before.
+        (segment / name).write_bytes(content[:used] + b"\xee" * (len(content) - used))
+    clear_unused_places(tmp_path)
+    assert places >= records
+    for name, used in (("data_level0.bin", count * size), ("length.bin", 4 * count)):
+        assert not any((segment / name).read_bytes()[used:])
+    index = ChromaIndex.open(tmp_path, "lines")
+    assert [found[0] for found in index.nearest_texts(vectors, 1)] == texts
+    # More texts than there were places: they are taken as before.
+    more = np.random.default_rng(1_000).standard_normal((120, DIMENSIONS)).astype(np.float32)
+    index.add([f"more {number}" for number in range(120)], more)
+    index.close()
+    index = ChromaIndex.open(tmp_path, "lines")
+    assert [found[0] for found in index.nearest_texts(more, 1)] == [f"more {number}" for number in range(120)]
+    index.close()
+
+
+def test_files_of_an_unknown_format_are_not_overwritten(tmp_path: Path):
+    (tmp_path / "segment").mkdir()
+    (tmp_path / "segment" / "header.bin").write_bytes(INDEX_HEADER.pack(2, 0, 100, 1, 64))
+    (tmp_path / "segment" / "data_level0.bin").write_bytes(b"x" * 6400)
+    with pytest.raises(ValueError, match="format 2"):
+        clear_unused_places(tmp_path)
+    assert (tmp_path / "segment" / "data_level0.bin").read_bytes() == b"x" * 6400

@@ -1,13 +1,16 @@
 """What is removed is gone: a failure keeps a receipt's text in the files of later versions, for anybody to read.
 
-Deleted bytes are overwritten as well; here they are not, so that the compaction itself is tested.
+Deleted bytes are overwritten as well; here they are not, so that the compaction itself is tested. hnswlib may write
+freed memory into its files; here it always does.
 """
 
 import pytest
 
+from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections import database
+from pipeline.collections.chroma import INDEX_HEADER
 from pipeline.collections.database import CollectionDatabase
-from pipeline.collections.layout import version_path
+from pipeline.collections.layout import INDEX_NAME, version_path
 from pipeline.collections.letters import fold_text
 from pipeline.collections.store import read_current
 from tests.compaction.world import World, ids, row_id, world
@@ -23,6 +26,24 @@ def _without_secure_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         database, "_overwrite_deleted", lambda connection: connection.execute("PRAGMA secure_delete = OFF")
     )
+
+
+@pytest.fixture(autouse=True)
+def _with_freed_memory_in_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = WorkingCopy.close
+
+    def close_and_soil(self: WorkingCopy) -> None:
+        was_open = self._index is not None
+        close(self)
+        for header in (self.directory / INDEX_NAME).glob("*/header.bin") if was_open else ():
+            *_, count, size = INDEX_HEADER.unpack_from(header.read_bytes())
+            data = header.with_name("data_level0.bin")
+            content = data.read_bytes()
+            unused = len(content) - count * size
+            freed = (SECRET.encode() * (unused // len(SECRET.encode()) + 1))[:unused]
+            data.write_bytes(content[: count * size] + freed)
+
+    monkeypatch.setattr(WorkingCopy, "close", close_and_soil)
 
 
 def forms(text: str) -> dict[str, bytes]:
