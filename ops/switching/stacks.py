@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import yaml
 from botocore.exceptions import ClientError
 
-from ops.local.engine import Step
+from ops.local.engines.steps import Step
 from ops.local.stack import LocalStack
 from ops.target import (
     LOCAL_STACK_NAME,
