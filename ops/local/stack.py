@@ -136,6 +136,11 @@ class LocalStack:
         if started_here:
             self._refuse_unsaved()
             self._start()
+        elif self._emulator_is_lost():
+            raise EmulatorError(
+                f"the emulator of the stack in {self.state_directory} has ended and took along what it held, so the "
+                "kept state is not true. Way out: receipts local down --destroy, then up again"
+            )
         before = self.settings()
         settings = {**before, **overrides}
         steps: list[Step] = []
@@ -177,6 +182,10 @@ class LocalStack:
                 self._down(destroy=destroy)
 
     def _down(self, *, destroy: bool = False) -> None:
+        if self._emulator_is_lost():
+            # Nothing of it can be deleted one by one any more.
+            self._supervisor.shut_down()
+            self._await_end()
         if destroy and self.engine_name() is not None:
             if not self.is_running():
                 self._start()
@@ -205,6 +214,10 @@ class LocalStack:
     def is_running(self) -> bool:
         """True when the supervisor answers."""
         return (self.state_directory / PORTS_FILE).exists() and self._supervisor.answers()
+
+    def _emulator_is_lost(self) -> bool:
+        """Whether the supervisor runs and its emulator does not."""
+        return self.is_running() and self._supervisor.status()["emulator"]["process"] is None
 
     def status(self) -> dict[str, Any]:
         """What runs, with process ids; and where the state is."""

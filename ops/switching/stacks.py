@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from ops.local.engines.steps import Step
 from ops.local.stack import LocalStack
+from ops.switching.pending import require_free
 from ops.target import (
     LOCAL_STACK_NAME,
     PROJECT_DIRECTORY,
@@ -45,6 +46,14 @@ class SwitchableStack(Protocol):
 
     def updates(self) -> int:
         """The number of the stack's last update, whoever made it; the next one that changes something counts one on."""
+        ...
+
+    def require_free(self) -> None:
+        """Refuse when another update holds the stack, or when one that was killed left operations pending.
+
+        Raises:
+            OperatorError: STACK_BUSY, OPERATIONS_PENDING.
+        """
         ...
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
@@ -97,6 +106,9 @@ class LocalSwitchable:
     def updates(self) -> int:
         """The number of the stack's last update."""
         return self._stack.updates()
+
+    def require_free(self) -> None:
+        """The update does it: it holds the state directory, and sets right what a killed one has left."""
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of ``Pulumi.local.yaml``, those that were given over them, and the consumer."""
@@ -167,6 +179,15 @@ class PulumiSwitchable:
         """
         with _in_a_line("STACK_UNREADABLE", "check `pulumi stack history`"):
             return max((entry.version for entry in self._pulumi.history(page_size=1, page=1)), default=0)
+
+    def require_free(self) -> None:
+        """Look for a lock and for pending operations.
+
+        Raises:
+            OperatorError: STACK_BUSY, OPERATIONS_PENDING, STACK_UNREADABLE.
+        """
+        with _in_a_line("STACK_UNREADABLE", "check `pulumi stack export`"):
+            require_free(self._pulumi, self._name, NAMESPACE)
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of the stack's configuration, and the consumer.

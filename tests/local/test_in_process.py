@@ -15,55 +15,9 @@ import pytest
 
 from ops.local.engines.in_process import ProvisioningMonitor, evaluate
 from ops.local.engines.steps import EngineError, Told
-from ops.local.provisioners import InPlace, Registry
+from ops.local.provisioners import Registry
 from ops.local.state import StackState
-
-HEAD = """
-import pulumi
-
-class Thing(pulumi.CustomResource):
-    label: pulumi.Output[str]
-
-    def __init__(self, name, kind="test:index:Thing", opts=None, **inputs):
-        super().__init__(kind, name, {"label": None, **inputs}, opts)
-
-"""
-
-
-class Things(InPlace):
-    """Resources in memory; ``calls`` is what was done, in order."""
-
-    name_input = "called"
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.broken: set[str] = set()
-        self.broken_deletions = False
-        self.stubborn = ""
-        self.meets: set[str] = set()
-        self.meeting = threading.Barrier(1)
-
-    def must_replace(self, changed: list[str]) -> bool:
-        return "shape" in changed
-
-    def create(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        if name in self.broken:
-            raise RuntimeError("the power went out")
-        self.calls.append(f"create {name}")
-        return name, {"label": f"label of {name}"}
-
-    def update(self, identifier: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append(f"update {identifier}")
-        if identifier in self.broken:
-            raise RuntimeError("the power went out when it was done")
-        return {}
-
-    def delete(self, identifier: str, inputs: dict[str, Any]) -> None:
-        if identifier in self.meets:
-            self.meeting.wait()
-        if self.broken_deletions or identifier == self.stubborn:
-            raise RuntimeError("the power went out")
-        self.calls.append(f"delete {identifier}")
+from tests.local.things import HEAD, HOOKED, THING, Things
 
 
 class World:
@@ -73,7 +27,7 @@ class World:
         self.things = Things()
         self.state_file = directory / "state" / "stack.json"
         self._program = directory / "__main__.py"
-        self._registry = Registry({"test:index:Thing": self.things}, {})
+        self._registry = Registry({THING: self.things}, {})
 
     def monitor(self, on_begin: Callable[[], object] = lambda: None, **options: Any) -> ProvisioningMonitor:
         told = Told(on_begin=on_begin)
@@ -254,27 +208,6 @@ def test_one_process_can_evaluate_many_times_even_after_a_program_fails(world):
         with pytest.raises(ZeroDivisionError):
             world.run('Thing("a")\n1 / 0')
     assert operations(world.run('Thing("b")')) == {"b": "create", "a": "delete"}
-
-
-HOOKED = """
-import asyncio, pathlib
-
-LOG = pathlib.Path({log!r})
-FAIL = {fail!r}
-
-def hook(name):
-    async def call(args):
-        await asyncio.sleep(0.01)
-        with LOG.open("a") as log:
-            log.write(f"{{name}} {{args.name}} {{args.type}}\\n")
-        if name == FAIL:
-            raise RuntimeError("not yet")
-    return pulumi.ResourceHook(name, call)
-
-hooks = {{moment: [hook(moment)] for moment in (
-    "before_create", "after_create", "before_update", "after_update", "before_delete")}}
-binding = pulumi.ResourceHookBinding(**hooks)
-"""
 
 
 class Hooked:

@@ -409,7 +409,8 @@ class InProcess:
     @property
     def record(self) -> UpdateRecord:
         """What is known of its updates."""
-        return StackState.read(self._state_file)
+        state = StackState.read(self._state_file)
+        return UpdateRecord(outputs=state.outputs, updates=state.updates, unfinished=state.unfinished)
 
     def update(
         self, registry: Registry, config: Mapping[str, str], told: Told, *, choice: str = "", refresh: bool = False

@@ -6,7 +6,7 @@ It trusts the engine that calls it, and listens on loopback only.
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +40,11 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._registry = registry
         self._ending = threading.Event()
 
+    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Nothing special is understood: secrets and references come as plain values."""
+        del request, context
+        return provider_pb2.ProviderHandshakeResponse()
+
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Nothing to do: the engine's address is not needed."""
         del request, context
@@ -63,6 +68,8 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Previews of creations and updates come here too, so that computed outputs are unknown in them."""
         del request, context
+        # An engine that ends says so; this is the next one.
+        self._ending.clear()
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -112,7 +119,7 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
 
         def read(provisioner: Provisioner) -> Any:
             inputs, outputs = _plain(request.inputs), _plain(request.properties)
-            if not inputs:
+            if not inputs and not outputs:
                 raise ValueError("reading foreign resources is not provided on this machine")
             found = provisioner.read(request.id, inputs)
             if found is None:
@@ -178,11 +185,12 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 @contextmanager
-def serve(registry: Registry) -> Iterator[str]:
+def serve(registry: Registry, packages: Sequence[str] = PACKAGES) -> Iterator[str]:
     """Serve the provisioners on loopback as long as it is entered.
 
     Args:
         registry: a provisioner for each resource type.
+        packages: the providers that it stands for.
 
     Yields:
         The value of ``PULUMI_DEBUG_PROVIDERS`` that attaches an engine to it.
@@ -193,7 +201,7 @@ def serve(registry: Registry) -> Iterator[str]:
     port = server.add_insecure_port(f"{LOOPBACK}:0")
     server.start()
     try:
-        yield ",".join(f"{package}:{port}" for package in PACKAGES)
+        yield ",".join(f"{package}:{port}" for package in packages)
     finally:
         # What has begun ends: a step that is cut off is one of which nobody knows whether it was made.
         server.stop(STOP_SECONDS).wait()

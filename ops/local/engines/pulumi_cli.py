@@ -4,7 +4,9 @@ Its project, its state and its locks are in a directory of their own; the user's
 touched. It is optional: a stack comes up without it by ``in_process.py``.
 """
 
+import asyncio
 import json
+import logging
 import os
 import re
 import runpy
@@ -12,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from typing import Any
 import yaml
 from pulumi import RunError, automation
 from pulumi.automation.errors import create_command_error
+from pulumi.runtime._callbacks import _CallbackServicer
+from semver import VersionInfo
 
 from ops.local.control import ControlError
-from ops.local.engines.provider import serve
+from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, STACK_TYPE, EngineError, Operation, Step, Told, tell_change
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
@@ -36,9 +40,14 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Pulumi's operations that are steps; the others are parts of one, or only looks."""
 LOOKS = ("same", "read", "refresh")
+FRAMES = ("1 error occurred:", "update failed")
+"""Lines of an error that say nothing of its cause."""
 COLOR_TAGS = re.compile(r"<\{%.*?%\}>")
 END_SECONDS = 60.0
 """How long an engine that was told to stop may finish what has begun."""
+
+OLDEST_CLI = VersionInfo(3, 182)
+"""It has resource hooks (pulumi's CHANGELOG, 3.182.0), by which a switch waits."""
 
 Program = Callable[[], None]
 
@@ -59,10 +68,14 @@ class PulumiCli:
         program: the path of ``__main__.py``.
         project: the project's name; beside the program lies its Pulumi.yaml.
         stack: the stack's name.
+        packages: the providers that the program uses.
     """
 
-    def __init__(self, directory: Path, program: Path, *, project: str, stack: str) -> None:
+    def __init__(
+        self, directory: Path, program: Path, *, project: str, stack: str, packages: Sequence[str] = PACKAGES
+    ) -> None:
         self._directory = directory
+        self._packages = packages
         self._program = program
         self._project, self._stack = project, stack
 
@@ -96,10 +109,13 @@ class PulumiCli:
             record.write(self._record_file)
             told.on_begin()
 
-        with serve(registry) as attached:
+        with _quiet(), serve(registry, self._packages) as attached:
             stack = self._open(attached, config, lambda: self._run_program(refusals))
             listener = Listener(Told(on_step=told.on_step, on_begin=begin))
             with self._failing(listener, refusals):
+                if self._pending():
+                    # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
+                    stack.refresh(clear_pending_creates=True, on_event=listener.hear, color="never")
                 result = stack.up(on_event=listener.hear, color="never", refresh=refresh or None)
         if not listener.begun:
             begin()
@@ -115,7 +131,7 @@ class PulumiCli:
             ControlError, EngineError: as ``update``.
         """
         refusals: list[BaseException] = []
-        with serve(registry) as attached:
+        with _quiet(), serve(registry, self._packages) as attached:
             stack = self._open(attached, config, lambda: self._run_program(refusals))
             listener = Listener(told)
             with self._failing(listener, refusals):
@@ -128,12 +144,16 @@ class PulumiCli:
                 registry.provisioner(kind).delete(resource["id"], resource["inputs"])
 
     def _resources(self) -> list[dict[str, Any]]:
+        return self._latest().get("resources") or []
+
+    def _pending(self) -> list[dict[str, Any]]:
+        """Operations that began and of which nobody knows whether they ended."""
+        return self._latest().get("pending_operations") or []
+
+    def _latest(self) -> dict[str, Any]:
         # The backend's own file: asking the CLI would take a second of every `down`. tests/engine holds its form.
         file = self._directory / "backend" / ".pulumi" / "stacks" / self._project / f"{self._stack}.json"
-        if not file.exists():
-            return []
-        latest = json.loads(file.read_text())["checkpoint"]["latest"]
-        return (latest or {}).get("resources") or []
+        return (json.loads(file.read_text())["checkpoint"]["latest"] or {}) if file.exists() else {}
 
     def open(self, attached: str, config: Mapping[str, str], program: Program | None = None) -> automation.Stack:
         """The stack by the Automation API, for what is not a method here.
@@ -216,7 +236,7 @@ class PulumiCli:
         except automation.CommandError as error:
             if refusals:
                 raise refusals[0] from None
-            raise EngineError(listener.cause or str(error).strip()) from error
+            raise EngineError(listener.cause or _complaint(str(error))) from error
 
 
 class Listener:
@@ -234,7 +254,7 @@ class Listener:
     def hear(self, event: automation.EngineEvent) -> None:
         """Take one event."""
         if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self._errors[COLOR_TAGS.sub("", event.diagnostic_event.message).strip()] = None
+            self._errors |= dict.fromkeys(_causes(COLOR_TAGS.sub("", event.diagnostic_event.message)))
         if event.resource_pre_event is not None:
             metadata = event.resource_pre_event.metadata
             if not self.begun and metadata.op not in LOOKS and not _is_bookkeeping(metadata):
@@ -286,6 +306,7 @@ class _Command(automation.PulumiCommand):
             process.wait()
         except BaseException:
             process.send_signal(signal.SIGINT)
+            _stop_hooks()
             try:
                 process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
@@ -301,6 +322,25 @@ class _Command(automation.PulumiCommand):
         if process.returncode != 0:
             raise create_command_error(result)
         return result
+
+
+def _stop_hooks() -> None:
+    """End the program's hooks at once. An engine that is told to stop waits for them, and they may wait for minutes."""
+    for servicer in list(_CallbackServicer._servicers):
+        if not servicer._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(servicer._server.stop(grace=0), servicer._loop)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave the traces of calls that an engine's end cuts off unsaid; the error says what ended it."""
+    logger = logging.getLogger("grpc._server")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _read(stream: Any, lines: list[str], tell: Callable[[str], object] | None) -> None:
@@ -325,7 +365,8 @@ def _command() -> automation.PulumiCommand:
         )
     try:
         # Found on the PATH, it need not lie in a folder called bin.
-        return _Command() if shutil.which("pulumi") else _Command(str(cli.parent.parent))
+        root = None if shutil.which("pulumi") else str(cli.parent.parent)
+        return _Command(root, version=OLDEST_CLI)
     except (automation.InvalidVersionError, OSError, subprocess.CalledProcessError) as error:
         raise ControlError(
             f"PULUMI_CLI_UNFIT: {cli} is not a Pulumi CLI that fits the pulumi package: {error}. Way out: install a "
@@ -352,6 +393,18 @@ def _step(metadata: Any) -> Step:
     )
 
 
+def _causes(message: str) -> list[str]:
+    """What an error of the engine says, without its own frame and lists."""
+    lines = (line.strip().removeprefix("* ") for line in message.splitlines())
+    return [line for line in lines if line and line not in FRAMES]
+
+
+def _complaint(text: str) -> str:
+    """What a command complained of before any event: the rest of its text is the command's own frame."""
+    complaints = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
+    return "; ".join(complaints) or text.strip()
+
+
 def _value(value: str) -> Any:
     """A setting as a stack's file holds it: objects and lists as such, anything else as it was given."""
     return yaml.safe_load(value) if value[:1] in "[{" else value
@@ -364,4 +417,6 @@ def _is_running(process_id: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    status = Path(f"/proc/{process_id}/stat")
+    # One that was killed stays listed until its parent has taken notice of it.
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
