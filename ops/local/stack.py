@@ -162,7 +162,8 @@ class LocalStack:
             choice = str(config.get(f"{PROJECT}:embedConsumer", ""))
             told = Told(on_step=tell, on_begin=begin)
             try:
-                engine.update(self._registry, config, told, choice=choice, refresh=started_here)
+                with self._registry() as registry:
+                    engine.update(registry, config, told, choice=choice, refresh=started_here)
             except (SettingsRefused, StackRefusal):
                 # Kept, they would be refused by every later update as well.
                 self._keep_settings(before)
@@ -189,7 +190,8 @@ class LocalStack:
         if destroy and self.engine_name() is not None:
             if not self.is_running():
                 self._start()
-            self._engine().destroy(self._registry, self._config(self.settings()))
+            with self._registry() as registry:
+                self._engine().destroy(registry, self._config(self.settings()))
         if self.is_running():
             self._take_key_back()
             self._supervisor.shut_down()
@@ -292,15 +294,18 @@ class LocalStack:
     def _supervisor(self) -> SupervisorClient:
         return SupervisorClient(self.state_directory, f"http://{LOOPBACK}:{self._ports['supervisor']}")
 
-    @property
-    def _registry(self) -> Registry:
+    @contextmanager
+    def _registry(self) -> Iterator[Registry]:
         context = Context(
             endpoint=self._endpoint,
             supervisor=self._supervisor,
             source=SOURCE,
             state_directory=self.state_directory,
         )
-        return build_registry(context)
+        try:
+            yield build_registry(context)
+        finally:
+            context.close()
 
     def _hand_over_key(self, outputs: Mapping[str, Any]) -> None:
         """Give the emulator's secret the shell's key; it is held in memory only."""
@@ -318,7 +323,8 @@ class LocalStack:
 
     def _take_key_back(self) -> None:
         """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
-        self._engine().forget(self._registry, SECRET_TYPE)
+        with self._registry() as registry:
+            self._engine().forget(registry, SECRET_TYPE)
 
     def _refuse_unsaved(self) -> None:
         if (self.state_directory / "emulator" / UNSAVED_FILE).exists():

@@ -112,10 +112,12 @@ class PulumiCli:
         with _quiet(), serve(registry, self._packages) as attached:
             stack = self._open(attached, config, lambda: self._run_program(refusals))
             listener = Listener(Told(on_step=told.on_step, on_begin=begin))
+            if self._pending():
+                # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
+                looks = Listener(NOBODY)
+                with self._failing(looks, refusals):
+                    stack.refresh(clear_pending_creates=True, on_event=looks.hear, color="never")
             with self._failing(listener, refusals):
-                if self._pending():
-                    # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
-                    stack.refresh(clear_pending_creates=True, on_event=listener.hear, color="never")
                 result = stack.up(on_event=listener.hear, color="never", refresh=refresh or None)
         if not listener.begun:
             begin()

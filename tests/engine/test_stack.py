@@ -1,0 +1,157 @@
+"""The whole program by the real engine, on one stack that its tests share in their order.
+
+A wrong edge here is two consumers of one queue, or a switch that never ends.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import pytest
+from pulumi import automation
+from pulumi.runtime import rpc
+
+from ops.auditing import audit
+from ops.local.control import ControlError
+from ops.local.engines.steps import EngineError
+from ops.target import local_target
+from stack.errors import SettingsRefused
+from tests.engine.live import (
+    LOCK,
+    MAIN,
+    MAPPING,
+    SERVICE,
+    SHORT,
+    Live,
+    client,
+    counted,
+    everything,
+    nobody_at_home,
+)
+
+CIRCUIT = ["lambda", "ecs", "hybrid", "none", "lambda", "hybrid", "ecs"]
+CIRCUIT += ["lambda", "none", "ecs", "none", "hybrid", "lambda"]
+"""Each of the twelve switches once."""
+PAIRS = list(itertools.pairwise(CIRCUIT))
+SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"
+"""What Pulumi writes beside each secret of a state (sdk/go/common/resource/sig)."""
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    live = Live(tmp_path_factory.mktemp("engine") / "stack")
+    with live.stack as stack:
+        stack.up({"embedConsumer": "lambda", **SHORT}, engine="pulumi")
+        yield live
+        stack.down(destroy=True)
+
+
+def test_the_first_preview_asks_nobody_and_shows_what_is_unknown(tmp_path):
+    events: list[automation.EngineEvent] = []
+    with nobody_at_home(tmp_path / "new", {"embedConsumer": "lambda"}) as stack:
+        summary = counted(stack.preview(on_event=events.append).change_summary)
+    assert set(summary) == {"create"}
+    shown = {
+        event.res_outputs_event.metadata.urn.split("::")[-1]: event.res_outputs_event.metadata.new
+        for event in events
+        if event.res_outputs_event
+    }
+    queue, mapping, endpoint = shown["embed-queue"], shown[MAPPING], shown["network-s3"]
+    assert (queue.outputs["url"], queue.outputs["name"]) == (rpc.UNKNOWN, "receipts-local-embed.fifo")
+    assert (mapping.inputs["eventSourceArn"], mapping.inputs["enabled"]) == (rpc.UNKNOWN, True)
+    assert endpoint.outputs["prefixListId"] == rpc.UNKNOWN
+    assert shown["network-merge-to-s3"].inputs["prefixListId"] == rpc.UNKNOWN
+
+
+def test_a_second_preview_is_empty_and_so_is_one_that_looks_at_everything_first(live):
+    with live.opened("lambda") as stack:
+        assert set(counted(stack.preview().change_summary)) == {"same"}
+        assert set(counted(stack.preview(refresh=True).change_summary)) == {"same"}
+
+
+def test_provisioners_say_which_outputs_are_computed(live):
+    """One that forgets an output shows false updates of its dependents, or none, at every preview."""
+    with live.stack._registry() as registry:
+        for resource in live.stack._engine()._resources():
+            if resource.get("custom") and not resource["type"].startswith("pulumi:"):
+                computed = set(registry.provisioner(resource["type"]).computed)
+                made = set(resource["outputs"]) - set(resource["inputs"])
+                assert made <= computed, resource["urn"]
+                assert computed <= set(resource["outputs"]), resource["urn"]
+
+
+def test_a_drain_that_fails_leaves_no_consumer_and_the_next_update_goes_on(live):
+    outputs = live.stack.outputs()
+    with client(live.stack, "lambda") as function:
+        stranger = function.create_event_source_mapping(
+            EventSourceArn=f"arn:aws:sqs:us-east-1:000000000000:{outputs['embedQueueUrl'].rsplit('/', 1)[-1]}",
+            FunctionName=outputs["uploadFunctionName"],
+            Enabled=True,
+        )["UUID"]
+    with pytest.raises(EngineError, match=r"HANDOVER_NOT_DRAINED.*Way out"):
+        live.update("ecs")
+    assert (live.mapping(), live.desired_count()) == ("Disabled", 0)
+    assert live.stack.unfinished() == "ecs"
+    with client(live.stack, "lambda") as function:
+        function.delete_event_source_mapping(UUID=stranger)
+    assert live.ended(MAPPING) < live.hooked()
+    changed = {step.name for step in live.update("ecs")}
+    assert changed >= {LOCK, SERVICE}
+    assert MAPPING not in changed
+    assert live.hooked() < live.ended(LOCK) < live.began(SERVICE)
+    assert (live.mapping(), live.desired_count(), live.stack.unfinished()) == ("Disabled", 1, None)
+
+
+def test_what_was_switched_by_hand_is_found_and_put_right_the_outgoing_consumer_first(live):
+    outputs = live.stack.outputs()
+    with client(live.stack, "lambda") as function, client(live.stack, "ecs") as ecs:
+        function.update_event_source_mapping(UUID=outputs["embedMappingId"], Enabled=True)
+        ecs.update_service(cluster=outputs["clusterName"], service=outputs["serviceName"], desiredCount=0)
+    with live.opened("ecs") as stack:
+        live.events.clear()
+        summary = stack.up(refresh=True, on_event=live.events.append).summary.resource_changes
+    assert summary["update"] == 2
+    assert live.ended(MAPPING) < live.began(SERVICE)
+    assert (live.mapping(), live.desired_count()) == ("Disabled", 1)
+
+
+def test_settings_that_are_refused_change_nothing_whoever_refuses_them(live):
+    """The engine checks the types in Pulumi.yaml before the program runs; the program checks all the rest."""
+    updates = live.stack.updates()
+    with pytest.raises(EngineError, match=r"receipts:logRetentionDays.*integer"):
+        live.update("ecs", logRetentionDays="many")
+    with pytest.raises(SettingsRefused, match="CHOICE_UNKNOWN"):
+        live.update("nobody")
+    assert live.stack.updates() == updates
+    assert live.stack.settings()["embedConsumer"] == "ecs"
+
+
+def test_a_state_of_the_real_engine_is_refused_by_the_other_one(live):
+    with pytest.raises(ControlError, match=r"ENGINE_DIFFERS.*down --destroy"):
+        live.stack.up(engine="in-process")
+
+
+def test_the_exported_state_holds_no_secret(live):
+    with live.opened("ecs") as stack:
+        exported = json.dumps(stack.export_stack().deployment)
+    assert SECRET_MARK not in exported
+    assert "ciphertext" not in exported
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS if everything() else PAIRS[1:2])
+def test_a_switch_turns_one_off_drains_moves_the_lock_and_turns_the_next_one_on(live, before, after):
+    if live.stack.outputs()["embedConsumer"] != before:
+        live.update(before)
+    assert live.update(after)
+    live.check_order(MAIN[before], MAIN[after])
+    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
+
+
+def test_destroying_a_hybrid_stack_needs_its_program_for_the_hooks_and_leaves_nothing(live):
+    if live.stack.outputs()["embedConsumer"] != "hybrid":
+        live.update("hybrid")
+    with live.opened("hybrid") as stack, pytest.raises(automation.CommandError, match="run-program"):
+        stack.destroy()
+    live.stack.down(destroy=True)
+    assert not live.stack.state_directory.exists()
