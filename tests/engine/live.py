@@ -1,6 +1,8 @@
 """The whole program on the real engine and the emulator: one stack for all tests of a file, and its event stream."""
 
 import os
+import runpy
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from ops.local.engines.steps import Step
 from ops.local.provisioners.context import Context, make_client
 from ops.local.provisioners.registry import build_registry
 from ops.local.stack import PROJECT, SOURCE, STACK, LocalStack
+from tests.policy.recorded import PROGRAMS
 
 SHORT = {
     "lambda": {"timeoutSeconds": 2, "maximumConcurrency": 2},
@@ -155,3 +158,36 @@ def _changes(event: Any, name: str) -> bool:
 def everything() -> bool:
     """Whether the long list is asked for; ``make torture`` does."""
     return os.environ.get("ENGINE_TESTS") == "all"
+
+
+def policy_pack(directory: Path) -> Path:
+    """The policy pack as a program of its own: Pulumi's Python host, which runs a pack's folder, is no Go module."""
+    (directory / "PulumiPolicy.yaml").write_bytes((SOURCE / "policy" / "PulumiPolicy.yaml").read_bytes())
+    program = directory / "run"
+    command = f'cd "{SOURCE}/policy" && exec "{sys.executable}" -u -m pulumi.policy "$1" .'
+    program.write_text(f"#!/bin/sh\n{command}\n")
+    program.chmod(0o755)
+    return program
+
+
+def by_hand(name: str) -> Callable[[], None]:
+    """One of the small programs of the policy tests."""
+
+    def program() -> None:
+        runpy.run_path(str(PROGRAMS / f"{name}.py"), run_name="__main__")
+
+    return program
+
+
+def judgements(
+    stack: automation.Stack, pack: Path, program: Callable[[], None] | None = None
+) -> tuple[list[tuple[str, str, str]], Exception | None]:
+    """Preview with the pack: its policies' names, levels and messages, and the error if the preview failed."""
+    events: list[automation.EngineEvent] = []
+    error: Exception | None = None
+    try:
+        stack.preview(policy_packs=[str(pack)], on_event=events.append, program=program)
+    except automation.CommandError as failed:
+        error = failed
+    told = [event.policy_event for event in events if event.policy_event]
+    return [(item.policy_name, item.enforcement_level, item.message) for item in told], error

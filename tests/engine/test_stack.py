@@ -3,8 +3,11 @@
 A wrong edge here is two consumers of one queue, or a switch that never ends.
 """
 
+import copy
 import itertools
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -23,10 +26,13 @@ from tests.engine.live import (
     SERVICE,
     SHORT,
     Live,
+    by_hand,
     client,
     counted,
     everything,
+    judgements,
     nobody_at_home,
+    policy_pack,
 )
 
 CIRCUIT = ["lambda", "ecs", "hybrid", "none", "lambda", "hybrid", "ecs"]
@@ -118,13 +124,13 @@ def test_what_was_switched_by_hand_is_found_and_put_right_the_outgoing_consumer_
 
 def test_settings_that_are_refused_change_nothing_whoever_refuses_them(live):
     """The engine checks the types in Pulumi.yaml before the program runs; the program checks all the rest."""
-    updates = live.stack.updates()
+    updates, consumer = live.stack.updates(), live.stack.settings()["embedConsumer"]
     with pytest.raises(EngineError, match=r"receipts:logRetentionDays.*integer"):
-        live.update("ecs", logRetentionDays="many")
+        live.update(consumer, logRetentionDays="many")
     with pytest.raises(SettingsRefused, match="CHOICE_UNKNOWN"):
         live.update("nobody")
     assert live.stack.updates() == updates
-    assert live.stack.settings()["embedConsumer"] == "ecs"
+    assert live.stack.settings()["embedConsumer"] == consumer
 
 
 def test_a_state_of_the_real_engine_is_refused_by_the_other_one(live):
@@ -146,6 +152,39 @@ def test_a_switch_turns_one_off_drains_moves_the_lock_and_turns_the_next_one_on(
     assert live.update(after)
     live.check_order(MAIN[before], MAIN[after])
     assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
+
+
+def test_a_consumer_written_by_hand_is_refused_by_the_policy_pack_beside_what_exists(live, tmp_path):
+    with live.opened(live.stack.outputs()["embedConsumer"]) as stack:
+        judged, error = judgements(stack, policy_pack(tmp_path), by_hand("service_beside_the_components"))
+    assert isinstance(error, automation.CommandError)
+    ((code, _, message),) = (item for item in judged if item[1] == "mandatory")
+    assert code == "one-consumer"
+    assert "ECS service 'by-hand'" in message
+
+
+def test_a_state_is_judged_from_a_file_without_a_login(live, tmp_path, cli):
+    with live.opened(live.stack.outputs()["embedConsumer"]) as stack:
+        exported = stack.export_stack()
+    state = {"version": exported.version, "deployment": exported.deployment}
+    command = [str(cli), "policy", "analyze", "--non-interactive", "--policy-pack", str(policy_pack(tmp_path))]
+    nowhere = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+    def analyze(name: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / name).write_text(json.dumps(state))
+        return subprocess.run(
+            [*command, "--file", name], cwd=tmp_path, env=nowhere, capture_output=True, text=True, check=False
+        )
+
+    passed = analyze("ours.json")
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    (ours,) = (item for item in state["deployment"]["resources"] if item["urn"].endswith(f"::{MAPPING}"))
+    second = copy.deepcopy(ours)
+    second["urn"], second["id"] = ours["urn"].replace(MAPPING, "by-hand"), "another"
+    state["deployment"]["resources"].append(second)
+    refused = analyze("second.json")
+    assert refused.returncode != 0
+    assert "ONE_CONSUMER" in refused.stdout + refused.stderr
 
 
 def test_destroying_a_hybrid_stack_needs_its_program_for_the_hooks_and_leaves_nothing(live):
