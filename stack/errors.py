@@ -30,6 +30,7 @@ class RefusalCode(StrEnum):
     NETWORK_TOO_SMALL = "NETWORK_TOO_SMALL"
     ENVIRONMENT_MISMATCH = "ENVIRONMENT_MISMATCH"
     NAME_TOO_LONG = "NAME_TOO_LONG"
+    TARGETED_SWITCH = "TARGETED_SWITCH"
 
 
 MEANINGS: Mapping[RefusalCode, str] = {
@@ -57,6 +58,8 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.NETWORK_TOO_SMALL: "A network that cannot be divided among its zones.",
     RefusalCode.ENVIRONMENT_MISMATCH: "A component and an entry point that disagree about the environment.",
     RefusalCode.NAME_TOO_LONG: "A physical name above AWS's limit; it is never cut, two cut names can meet.",
+    RefusalCode.TARGETED_SWITCH: "An update of some resources only (`--target`) while the consumer is to change: it "
+    "would stop half way, without a consumer.",
 }
 """One sentence a code; ``docs/refusals.md`` is made of it. ★: AWS refuses it too, but half way through an update."""
 

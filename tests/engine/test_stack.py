@@ -34,6 +34,7 @@ from tests.engine.live import (
     nobody_at_home,
     policy_pack,
 )
+from tests.engine.switch_command import kill_at
 
 CIRCUIT = ["lambda", "ecs", "hybrid", "none", "lambda", "hybrid", "ecs"]
 CIRCUIT += ["lambda", "none", "ecs", "none", "hybrid", "lambda"]
@@ -151,6 +152,40 @@ def test_a_switch_turns_one_off_drains_moves_the_lock_and_turns_the_next_one_on(
         live.update(before)
     assert live.update(after)
     live.check_order(MAIN[before], MAIN[after])
+    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
+
+
+@pytest.mark.parametrize("target", [MAPPING, SERVICE, LOCK] if everything() else [MAPPING])
+def test_a_targeted_update_while_the_consumer_is_to_change_is_refused_in_a_sentence_and_changes_nothing(live, target):
+    present = live.stack.outputs()["embedConsumer"]
+    before = live.mapping(), live.desired_count()
+    live.events.clear()
+    with live.opened("none" if present != "none" else "lambda") as stack, pytest.raises(automation.CommandError):
+        stack.up(target=[f"**::{target}"], on_event=live.events.append)
+    errors = [
+        item.diagnostic_event.message
+        for item in live.events
+        if item.diagnostic_event and item.diagnostic_event.severity == "error"
+    ]
+    assert any("TARGETED_SWITCH" in error and "without --target" in error for error in errors), errors
+    assert not any("Duplicate" in error for error in errors)
+    assert not any(live.changed(name) for name in (MAPPING, SERVICE, LOCK))
+    assert (live.mapping(), live.desired_count()) == before
+
+
+MOMENTS = ("hooked", f"began {MAPPING}", f"ended {MAPPING}", f"ended {LOCK}", f"began {SERVICE}", f"ended {SERVICE}")
+
+
+@pytest.mark.parametrize("moment", MOMENTS if everything() else ["hooked"])
+def test_an_engine_killed_in_a_switch_leaves_at_most_one_consumer_and_the_next_update_goes_on(live, moment):
+    if live.stack.outputs()["embedConsumer"] != "lambda":
+        live.update("lambda")
+    kill_at(live.stack, "ecs", moment)
+    assert live.stack.unfinished() == "ecs"
+    on = [live.mapping() != "Disabled", live.desired_count() > 0]
+    assert sum(on) <= 1, "two consumers"
+    assert live.update("ecs")
+    assert (live.mapping(), live.desired_count(), live.stack.unfinished()) == ("Disabled", 1, None)
     assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
 
 
