@@ -27,6 +27,9 @@ SHORT = {
 }
 """Settings under which a switch waits no longer than it must."""
 MAPPING, SERVICE, SCALING, LOCK = "embed-lambda-maps-embed", "worker-service", "worker-scaling", "embed-lock"
+EVERYTHING = os.environ.get("ENGINE_TESTS") == "all"
+"""Whether the long list is asked for; ``make torture`` does."""
+long_list = pytest.mark.skipif(not EVERYTHING, reason="of the long list, which `make torture` runs")
 SWITCHES: Mapping[str | None, tuple[str, ...]] = {"lambda": (MAPPING,), "ecs": (SERVICE, SCALING), None: ()}
 """What turns a consumer of the main queue on and off."""
 MAIN = {"lambda": "lambda", "ecs": "ecs", "none": None, "hybrid": "lambda"}
@@ -155,11 +158,6 @@ def _changes(event: Any, name: str) -> bool:
     )
 
 
-def everything() -> bool:
-    """Whether the long list is asked for; ``make torture`` does."""
-    return os.environ.get("ENGINE_TESTS") == "all"
-
-
 def policy_pack(directory: Path) -> Path:
     """The policy pack as a program of its own: Pulumi's Python host, which runs a pack's folder, is no Go module."""
     (directory / "PulumiPolicy.yaml").write_bytes((SOURCE / "policy" / "PulumiPolicy.yaml").read_bytes())
@@ -180,10 +178,14 @@ def by_hand(name: str) -> Callable[[], None]:
 
 
 def judgements(
-    stack: automation.Stack, pack: Path, program: Callable[[], None] | None = None
+    stack: automation.Stack,
+    pack: Path,
+    program: Callable[[], None] | None = None,
+    *,
+    events: list[automation.EngineEvent] | None = None,
 ) -> tuple[list[tuple[str, str, str]], Exception | None]:
     """Preview with the pack: its policies' names, levels and messages, and the error if the preview failed."""
-    events: list[automation.EngineEvent] = []
+    events = [] if events is None else events
     error: Exception | None = None
     try:
         stack.preview(policy_packs=[str(pack)], on_event=events.append, program=program)

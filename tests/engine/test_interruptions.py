@@ -19,6 +19,7 @@ from ops.local.engines.provider import serve
 from ops.switching.pending import require_free
 from ops.target import OperatorError
 from tests.engine.command import ENTERED, Update
+from tests.engine.live import EVERYTHING, long_list
 from tests.engine.small import CONFIG, RealWorld, called
 
 HOOK = """
@@ -51,7 +52,7 @@ def locks(world: RealWorld) -> Path:
     return world.directory / "pulumi" / "backend" / ".pulumi" / "locks" / "organization" / "tests" / "local"
 
 
-@pytest.mark.parametrize("killed", ["the engine", "the whole command"])
+@pytest.mark.parametrize("killed", ["the engine", *(["the whole command"] if EVERYTHING else [])])
 def test_an_engine_killed_while_it_creates_leaves_a_lock_and_a_pending_operation_which_a_switch_names(real, killed):
     real.declare('Thing("a")\nThing("b")')
     update = Update(real, "slow", "create")
@@ -75,6 +76,7 @@ def test_an_engine_killed_while_it_creates_leaves_a_lock_and_a_pending_operation
     require_free_stack(real)
 
 
+@long_list
 def test_an_engine_killed_in_a_hook_has_not_begun_what_the_hook_stands_before(real):
     entered, left = real.directory / ENTERED, real.directory / "left"
     real.run(HOOK.format(entered=str(entered), left=str(left)) + HOOKED.format(1))

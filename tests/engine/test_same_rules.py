@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from ops.local.engines.provider import serve
 from ops.local.engines.steps import EngineError
-from tests.engine.small import InProcessWorld, RealWorld, World, called
+from tests.engine.small import CONFIG, InProcessWorld, RealWorld, World, called
 from tests.local.things import HOOKED
 
 BEFORE = """
@@ -150,3 +151,12 @@ def test_a_difference_destroying_runs_hooks_only_by_the_real_engine_which_runs_t
         assert world.things.calls[-1] == "delete a"
         seen.append([line.split()[0] for line in log.read_text().splitlines()])
     assert seen == [[], ["before_delete"]]
+
+
+def test_protection_is_no_wall_a_flag_of_the_engine_lifts_it(real):
+    """The runbook says so: what must not be lost is kept by AWS's own protection, not by this one."""
+    real.run('Thing("a", opts=pulumi.ResourceOptions(protect=True))')
+    with serve(real.registry, ["test"]) as attached:
+        stack = real.engine.open(attached, CONFIG)
+        stack._run_pulumi_cmd_sync(["destroy", "--yes", "--skip-preview", "--ignore-protect"])
+    assert real.things.calls[-1] == "delete a"
