@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ops.local.engines.provider import serve
 from ops.local.engines.steps import EngineError
 from tests.engine.small import CONFIG, InProcessWorld, RealWorld, World, called
 from tests.local.things import HOOKED
@@ -156,7 +155,6 @@ def test_a_difference_destroying_runs_hooks_only_by_the_real_engine_which_runs_t
 def test_protection_is_no_wall_a_flag_of_the_engine_lifts_it(real):
     """The runbook says so: what must not be lost is kept by AWS's own protection, not by this one."""
     real.run('Thing("a", opts=pulumi.ResourceOptions(protect=True))')
-    with serve(real.registry, ["test"]) as attached:
-        stack = real.engine.open(attached, CONFIG)
+    with real.engine.opened(real.registry, CONFIG) as stack:
         stack._run_pulumi_cmd_sync(["destroy", "--yes", "--skip-preview", "--ignore-protect"])
     assert real.things.calls[-1] == "delete a"

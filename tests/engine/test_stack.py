@@ -40,7 +40,6 @@ CIRCUIT += ["lambda", "none", "ecs", "none", "hybrid", "lambda"]
 PAIRS = list(itertools.pairwise(CIRCUIT))
 SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"
 """What Pulumi writes beside each secret of a state (sdk/go/common/resource/sig)."""
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")

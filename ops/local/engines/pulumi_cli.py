@@ -21,6 +21,8 @@ from typing import Any
 
 import yaml
 from pulumi import RunError, automation
+from pulumi.automation import _stack
+from pulumi.automation._server import LanguageServer
 from pulumi.automation.errors import create_command_error
 from pulumi.runtime._callbacks import _CallbackServicer
 from semver import VersionInfo
@@ -109,8 +111,7 @@ class PulumiCli:
             record.write(self._record_file)
             told.on_begin()
 
-        with _quiet(), serve(registry, self._packages) as attached:
-            stack = self._open(attached, config, lambda: self._run_program(refusals))
+        with self.opened(registry, config, lambda: self._run_program(refusals)) as stack:
             listener = Listener(Told(on_step=told.on_step, on_begin=begin))
             if self._pending():
                 # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
@@ -133,8 +134,7 @@ class PulumiCli:
             ControlError, EngineError: as ``update``.
         """
         refusals: list[BaseException] = []
-        with _quiet(), serve(registry, self._packages) as attached:
-            stack = self._open(attached, config, lambda: self._run_program(refusals))
+        with self.opened(registry, config, lambda: self._run_program(refusals)) as stack:
             listener = Listener(told)
             with self._failing(listener, refusals):
                 stack.destroy(on_event=listener.hear, color="never", run_program=True)
@@ -157,15 +157,22 @@ class PulumiCli:
         file = self._directory / "backend" / ".pulumi" / "stacks" / self._project / f"{self._stack}.json"
         return (json.loads(file.read_text())["checkpoint"]["latest"] or {}) if file.exists() else {}
 
-    def open(self, attached: str, config: Mapping[str, str], program: Program | None = None) -> automation.Stack:
-        """The stack by the Automation API, for what is not a method here.
+    @contextmanager
+    def opened(
+        self, registry: Registry, config: Mapping[str, str], program: Program | None = None
+    ) -> Iterator[automation.Stack]:
+        """The stack by the Automation API, with the provisioners attached, as long as it is entered.
 
         Args:
-            attached: what ``serve`` gave.
-            config: full keys to values.
+            registry: the provisioners that the engine is given.
+            config: full keys to values, objects as JSON.
             program: None for the stack's own.
+
+        Raises:
+            ControlError: PULUMI_CLI_MISSING, PULUMI_CLI_UNFIT, STACK_BUSY.
         """
-        return self._open(attached, config, program or (lambda: self._run_program([])))
+        with _quiet(), _closing(), serve(registry, self._packages) as attached:
+            yield self._open(attached, config, program or (lambda: self._run_program([])))
 
     @property
     def _record_file(self) -> Path:
@@ -331,6 +338,44 @@ def _stop_hooks() -> None:
     for servicer in list(_CallbackServicer._servicers):
         if not servicer._loop.is_closed():
             asyncio.run_coroutine_threadsafe(servicer._server.stop(grace=0), servicer._loop)
+
+
+class _ClosingServer(LanguageServer):
+    """Runs the program for an engine, and closes the program's loop also when the engine has ended before it.
+
+    Pulumi's own tries to tell the engine first, which fails then, and leaves the loop and its sockets open.
+    """
+
+    def Run(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
+        program, loops = self.program, []
+
+        def remembered() -> Any:
+            loops.append(asyncio.get_running_loop())
+            return program()
+
+        self.program = remembered
+        try:
+            return super().Run(request, context)
+        finally:
+            for loop in loops:
+                if not loop.is_closed():
+                    left = asyncio.all_tasks(loop)
+                    for task in left:
+                        task.cancel()
+                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+                    loop.run_until_complete(loop.shutdown_default_executor())
+                    loop.close()
+
+
+@contextmanager
+def _closing() -> Iterator[None]:
+    """Have the Automation API run programs by ``_ClosingServer``."""
+    before = _stack.LanguageServer
+    _stack.LanguageServer = _ClosingServer
+    try:
+        yield
+    finally:
+        _stack.LanguageServer = before
 
 
 @contextmanager
