@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pulumi import automation
 
-from ops.local.engines import pulumi_cli
+from ops.local.engines import events
 from ops.local.engines.pulumi_cli import PulumiCli
 from ops.local.engines.steps import Step
 from ops.local.provisioners.context import Context, make_client
@@ -50,13 +50,13 @@ class Live:
         """What ``receipts local up`` does; the steps that changed something."""
         self.events.clear()
         with pytest.MonkeyPatch.context() as patched:
-            hear = pulumi_cli.Listener.hear
+            hear = events.Listener.hear
 
-            def listen(listener: pulumi_cli.Listener, event: automation.EngineEvent) -> None:
+            def listen(listener: events.Listener, event: automation.EngineEvent) -> None:
                 self.events.append(event)
                 hear(listener, event)
 
-            patched.setattr(pulumi_cli.Listener, "hear", listen)
+            patched.setattr(events.Listener, "hear", listen)
             return list(self.stack.up({"embedConsumer": consumer, **settings}).changes)
 
     @contextmanager

@@ -4,16 +4,9 @@ Its project, its state and its locks are in a directory of their own; the user's
 touched. It is optional: a stack comes up without it by ``in_process.py``.
 """
 
-import asyncio
 import json
-import logging
-import os
-import re
 import runpy
 import shutil
-import signal
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,45 +14,16 @@ from typing import Any
 
 import yaml
 from pulumi import RunError, automation
-from pulumi.automation import _stack
-from pulumi.automation._server import LanguageServer
-from pulumi.automation.errors import create_command_error
-from pulumi.runtime._callbacks import _CallbackServicer
-from semver import VersionInfo
 
 from ops.local.control import ControlError
+from ops.local.engines.cli_process import closing, command, is_running, quiet
+from ops.local.engines.events import Listener
 from ops.local.engines.provider import PACKAGES, serve
-from ops.local.engines.steps import NOBODY, STACK_TYPE, EngineError, Operation, Step, Told, tell_change
+from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
 
-OPERATIONS: Mapping[str, Operation] = {
-    "create": "create",
-    "update": "update",
-    "same": "same",
-    "delete": "delete",
-    "create-replacement": "replace",
-}
-"""Pulumi's operations that are steps; the others are parts of one, or only looks."""
-LOOKS = ("same", "read", "refresh")
-FRAMES = ("1 error occurred:", "update failed")
-"""Lines of an error that say nothing of its cause."""
-COLOR_TAGS = re.compile(r"<\{%.*?%\}>")
-END_SECONDS = 60.0
-"""How long an engine that was told to stop may finish what has begun."""
-
-OLDEST_CLI = VersionInfo(3, 182)
-"""It has resource hooks (pulumi's CHANGELOG, 3.182.0), by which a switch waits."""
-
 Program = Callable[[], None]
-
-
-def find_cli() -> Path | None:
-    """The Pulumi CLI: on the PATH, or the one that ``make engine`` has built; None when there is none."""
-    if on_path := shutil.which("pulumi"):
-        return Path(on_path)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "receipts"
-    return max(cache.glob("pulumi-*/bin/pulumi"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 class PulumiCli:
@@ -171,7 +135,7 @@ class PulumiCli:
         Raises:
             ControlError: PULUMI_CLI_MISSING, PULUMI_CLI_UNFIT, STACK_BUSY.
         """
-        with _quiet(), _closing(), serve(registry, self._packages) as attached:
+        with quiet(), closing(), serve(registry, self._packages) as attached:
             yield self._open(attached, config, program or (lambda: self._run_program([])))
 
     @property
@@ -185,7 +149,7 @@ class PulumiCli:
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._directory),
             pulumi_home=str(self._directory / "home"),
-            pulumi_command=_command(),
+            pulumi_command=command(),
             project_settings=None,
             env_vars={
                 "PULUMI_BACKEND_URL": backend.as_uri(),
@@ -229,7 +193,7 @@ class PulumiCli:
         The caller holds the state directory alone, so whoever wrote a lock and does not run any more never comes back.
         """
         locks = list((backend / ".pulumi" / "locks").rglob("*.json"))
-        if locks and not any(_is_running(yaml.safe_load(lock.read_text())["pid"]) for lock in locks):
+        if locks and not any(is_running(yaml.safe_load(lock.read_text())["pid"]) for lock in locks):
             stack.cancel()
 
     @contextmanager
@@ -248,204 +212,6 @@ class PulumiCli:
             raise EngineError(listener.cause or _complaint(str(error))) from error
 
 
-class Listener:
-    """Makes steps of the engine's event stream.
-
-    Args:
-        told: who hears of them.
-    """
-
-    def __init__(self, told: Told) -> None:
-        self._told = told
-        self._errors: dict[str, None] = {}
-        self.begun = False
-
-    def hear(self, event: automation.EngineEvent) -> None:
-        """Take one event."""
-        if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self._errors |= dict.fromkeys(_causes(COLOR_TAGS.sub("", event.diagnostic_event.message)))
-        if event.resource_pre_event is not None:
-            metadata = event.resource_pre_event.metadata
-            if not self.begun and metadata.op not in LOOKS and not _is_bookkeeping(metadata):
-                self.begun = True
-                self._told.on_begin()
-        if event.res_outputs_event is not None:
-            metadata = event.res_outputs_event.metadata
-            if metadata.op in OPERATIONS and not _is_bookkeeping(metadata):
-                self._told.on_step(_step(metadata))
-
-    @property
-    def cause(self) -> str:
-        """What stopped the update, in the words of the diagnostics; empty when there were none."""
-        return "; ".join(self._errors)
-
-
-class _Command(automation.PulumiCommand):
-    """Runs the CLI so that Ctrl-C reaches it once, and so that nobody goes on before it has ended."""
-
-    def run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: Callable[[str], object] | None = None,
-        on_error: Callable[[str], object] | None = None,
-    ) -> automation.CommandResult:
-        process = subprocess.Popen(  # noqa: S603 - the CLI that was found
-            [self.command, "--non-interactive", *args],
-            cwd=cwd,
-            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # The terminal's Ctrl-C would come here and there, and the second one aborts what has begun.
-            start_new_session=True,
-        )
-        written: tuple[list[str], list[str]] = ([], [])
-        readers = [
-            threading.Thread(target=_read, args=(stream, lines, tell), daemon=True)
-            for stream, lines, tell in zip(
-                (process.stdout, process.stderr), written, (on_output, on_error), strict=True
-            )
-        ]
-        for reader in readers:
-            reader.start()
-        try:
-            process.wait()
-        except BaseException:
-            process.send_signal(signal.SIGINT)
-            _stop_hooks()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            raise
-        finally:
-            for reader in readers:
-                reader.join(END_SECONDS)
-        result = automation.CommandResult(
-            stdout="\n".join(written[0]), stderr="\n".join(written[1]), code=process.returncode
-        )
-        if process.returncode != 0:
-            raise create_command_error(result)
-        return result
-
-
-def _stop_hooks() -> None:
-    """End the program's hooks at once. An engine that is told to stop waits for them, and they may wait for minutes."""
-    for servicer in list(_CallbackServicer._servicers):
-        if not servicer._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(servicer._server.stop(grace=0), servicer._loop)
-
-
-class _ClosingServer(LanguageServer):
-    """Runs the program for an engine, and closes the program's loop also when the engine has ended before it.
-
-    Pulumi's own tries to tell the engine first, which fails then, and leaves the loop and its sockets open.
-    """
-
-    def Run(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        program, loops = self.program, []
-
-        def remembered() -> Any:
-            loops.append(asyncio.get_running_loop())
-            return program()
-
-        self.program = remembered
-        try:
-            return super().Run(request, context)
-        finally:
-            for loop in loops:
-                if not loop.is_closed():
-                    left = asyncio.all_tasks(loop)
-                    for task in left:
-                        task.cancel()
-                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-                    loop.run_until_complete(loop.shutdown_default_executor())
-                    loop.close()
-
-
-@contextmanager
-def _closing() -> Iterator[None]:
-    """Have the Automation API run programs by ``_ClosingServer``."""
-    before = _stack.LanguageServer
-    _stack.LanguageServer = _ClosingServer
-    try:
-        yield
-    finally:
-        _stack.LanguageServer = before
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave the traces of calls that an engine's end cuts off unsaid; the error says what ended it."""
-    logger = logging.getLogger("grpc._server")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _read(stream: Any, lines: list[str], tell: Callable[[str], object] | None) -> None:
-    with stream:
-        for line in stream:
-            lines.append(line.rstrip())
-            if tell:
-                tell(line.rstrip())
-
-
-def _command() -> automation.PulumiCommand:
-    """The CLI.
-
-    Raises:
-        ControlError: PULUMI_CLI_MISSING, PULUMI_CLI_UNFIT.
-    """
-    cli = find_cli()
-    if cli is None:
-        raise ControlError(
-            "PULUMI_CLI_MISSING: --engine pulumi runs the Pulumi CLI, and there is none. Way out: install it, or build "
-            "it with `make engine`; the default engine needs none."
-        )
-    try:
-        # Found on the PATH, it need not lie in a folder called bin.
-        root = None if shutil.which("pulumi") else str(cli.parent.parent)
-        return _Command(root, version=OLDEST_CLI)
-    except (automation.InvalidVersionError, OSError, subprocess.CalledProcessError) as error:
-        raise ControlError(
-            f"PULUMI_CLI_UNFIT: {cli} is not a Pulumi CLI that fits the pulumi package: {error}. Way out: install a "
-            "newer one, or take it from the PATH and build one with `make engine`."
-        ) from error
-
-
-def _is_bookkeeping(metadata: Any) -> bool:
-    """Whether a step makes nothing: the stack itself, a component, or a provider's configuration."""
-    state = metadata.new or metadata.old
-    return metadata.type == STACK_TYPE or metadata.type.startswith("pulumi:providers:") or not (state and state.custom)
-
-
-def _step(metadata: Any) -> Step:
-    old, new = (dict(state.inputs or {}) if state else {} for state in (metadata.old, metadata.new))
-    keys = sorted(key.split(".")[0].split("[")[0] for key in metadata.diffs or ())
-    summary = "; ".join(tell_change(key, old.get(key), new.get(key)) for key in dict.fromkeys(keys))
-    return Step(
-        operation=OPERATIONS[metadata.op],
-        type=metadata.type,
-        name=metadata.urn.split("::")[-1],
-        urn=metadata.urn,
-        summary=summary,
-    )
-
-
-def _causes(message: str) -> list[str]:
-    """What an error of the engine says, without its own frame and lists."""
-    lines = (line.strip().removeprefix("* ") for line in message.splitlines())
-    return [line for line in lines if line and line not in FRAMES]
-
-
 def _complaint(text: str) -> str:
     """What a command complained of before any event: the rest of its text is the command's own frame."""
     complaints = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
@@ -455,15 +221,3 @@ def _complaint(text: str) -> str:
 def _value(value: str) -> Any:
     """A setting as a stack's file holds it: objects and lists as such, anything else as it was given."""
     return yaml.safe_load(value) if value[:1] in "[{" else value
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    status = Path(f"/proc/{process_id}/stat")
-    # One that was killed stays listed until its parent has taken notice of it.
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
