@@ -9,6 +9,9 @@ FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/m
 	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, bad_input.py conversion.py folding.py lease.py \
 	letters.py reader.py rebuild.py removal.py rows.py runs.py search.py store.py stream_processor.py vectors.py working_copy.py)
 
+# Hundreds of processes are started; where this is set each of them would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
