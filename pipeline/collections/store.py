@@ -35,6 +35,7 @@ from pipeline.contracts.digests import FileDigest
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
+from pipeline.storage import storage_error, writing_to
 
 CHUNK_BYTES = 256 * 1024
 """Bytes of a file in memory at once while it is copied."""
@@ -85,11 +86,10 @@ def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> b
         False when the file was left as it is.
 
     Raises:
-        RetryableError: LEASE_HELD when another handler keeps the file locked.
+        RetryableError: LEASE_HELD when another handler keeps the file locked; STORAGE_FULL, SERVICE_UNAVAILABLE.
     """
     target = current_path(root, collection)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f"{target.name}.lock"), collection):
+    with writing_to(root), _locked(target.with_name(f"{target.name}.lock"), collection):
         present = read_current(root, collection)
         if present is not None and present.version >= pointer.version:
             return False
@@ -189,6 +189,7 @@ def download_version(
 
     Raises:
         PermanentError: SNAPSHOT_MISSING when an object is not there, SNAPSHOT_CORRUPT when a digest is another.
+        RetryableError: STORAGE_FULL, SERVICE_UNAVAILABLE.
     """
     target = version_path(root, collection, pointer.version)
     _require_plain(target)
@@ -196,8 +197,8 @@ def download_version(
         return target
     partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         manifest = objects.get_verified(bucket, version_key(collection, pointer.version, MANIFEST_NAME), pointer.digest)
         for name, digest in _files_of(manifest, f"s3://{bucket}").items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
@@ -210,10 +211,10 @@ def download_version(
         if error.code is ErrorCode.OBJECT_MISSING:
             raise missing_version(collection, pointer, f"s3://{bucket}") from error
         raise corrupt_version(error.value, error.rule) from error
-    except OSError:
-        # Another process of this host brought it first.
+    except OSError as error:
+        # Another process of this host may have brought it first.
         if not target.is_dir():
-            raise
+            raise storage_error(error, root) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -414,6 +415,7 @@ def _files(directory: Path) -> list[str]:
 
 @contextmanager
 def _locked(path: Path, collection: CollectionName) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # The lock is the kernel's (on EFS the server's) and goes with its holder, however that ends.
     with path.open("ab") as file:
         for _ in range(LOCK_TRIES):
