@@ -25,18 +25,20 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, lost_lease
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
-from pipeline.collections.layout import LAYOUT, Pointer, replaced_by_next, version_name
+from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced_by_next, version_name
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
+    gaps_in_s3,
     read_current_object,
     remove_expired,
+    require_version,
     upload_version,
     write_current,
     write_current_object,
 )
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.errors import ErrorCode, PipelineError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.storage import storage_error
 
@@ -168,7 +170,8 @@ class Publisher:
         there = read_current_object(self.objects, bucket, self.collection)
         if there is not None and there.version > pointer.version:
             raise lost_lease(self.collection, pointer.fence, f"S3 has version {there.version} already")
-        if there is None or there.version < pointer.version:
+        is_new = there is None or there.version < pointer.version
+        if is_new or self._has_gaps(pointer):
             try:
                 upload_version(self.objects, bucket, self.collection, pointer, self.root)
             except OSError as error:
@@ -176,6 +179,21 @@ class Publisher:
             write_current_object(self.objects, bucket, self.collection, pointer)
         self.behind = None
         self._tidy(pointer)
+
+    def _has_gaps(self, pointer: Pointer) -> bool:
+        """Whether somebody removed or changed objects of the version that S3's CURRENT names."""
+        try:
+            manifest = (require_version(self.root, self.collection, pointer) / MANIFEST_NAME).read_bytes()
+        except (PermanentError, OSError):
+            # Then S3 has the only copy, and a process that starts cold finds out which of the two is whole.
+            return False
+        gaps = gaps_in_s3(self.objects, self.environment.vectors_bucket, self.collection, pointer, manifest)
+        if gaps:
+            logger.error(
+                "objects of the published version were lost in S3; it is written again",
+                extra={"collection": self.collection, "version": pointer.version, "objects": gaps},
+            )
+        return bool(gaps)
 
     def judge(self, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
         """Check a copy as a publication does and publish nothing; it is closed then.

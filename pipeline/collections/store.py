@@ -209,8 +209,8 @@ def download_version(
         partial.rename(target)
     except PermanentError as error:
         if error.code is ErrorCode.OBJECT_MISSING:
-            raise missing_version(collection, pointer, f"s3://{bucket}") from error
-        raise corrupt_version(error.value, error.rule) from error
+            raise missing_version(collection, pointer, f"s3://{bucket}", error.value) from error
+        raise corrupt_version(error.value, error.rule, collection) from error
     except OSError as error:
         # Another process of this host may have brought it first.
         if not target.is_dir():
@@ -314,23 +314,53 @@ def delete_expired(
     return expired
 
 
-def missing_version(collection: CollectionName, pointer: Pointer, place: str) -> PermanentError:
+def gaps_in_s3(
+    objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer, manifest: bytes
+) -> list[str]:
+    """The keys of a published version's objects that S3 has lost, or has with another checksum.
+
+    Args:
+        objects: S3.
+        bucket: the vectors bucket.
+        collection: the collection.
+        pointer: names the version.
+        manifest: the version's, as it is on the directory or was read from S3.
+
+    Raises:
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
+    wanted = {**_files_of(manifest, f"s3://{bucket}"), MANIFEST_NAME: pointer.digest}
+    keys = {version_key(collection, pointer.version, name): digest for name, digest in wanted.items()}
+    return [key for key, digest in keys.items() if not objects.holds(bucket, key, digest)]
+
+
+def missing_version(collection: CollectionName, pointer: Pointer, place: str, reason: str = "") -> PermanentError:
     """The error of a pointer that names a version which is not there."""
     return PermanentError(
         ErrorCode.SNAPSHOT_MISSING,
-        value=f"version {pointer.version} of {collection} is not in {place}",
+        value=f"version {pointer.version} of {collection} is not whole in {place}" + (f": {reason}" if reason else ""),
         rule="CURRENT names a version that is there",
-        way_out="restore the version from S3 or from a backup; do not start empty",
+        way_out=f"{_way_out(collection)}; do not start empty",
     )
 
 
-def corrupt_version(value: str, rule: str) -> PermanentError:
+def corrupt_version(value: str, rule: str, collection: CollectionName | None = None) -> PermanentError:
     """The error of a version, or of a pointer, that is not what was published."""
     return PermanentError(
         ErrorCode.SNAPSHOT_CORRUPT,
         value=value,
         rule=rule,
-        way_out="point CURRENT at the version before, or restore this one from S3",
+        way_out="put CURRENT back as it was, or restore the version from S3"
+        if collection is None
+        else _way_out(collection),
+    )
+
+
+def _way_out(collection: CollectionName) -> str:
+    return (
+        "put the object back from the bucket's earlier object versions; or publish the collection anew: `receipts "
+        f"rebuild --collection {collection}`, and where no whole copy is left `receipts rebuild --collection "
+        f"{collection} --from-deltas`"
     )
 
 
