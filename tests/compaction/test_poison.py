@@ -24,7 +24,7 @@ from tests.compaction.world import ids, spoil, world
 
 __all__ = ["world"]
 
-POISON, NEIGHBOURS, DELIVERIES = 7, {"the index": 60}, 10
+POISON, NEIGHBOURS, DELIVERIES = 7, 12, 10
 
 
 class StrangeError(Exception):
@@ -73,7 +73,7 @@ PLACES: dict[str, tuple[Any, str, Callable[..., bool]]] = {
 def test_wherever_a_merge_breaks_over_one_run_its_neighbours_are_published(world, monkeypatch, place):
     owner, name, is_poison = PLACES[place]
     monkeypatch.setattr(owner, name, breaks(getattr(owner, name), is_poison))
-    numbers = range(1, NEIGHBOURS.get(place, 12) + 2)
+    numbers = range(1, NEIGHBOURS + 2)
     runs = {
         number: world.operation("upsert", number, rows=1, texts=["poison" if number == POISON else "milk"])
         for number in numbers
