@@ -45,7 +45,7 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
+	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

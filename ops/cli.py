@@ -11,6 +11,7 @@ import typer
 from ops.auditing import MEANINGS, as_document, audit
 from ops.choosing import whole_image
 from ops.console import Output, as_documents
+from ops.dead_letters import dead_letters
 from ops.demo import run_demo
 from ops.exporting import export
 from ops.failures import SPEAKING
@@ -376,6 +377,18 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     _tell_unfinished(target)
     if findings:
         raise typer.Exit(EXIT_FAILED)
+
+
+@application.command("dead-letters")
+def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Every dead letter and why it is one; nothing is taken away."""
+    output = Output(as_json=as_json)
+    found = dead_letters(connect(stack))
+    for letter in found:
+        output.say(f"{letter['queue']}, message {letter['message_id']}: {letter['reason']}")
+    if not found:
+        output.say("no dead letters")
+    output.document(found)
 
 
 @application.command("switch")
