@@ -15,7 +15,7 @@ from upload_images.component import UploadImages, UploadImagesArgs
 config = settings.read()
 
 # Foundations.
-image = ContainerImage("image", config.image_uri).uri
+image = ContainerImage("image", config.image_uri, protect=config.protect_data).uri
 network = Network("network", NetworkArgs(cidr=config.network.cidr, zones=config.network.zones, region=config.region))
 storage = Storage(
     "storage",

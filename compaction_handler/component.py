@@ -9,12 +9,13 @@ import pulumi_aws as aws
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from stack.consumers import FunctionConsumer
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
+from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, read_objects, send_to, statement, use_table, write_objects
 from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
 from stack.rules import check_stream_destination
-from stack.settings import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, Settings
+from stack.settings import Settings
 from stack.storage import COLLECTIONS, Storage
 
 COLLECTIONS_DIRECTORY = "/mnt/collections"

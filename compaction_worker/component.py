@@ -16,6 +16,7 @@ from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
 from stack.queues import Handover
+from stack.scaling import scaling_steps
 from stack.storage import COLLECTIONS_USER
 
 COLLECTIONS_DIRECTORY = "/mnt/collections"
@@ -249,15 +250,15 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         )
 
     def _scale(self, target: aws.appautoscaling.Target) -> None:
-        """One task for the first message, one more for every MESSAGES_PER_TASK, none when nothing is left."""
+        """One task for the first message, more for every MESSAGES_PER_TASK, none when nothing is left."""
         name, maximum = self._name, self._args.settings.ecs.maximum_tasks
         steps = [
             aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(
-                scaling_adjustment=task,
-                metric_interval_lower_bound=str((task - 1) * MESSAGES_PER_TASK),
-                metric_interval_upper_bound=str(task * MESSAGES_PER_TASK) if task < maximum else None,
+                scaling_adjustment=step.tasks,
+                metric_interval_lower_bound=str(step.above),
+                metric_interval_upper_bound=None if step.below is None else str(step.below),
             )
-            for task in range(1, maximum + 1)
+            for step in scaling_steps(maximum, MESSAGES_PER_TASK)
         ]
         idle = [
             aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(

@@ -1,5 +1,7 @@
 """The one container image, by digest: built and pushed to its repository, or given by ``receipts:imageUri``."""
 
+import json
+
 import pulumi
 import pulumi_aws as aws
 import pulumi_docker_build as docker_build
@@ -9,26 +11,58 @@ from stack.naming import physical_name, tags
 PLATFORM = docker_build.Platform.LINUX_AMD64
 """The functions and the task are x86_64; the pinned wheels are tried on it."""
 
+UNTAGGED_IMAGES_KEPT = 20
+LIFECYCLE = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": "Images with a tag stay: the newest one, which runs, and those that were promoted",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "imageCountMoreThan",
+                "countNumber": UNTAGGED_IMAGES_KEPT,
+            },
+            "action": {"type": "expire"},
+        }
+    ]
+}
+"""An image loses its tag to the next build. Functions and tasks run the newest one, or, after an update that failed,
+one of the last few; an image that another stack runs by ``receipts:imageUri`` needs a tag of its own (docs/deploy.md).
+"""
+
 
 class ContainerImage(pulumi.ComponentResource):
-    """Repository and image; ``uri`` is ``<repository>@sha256:<digest>``."""
+    """Repository and image; ``uri`` is ``<repository>@sha256:<digest>``.
+
+    Args:
+        name: of the component.
+        given: an image by digest; None builds one.
+        protect: keep the repository, and so its stack, while it holds images that Pulumi did not make.
+    """
 
     uri: pulumi.Output[str]
 
-    def __init__(self, name: str, given: str | None, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, given: str | None, *, protect: bool, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("receipts:stack:ContainerImage", name, None, opts)
-        self.uri = pulumi.Output.from_input(given) if given is not None else self._build(name)
+        self.uri = pulumi.Output.from_input(given) if given is not None else self._build(name, protect=protect)
         self.register_outputs({"uri": self.uri})
 
-    def _build(self, name: str) -> pulumi.Output[str]:
+    def _build(self, name: str, *, protect: bool) -> pulumi.Output[str]:
         child = pulumi.ResourceOptions(parent=self)
         repository = aws.ecr.Repository(
             f"{name}-repository",
             name=physical_name("pipeline"),
             image_tag_mutability="MUTABLE",
+            # Only the newest image is a resource of Pulumi's: the others would stop a deletion.
+            force_delete=not protect,
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
             tags=tags(),
             opts=child,
+        )
+        aws.ecr.LifecyclePolicy(
+            f"{name}-lifecycle", repository=repository.name, policy=json.dumps(LIFECYCLE), opts=child
         )
         login = aws.ecr.get_authorization_token_output(
             registry_id=repository.registry_id, opts=pulumi.InvokeOutputOptions(parent=self)

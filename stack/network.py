@@ -8,8 +8,8 @@ from itertools import islice
 import pulumi
 import pulumi_aws as aws
 
+from stack.limits import SUBNET_BITS
 from stack.naming import physical_name, tags
-from stack.settings import SUBNET_BITS
 
 NFS_PORT, HTTPS_PORT = 2049, 443
 

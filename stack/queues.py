@@ -14,10 +14,10 @@ import pulumi_aws as aws
 
 from stack.consumers import Consumer, FunctionConsumer
 from stack.errors import RefusalCode, StackRefusal
+from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
 from stack.permissions import Statement, document, statement
 from stack.rules import check_dead_letter, check_mapping
-from stack.settings import SECONDS_PER_DAY
 
 DEAD_LETTER_RETENTION_SECONDS = 14 * SECONDS_PER_DAY
 """The longest SQS has (quotas-messages); deltas and artifacts outlive it, see ``stack/storage.py``."""

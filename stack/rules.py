@@ -6,10 +6,7 @@ is in ``stack/queues.py``.
 
 from stack.consumers import FunctionConsumer
 from stack.errors import RefusalCode, StackRefusal
-from stack.settings import CONCURRENCY_MAXIMUM, CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
-
-STANDARD_BATCH_MAXIMUM = 10_000
-"""AWS Lambda developer guide, services-sqs-parameters; above 10 a window of at least one second is demanded."""
+from stack.limits import CONCURRENCY_MAXIMUM, CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, STANDARD_BATCH_MAXIMUM
 
 
 def check_mapping(consumer: FunctionConsumer, *, queue: str, fifo: bool, visibility_timeout_seconds: int) -> None:

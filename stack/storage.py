@@ -12,6 +12,8 @@ from stack.permissions import POLICY_VERSION
 DELTA_RETENTION_DAYS = 90
 """A message waits up to 14 days in its queue and 14 in the dead letter queue; a redrive must find its delta."""
 UNFINISHED_UPLOAD_DAYS = 7
+SECRET_RECOVERY_DAYS = 30
+"""The longest (AWS Secrets Manager API reference, DeleteSecret): the key of a protected stack can be brought back."""
 OLD_OBJECT_DAYS = 30
 COLLECTIONS_USER = 1000
 """The POSIX user of the access point; the image's user, too."""
@@ -23,7 +25,8 @@ class StorageArgs:
     """Storage.
 
     Attributes:
-        protect: refuse to delete the buckets, the table and the file system.
+        protect: refuse to delete the buckets, the table and the file system; otherwise everything goes with the stack,
+            at once.
         keep_secret: make a container for the OpenAI key; its value is never a setting.
     """
 
@@ -105,7 +108,9 @@ class Storage(pulumi.ComponentResource):
         if args.keep_secret:
             self.secret_arn = aws.secretsmanager.Secret(
                 f"{name}-openai-api-key",
-                name=physical_name("openai-api-key"),
+                # With a prefix: a deleted secret keeps its name until its recovery window ends.
+                name_prefix=physical_name("openai-api-key", suffix="-"),
+                recovery_window_in_days=SECRET_RECOVERY_DAYS if args.protect else 0,
                 description="Put the key here by hand or by your secrets tool; Pulumi never sees it.",
                 tags=tags(),
                 opts=child,

@@ -163,14 +163,18 @@ def run_program(
     program: Program = PROJECT / "__main__.py",
     preview: bool = False,
 ) -> Recording:
-    """Evaluate a program, by its path or as a function, once; as a preview, nothing that AWS makes up is known."""
+    """Evaluate a program, by its path or as a function, once; as a preview, nothing that AWS makes up is known.
+
+    Settings without a namespace are ``receipts:``; ``aws:region`` is us-east-1 unless given.
+    """
     recording = Recording()
     contextvars.copy_context().run(_run, recording, settings, stack, program, preview)
     return recording
 
 
 def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: Program, preview: bool) -> None:
-    pulumi.runtime.set_all_config({f"receipts:{key}": value for key, value in settings.items()})
+    named = {key if ":" in key else f"receipts:{key}": value for key, value in settings.items()}
+    pulumi.runtime.set_all_config({"aws:region": "us-east-1", **named})
     monitor = _Monitor(recording, preview=preview)
     configure(
         mocks.MockSettings(

@@ -10,9 +10,9 @@ from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvi
 from compaction_worker.component import HEALTH_AGE_SECONDS
 from compaction_worker.environment import WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
+from stack.limits import SECONDS_PER_DAY
 from stack.naming import FUNCTION_NAME_LIMIT, QUEUE_NAME_LIMIT
 from stack.queues import DEAD_LETTER_RETENTION_SECONDS
-from stack.settings import SECONDS_PER_DAY
 from stack.storage import DELTA_RETENTION_DAYS
 from tests.program.engine import DIGEST_IMAGE, PROJECT, Recording, run_program
 from upload_images.environment import ProcessOcrResultsEnvironment
@@ -32,7 +32,7 @@ MODELS = {
 }
 WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings"}
 LOCK = "aws:sqs/queuePolicy:QueuePolicy"
-CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "minilm", "hashing")
+CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "hashing")
 COMBINATIONS = list(itertools.product(CONSUMERS, EMBEDDERS, (True, False)))
 
 
@@ -201,6 +201,31 @@ def test_names_tags_logs_and_parents_are_in_order(evaluated: tuple[str, Recordin
             assert made.inputs["retentionInDays"] == 30
         if made.type.startswith("aws:"):
             assert "receipts:" in made.parent
+
+
+def test_an_unprotected_stack_can_be_destroyed_and_made_again_and_a_protected_one_keeps_what_it_holds() -> None:
+    for protect in (False, True):
+        recording = run_program({"protectData": str(protect).lower()})
+        repository = recording.one("aws:ecr/repository:Repository", "image-repository").inputs
+        assert repository["forceDelete"] is not protect
+        secret = recording.one("aws:secretsmanager/secret:Secret", "storage-openai-api-key").inputs
+        # A name would stay taken for the recovery window, and an embedder that comes back could not have its secret.
+        assert "name" not in secret
+        assert secret["namePrefix"] == "receipts-test-openai-api-key-"
+        assert secret["recoveryWindowInDays"] == (30 if protect else 0)
+        for bucket in recording.of("aws:s3/bucket:Bucket"):
+            assert bucket.inputs["forceDestroy"] is not protect
+            assert "bucket" not in bucket.inputs
+
+
+def test_the_repository_forgets_old_builds_and_no_image_with_a_tag() -> None:
+    lifecycle = run_program({}).one("aws:ecr/lifecyclePolicy:LifecyclePolicy", "image-lifecycle").inputs
+    (rule,) = json.loads(lifecycle["policy"])["rules"]
+    assert rule["selection"]["tagStatus"] == "untagged"
+    assert rule["selection"]["countType"] == "imageCountMoreThan"
+    assert rule["selection"]["countNumber"] >= 10
+    # Amazon ECR API reference, PutLifecyclePolicy.
+    assert 100 <= len(lifecycle["policy"]) <= 30_720
 
 
 def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
