@@ -43,6 +43,8 @@ compaction = CompactionHandler(
     "compaction", CompactionHandlerArgs(settings=config, image_uri=image, storage=storage, network=network)
 )
 
+storage.let_in(writer=compaction.merge.role, reader=worker.role)
+
 for name, value in exports.collect(
     config, storage, embed_queues, upload=upload, embed=embed, worker=worker, compaction=compaction
 ).items():

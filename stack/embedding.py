@@ -155,7 +155,7 @@ def embedding_statements(storage: Storage, queues: EmbedQueues) -> list[Statemen
         *read_objects("Artifacts", storage.artifacts, "receipts/*"),
         *read_objects("DeltasAndSnapshots", storage.vectors, "lines/*", "words/*"),
         write_objects("Deltas", storage.vectors, "lines/delta/*", "words/delta/*"),
-        use_table(storage.table),
+        use_table("RecordRuns", storage.table, "GetItem", "Query", "PutItem", "UpdateItem"),
         send_to("ParkBadMessages", queues.dead_letter.arn),
     ]
     if storage.secret_arn is not None:

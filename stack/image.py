@@ -1,16 +1,21 @@
 """The one container image, by digest: built and pushed to its repository, or given by ``receipts:imageUri``."""
 
 import json
+import re
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_docker_build as docker_build
 
+from stack.limits import partition_of
 from stack.naming import physical_name, tags
+from stack.permissions import account_id
 
 PLATFORM = docker_build.Platform.LINUX_AMD64
 """The functions and the task are x86_64; the pinned wheels are tried on it."""
 
+ECR_REGISTRY = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
+"""Amazon ECR user guide, Registries."""
 UNTAGGED_IMAGES_KEPT = 20
 LIFECYCLE = {
     "rules": [
@@ -29,6 +34,20 @@ LIFECYCLE = {
 """An image loses its tag to the next build. Functions and tasks run the newest one, or, after an update that failed,
 one of the last few; an image that another stack runs by ``receipts:imageUri`` needs a tag of its own (docs/deploy.md).
 """
+
+
+def repository_arn(image_uri: pulumi.Input[str], region: str) -> pulumi.Output[str]:
+    """The repository of an image: that of its own registry, or of this account where the registry is not of ECR."""
+    return pulumi.Output.all(uri=image_uri, account=account_id()).apply(
+        lambda known: _repository_arn(known["uri"], region, known["account"])
+    )
+
+
+def _repository_arn(uri: str, region: str, account: str) -> str:
+    registry, _, repository = uri.split("@", maxsplit=1)[0].partition("/")
+    if found := ECR_REGISTRY.fullmatch(registry):
+        account, region = found["account"], found["region"]
+    return f"arn:{partition_of(region)}:ecr:{region}:{account}:repository/{repository}"
 
 
 class ContainerImage(pulumi.ComponentResource):

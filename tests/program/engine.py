@@ -18,6 +18,7 @@ from pulumi.runtime.sync_await import _ensure_event_loop
 PROJECT = Path(__file__).resolve().parents[2]
 COMPUTED = {"*": ("arn", "url", "id"), "aws:sqs/queue:Queue": ("policy", "redrivePolicy")}
 """What the provider fills in by itself, so that it is unknown before a resource is made."""
+ACCOUNT = "000000000000"
 DIGEST_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/receipts@sha256:" + "a" * 64
 
 
@@ -92,7 +93,14 @@ class _Mocks(mocks.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict, list[tuple[str, str]] | None]:
-        return {**args.args, "id": "1", "userName": "AWS", "password": "p", "authorizationToken": "t"}, []
+        return {
+            **args.args,
+            "id": "1",
+            "accountId": ACCOUNT,
+            "userName": "AWS",
+            "password": "p",
+            "authorizationToken": "t",
+        }, []
 
 
 class _Monitor(mocks.MockMonitor):

@@ -31,6 +31,7 @@ MODELS = {
     "compaction_handler.merge.merge": MergeEnvironment,
 }
 WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings"}
+ENDPOINT, GROUP = "aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/securityGroup:SecurityGroup"
 LOCK = "aws:sqs/queuePolicy:QueuePolicy"
 CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "hashing")
 COMBINATIONS = list(itertools.product(CONSUMERS, EMBEDDERS, (True, False)))
@@ -54,6 +55,8 @@ def receivers(recording: Recording) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for lock in recording.of(LOCK):
         statements = {item["Sid"]: item for item in json.loads(lock.inputs["policy"])["Statement"]}
+        if lock.name.endswith("-tls-only"):
+            continue
         closed = statements["OnlyTheConsumerReceives"]
         assert (closed["Effect"], closed["Principal"], closed["Action"]) == ("Deny", "*", "sqs:ReceiveMessage")
         assert closed["Resource"].rsplit(":", 1)[-1] == lock.inputs["queueUrl"].rsplit("/", 1)[-1]
@@ -186,7 +189,7 @@ def test_rights_name_their_resources(evaluated: tuple[str, Recording]) -> None:
     for policy in recording.of(POLICY):
         for statement in json.loads(policy.inputs["policy"])["Statement"]:
             assert not any("*" in action for action in statement["Action"])
-            if "*" in statement["Resource"]:
+            if "*" in statement["Resource"] and statement["Effect"] == "Allow":
                 assert statement["Sid"] in WITHOUT_RESOURCE_LEVEL
 
 
@@ -226,6 +229,53 @@ def test_the_repository_forgets_old_builds_and_no_image_with_a_tag() -> None:
     assert rule["selection"]["countNumber"] >= 10
     # Amazon ECR API reference, PutLifecyclePolicy.
     assert 100 <= len(lifecycle["policy"]) <= 30_720
+
+
+def test_nothing_starts_before_what_it_needs_and_nothing_loses_it_before_it_has_stopped(
+    evaluated: tuple[str, Recording],
+) -> None:
+    # A dependent is made after and deleted before what it depends on, so one edge says both.
+    _, recording = evaluated
+    egress, ingress = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "aws:vpc/securityGroupIngressRule:"
+    rules = [made for made in recording.made.values() if made.type == egress or made.type.startswith(ingress)]
+    ways = [*recording.of("aws:ec2/routeTableAssociation:RouteTableAssociation"), *recording.of(ENDPOINT)]
+    assert ways
+    needs = {
+        recording.of(SERVICE)[0].urn: [
+            *(recording.one(POLICY, f"worker-{part}-policy") for part in ("task", "start")),
+            *(rule for rule in rules if "-worker-" in rule.name),
+            *ways,
+            *recording.of("aws:efs/mountTarget:MountTarget"),
+        ],
+        recording.one(FUNCTION, "compaction-merge-function").urn: [
+            recording.one(POLICY, "compaction-merge-policy"),
+            recording.one(POLICY, "compaction-merge-interfaces"),
+            *(rule for rule in rules if "-merge-" in rule.name),
+            *ways,
+            *recording.of("aws:efs/mountTarget:MountTarget"),
+        ],
+        # Lambda removes the interfaces after the function, by the role: it must outlive the group that they hold.
+        recording.one(GROUP, "network-merge-group").urn: [
+            recording.one(ROLE, "compaction-merge-role"),
+            recording.one(POLICY, "compaction-merge-interfaces"),
+        ],
+        recording.one("aws:scheduler/schedule:Schedule", "compaction-tick-schedule").urn: [
+            recording.one(POLICY, "compaction-tick-policy")
+        ],
+    }
+    for later, earlier in needs.items():
+        for made in earlier:
+            assert recording.reaches(later, made.urn), (later, made.name)
+    assert len([rule for rule in rules if "-worker-" in rule.name or "-merge-" in rule.name]) == len(rules)
+    for function in recording.of(FUNCTION):
+        role = function.inputs["role"].rsplit(":", 1)[-1]
+        for policy in recording.of(POLICY):
+            if policy.inputs["role"].removesuffix("-role-id") in role and "-consumes-" not in policy.name:
+                assert recording.reaches(function.urn, policy.urn), (function.name, policy.name)
+    for mapping in recording.of(MAPPING):
+        rights = mapping.name.replace("-maps-", "-consumes-")
+        if not mapping.name.endswith("-maps-stream"):
+            assert recording.reaches(mapping.urn, recording.one(POLICY, rights).urn)
 
 
 def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
