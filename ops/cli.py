@@ -14,7 +14,7 @@ from ops.console import Output, as_documents
 from ops.demo import run_demo
 from ops.exporting import export
 from ops.failures import SPEAKING
-from ops.importers import read_documents
+from ops.importers import Taken, read_documents
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
 from ops.operations import correct, remove
 from ops.preflight.procedure import declared, policy_of, run_preflight
@@ -40,6 +40,7 @@ from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import PipelineError
+from upload_images.formats.detection import Format
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
@@ -135,7 +136,17 @@ def demo(as_json: AsJson = False) -> None:
 
 @application.command("upload")
 def upload_files(
-    files: Annotated[list[Path], typer.Argument(help="OCR results (.json) or SROIE receipts (.jsonl).", exists=True)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
+            "(.jsonl); or folders of such.",
+            exists=True,
+        ),
+    ],
+    as_format: Annotated[
+        Format | None, typer.Option("--format", help="What the files are. Without it their content tells.")
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = 600.0,
     stack: StackName = LOCAL_STACK_NAME,
@@ -147,13 +158,21 @@ def upload_files(
     uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
+    converted: list[object] = []
 
     def refuse(error: PipelineError) -> None:
         refused.append(str(error))
         complain(error)
 
+    def tell(taken: Taken) -> None:
+        converted.append(asdict(taken))
+        left_out = "".join(f"; left out: {count} {what}" for what, count in taken.dropped.items())
+        output.say(f"{taken.file}: read as {taken.format}, {taken.images} images{left_out}")
+        for remark in taken.remarks:
+            output.say(f"{taken.file}: {remark}")
+
     for path in files:
-        documents += read_documents(path, refuse)
+        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
@@ -166,6 +185,7 @@ def upload_files(
             result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
     output.document(
         {
+            "converted": converted,
             "uploaded": [document.key for document in uploaded],
             "refused": refused,
             "searchable": None if result is None else as_documents(result.completed),
