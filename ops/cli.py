@@ -18,6 +18,7 @@ from ops.failures import SPEAKING
 from ops.importers import Taken, read_documents
 from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
 from ops.operations import correct, remove
+from ops.preflight.procedure import declared, policy_of, run_preflight
 from ops.rebuilding import rebuild
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
@@ -389,6 +390,25 @@ def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = Fal
     if not found:
         output.say("no dead letters")
     output.document(found)
+
+
+@application.command("preflight")
+def preflight(
+    stack: Annotated[str, typer.Option("--stack", help="The Pulumi stack, on AWS, made or not yet made.")] = "dev",
+    policy: Annotated[bool, typer.Option("--policy", help="Write the deployer's IAM policy and ask nothing.")] = False,
+    account: Annotated[str, typer.Option(help="The account's number, for --policy.")] = "ACCOUNT",
+    as_json: AsJson = False,
+) -> None:
+    """What the account would refuse of an update, before it begins; exit code 1 when it would refuse something."""
+    output = Output(as_json=as_json or policy)
+    wanted = declared(stack)
+    if policy:
+        output.document(policy_of(wanted, account))
+        return
+    document = run_preflight(output, wanted, wanted.access.client)
+    output.document(document)
+    if document["refused"]:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @application.command("switch")
