@@ -11,7 +11,7 @@ from ops.auditing import Finding
 from ops.documents import PROJECT_DIRECTORY, documents, filled
 from ops.reconciling.comparison import Difference
 from pipeline.errors import ErrorCode
-from policy.rules import Code
+from policy.codes import Code
 from stack.errors import RefusalCode
 
 DOCUMENTS = documents()
