@@ -217,9 +217,11 @@ class Graph:
     def referred_queues(self, resource: Resource, name: str, *path: str) -> list[Queue]:
         """Queues that a property refers to: one, or several when its value is unknown and made of several."""
         value = resource.value(name, *path)
-        if isinstance(value, str):
-            return self.queues_named(value)
-        return self.queues_among(self.made_of(resource, name)) if value is UNKNOWN else []
+        texts = resource.texts(name, *path)
+        if texts:
+            return list({queue: None for text in texts for queue in self.queues_named(text)})
+        unknown = value is UNKNOWN or (isinstance(value, list) and UNKNOWN in value)
+        return self.queues_among(self.made_of(resource, name)) if unknown else []
 
     def _parents(self, resource: Resource) -> Iterator[str]:
         parent, seen = resource.parent, set[str]()

@@ -8,13 +8,17 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-from policy import consumers, declarations, rights, rules
+from policy import consumers, declarations, rights, rules, templates, twins
 from policy.codes import Code, Violation
 from policy.conflicts import one_consumer
 from policy.graph import QUEUE, Graph, Resource
 from policy.settings import Settings, without_allowed
 
-JUDGED: Final = frozenset({QUEUE, *consumers.TYPES, *declarations.TYPES, *rights.TYPES, *rules.TYPES})
+JUDGED: Final = frozenset(
+    {QUEUE, *consumers.TYPES, *declarations.TYPES, *rights.TYPES, *rules.TYPES, *templates.TYPES, *twins.TYPES}
+)
+
+QUEUE_TWINS: Final = frozenset({token for token, kind in twins.NATIVE.items() if twins.TWINS[kind].type == QUEUE})
 
 
 def is_judged(kind: str) -> bool:
@@ -24,13 +28,39 @@ def is_judged(kind: str) -> bool:
 
 def judge(resources: Iterable[Resource], settings: Settings, today: date) -> list[Violation]:
     """Everything that is wrong with a stack, but for what is excepted on this day."""
-    graph = Graph(resources)
+    shown, unread = spread(resources)
+    graph = Graph(shown)
     checks: dict[str, Callable[[Graph], Iterator[Violation]]] = {
         "one consumer": partial(one_consumer, sends_only=settings.sends_only),
         **{rule.__name__.replace("_", " "): rule for rule in rules.RULES},
     }
-    found = [violation for name, check in checks.items() for violation in _guarded(name, check, graph)]
+    found = unread + [violation for name, check in checks.items() for violation in _guarded(name, check, graph)]
     return without_allowed(found, settings, today)
+
+
+def spread(resources: Iterable[Resource]) -> tuple[list[Resource], list[Violation]]:
+    """The stack with what other providers and templates make, as the AWS provider would show it.
+
+    And what of it cannot be read: of a template before the update, only one that is made of a queue is worth a word.
+    """
+    shown: list[Resource] = []
+    unread: list[Violation] = []
+    written = list(resources)
+    queues = {resource.urn for resource in written if resource.type == QUEUE or resource.type in QUEUE_TWINS}
+    for resource in written:
+        try:
+            made = twins.translated(resource)
+            if resource.type in templates.TYPES:
+                made += templates.resources_of(resource)
+        except templates.TemplateError as error:
+            made = [resource]
+            if queues & set().union(*resource.property_dependencies.values()):
+                unread.append(unjudged(resource.urn, f"{resource.name!r} is made of a queue, and {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever a template holds, the preview goes on
+            made = [resource]
+            unread.append(unjudged(resource.urn, f"{resource.name!r}: {type(error).__name__}: {error}"))
+        shown += made
+    return shown, unread
 
 
 def _guarded(name: str, check: Callable[[Graph], Iterator[Violation]], graph: Graph) -> list[Violation]:

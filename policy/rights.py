@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Final
 
-from policy.graph import UNKNOWN, Graph, Queue, Resource, parsed
+from policy.graph import UNKNOWN, Graph, Queue, Resource, Unknown, parsed
 from policy.knowledge import Knowledge
 from policy.principals import WILD, Principal, concerns, each, either, every, holds, is_lock, singles_out
 from policy.workloads import ROLE, Program
@@ -194,11 +194,17 @@ class Access:
 
     def _named_by(self, policy: Document | str) -> Iterator[tuple[Queue, Right]]:
         """The queues that one of a role's policies names in allowing to receive."""
-        for item in [] if isinstance(policy, str) else policy.about(RECEIVE, "Allow"):
+        if isinstance(policy, str):
+            return
+        for item in policy.about(RECEIVE, "Allow"):
             spelled = RECEIVE in (action.lower() for action in each(item.get("Action"), str))
+            right = Right.SPELLED if spelled else Right.RECEIVES
             for text in each(item.get("Resource"), str):
-                for queue in self._graph.queues_named(text):
-                    yield queue, Right.SPELLED if spelled else Right.RECEIVES
+                yield from ((queue, right) for queue in self._graph.queues_named(text))
+            if each(item.get("Resource"), Unknown):
+                # Some providers show a document in parts, and here the queue is the unknown part.
+                tied = self._graph.queues_among(policy.made_of)
+                yield from ((queue, right if len(tied) == 1 else Right.NOT_YET_KNOWN) for queue in tied)
 
     def _given_by(self, policy: Document | str, knowledge: Knowledge) -> Iterator[tuple[Queue, Right]]:
         """What one of a role's policies gives to a program that knows these queues."""

@@ -57,7 +57,7 @@ def style(verdicts: str) -> Callable[[Style], Style]:
 
 def verdict(dump: Dump, moment: Moment, settings: Settings | None = None) -> str:
     codes = {violation.code for violation in judged(dump.at(moment), settings)}
-    assert codes <= {Code.ONE_CONSUMER, Code.ONE_CONSUMER_UNPROVEN}, codes
+    assert codes <= {Code.ONE_CONSUMER, Code.ONE_CONSUMER_UNPROVEN, Code.UNJUDGED}, codes
     return "M" if Code.ONE_CONSUMER in codes else "a" if codes else "-"
 
 
