@@ -79,6 +79,8 @@ def receiving(graph: Graph, sends_only: Sequence[SendsOnly]) -> Iterator[tuple[Q
     users = Counter(key for workload in workloads for key in _roles_of(workload))
     direct = {(queue, resource.urn) for queue, resource, _, _ in direct_consumers(graph)}
     for workload in workloads:
+        if workload.invoked and not any(program.knowledge.queues for program in workload.programs):
+            continue
         alone = all(users[key] == 1 for key in _roles_of(workload))
         for queue, right in access.to_receive(workload.programs).items():
             if (queue, workload.resource.urn) in direct or queue in workload.fed:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
@@ -85,6 +86,16 @@ class Document:
         statements = each(policy.get("Statement"), Mapping) if isinstance(policy, Mapping) else None
         return cls(statements, made_of)
 
+    @cached_property
+    def allowing(self) -> list[Mapping[str, Any]]:
+        """Statements that allow receiving, from whatever queue."""
+        return self.about(RECEIVE, "Allow")
+
+    @cached_property
+    def denying(self) -> list[Mapping[str, Any]]:
+        """Statements that deny receiving, from whatever queue."""
+        return self.about(RECEIVE, "Deny")
+
     def about(self, action: str, effect: str) -> list[Mapping[str, Any]]:
         """Statements that allow or deny an action, on whatever queue."""
         return [item for item in self.statements or () if item.get("Effect") == effect and _is_about(item, action)]
@@ -133,6 +144,13 @@ class Access:
                 written = bool(document.made_of)
                 document = replace(document, unknown=document.unknown and written, shown=not written)
                 self._of_queues[queue].append(document)
+        self._opening = [
+            (queue, document)
+            for queue, documents in self._of_queues.items()
+            for document in documents
+            if document.statements is None or document.allowing
+        ]
+        """The documents of queues that may let somebody receive; most only deny, or let others send."""
 
     def to_receive(self, programs: Iterable[Program]) -> dict[Queue, Right]:
         """Every queue that these programs may receive from, with their strongest right.
@@ -171,14 +189,13 @@ class Access:
             item
             for policy in policies
             if isinstance(policy, Document) and not policy.unknown
-            for item in policy.about(RECEIVE, "Deny")
+            for item in policy.denying
         ]
         meant = (pair for policy in policies for pair in self._named_by(policy))
         by_role = (pair for policy in policies for pair in self._given_by(policy, knowledge))
         by_queue = (
             (queue, right)
-            for queue, documents in self._of_queues.items()
-            for document in documents
+            for queue, document in self._opening
             for right in _given_by_queue(document, principal, known.get(queue))
         )
         # Of a role that is not in the stack, more policies may be elsewhere.
@@ -196,7 +213,7 @@ class Access:
         """The queues that one of a role's policies names in allowing to receive."""
         if isinstance(policy, str):
             return
-        for item in policy.about(RECEIVE, "Allow"):
+        for item in policy.allowing:
             spelled = RECEIVE in (action.lower() for action in each(item.get("Action"), str))
             right = Right.SPELLED if spelled else Right.RECEIVES
             for text in each(item.get("Resource"), str):
@@ -225,7 +242,7 @@ class Access:
                 # A document that was looked up (``get_policy_document_output``) is tied to nothing.
                 yield from _of_known(known, Right.NOT_YET_KNOWN)
         else:
-            for item in policy.about(RECEIVE, "Allow"):
+            for item in policy.allowing:
                 covered = {queue: sure for queue, sure in known.items() if _covers(item, queue)}
                 yield from _of_known(covered, Right.RECEIVES)
                 if knowledge.opaque:
@@ -277,7 +294,7 @@ def _denies(document: Document, queue: Queue, principal: Principal, *, locks: bo
         return None if locks else False
     denied = either(
         every((concerns(item, principal), holds(item, principal, otherwise=False)))
-        for item in document.about(RECEIVE, "Deny")
+        for item in document.denying
         if (_names(item, queue) or _covers(item, queue)) and (locks or not is_lock(item))
     )
     return None if denied and document.shown else denied
@@ -289,7 +306,7 @@ def _given_by_queue(document: Document, principal: Principal, known: bool | None
         named = principal.resource is not None and principal.resource.urn in document.made_of
         if named or (known and document.unknown):
             yield Right.NOT_YET_KNOWN
-    for item in document.about(RECEIVE, "Allow"):
+    for item in document.allowing:
         allowed = every((concerns(item, principal), holds(item, principal, otherwise=True)))
         if allowed and (known or singles_out(item)):
             yield Right.RECEIVES

@@ -46,6 +46,10 @@ Resources:
 """
 
 
+def nothing(dump: Dump, jobs: Item) -> None:
+    """The stack as it is."""
+
+
 def native_mapping(dump: Dump, source: Item, name: str = "second", **rest: object) -> None:
     dump.add(
         "aws-native:lambda:EventSourceMapping",
@@ -174,12 +178,11 @@ def test_what_another_provider_makes_is_judged_alike(add: Callable[[Dump, Item],
         ("a: [", "neither JSON nor YAML"),
         ("- 1", "no mapping"),
         ("a: &a [1]\nb: *a", "aliases"),
-        ("a: !!binary '='", "neither JSON nor YAML"),
         ("\x00", "neither JSON nor YAML"),
     ],
 )
 def test_a_template_that_cannot_be_read_is_said_to_be_unjudged(body: str, said: str) -> None:
-    dump = stack_of(lambda dump, jobs: None)
+    dump = stack_of(nothing)
     source = {"Source": dump.items[0].arn}
     dump.add("aws:cloudformation/stack:Stack", "old", templateBody=body, parameters=source)
     (violation,) = judged(dump.at(Moment.KNOWN))
@@ -196,7 +199,7 @@ def test_a_template_that_cannot_be_read_is_said_to_be_unjudged(body: str, said: 
             for kind in (
                 "AWS::Lambda::EventSourceMapping",
                 "AWS::Serverless::Function",
-                "AWS::Not::Yet",
+                "A::Not::Yet",
                 "AWS::IAM::Role",
             )
             for value in (
@@ -212,6 +215,6 @@ def test_a_template_that_cannot_be_read_is_said_to_be_unjudged(body: str, said: 
     ids=repr,
 )
 def test_a_strange_template_breaks_nothing(strange: object) -> None:
-    dump = stack_of(lambda dump, jobs: None)
+    dump = stack_of(nothing)
     dump.add("aws:cloudformation/stack:Stack", "old", templateBody=json.dumps(strange))
     assert judged(dump.at(Moment.KNOWN)) == []
