@@ -41,7 +41,8 @@ class Diagnostics:
         message = in_a_line(COLOURS.sub("", diagnostic.message))
         resource = resource_name(diagnostic.urn or "")
         error = f"{resource}: {message}" if resource else message
-        if message and error not in self._errors:
+        # The engine repeats what the program told, behind words of its own.
+        if message and not any(error.endswith(known) for known in self._errors):
             self._errors.append(error)
 
     def cause(self) -> str:
