@@ -31,7 +31,13 @@ FLAG = f"{NAMESPACE}:embedConsumer"
 
 
 class SwitchableStack(Protocol):
-    """What the procedure needs of a stack."""
+    """What the procedure needs of a stack.
+
+    Attributes:
+        on_fargate: whether the worker's tasks start there, which takes minutes.
+    """
+
+    on_fargate: bool
 
     def target(self) -> Target:
         """The stack as it is now."""
@@ -80,6 +86,8 @@ class LocalSwitchable:
     Args:
         stack: it is up.
     """
+
+    on_fargate = False
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
@@ -139,6 +147,8 @@ class PulumiSwitchable:
     Args:
         name: the Pulumi stack.
     """
+
+    on_fargate = True
 
     def __init__(self, name: str) -> None:
         self._name = name
