@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ops import LOCAL_STACK_NAME
 from ops.errors import OperatorError
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
@@ -13,7 +14,6 @@ from ops.pulumi_errors import explaining
 from pipeline.aws import AwsClient
 from pipeline.consumers.observer import ConsumerObserver
 
-LOCAL_STACK_NAME = "local"
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
 
