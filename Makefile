@@ -20,6 +20,8 @@ $(INSTALLED): requirements/development.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirement requirements/development.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@# Only the environment that Pulumi.yaml names runs previews.
+	@if [ "$(VENV)" = .venv ]; then $(BIN)/python .ci/bytecode; fi
 	@touch $@
 
 demo: $(INSTALLED)

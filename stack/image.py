@@ -1,9 +1,9 @@
 """The one container image, by digest: built and pushed to its repository, or given by ``receipts:imageUri``."""
 
 import pulumi
-import pulumi_aws as aws
 import pulumi_docker_build as docker_build
 
+from stack import aws
 from stack.naming import physical_name, tags
 
 PLATFORM = docker_build.Platform.LINUX_AMD64

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.naming import physical_name, tags
 
 Statement = dict[str, Any]
