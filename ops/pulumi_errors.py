@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
+from semver import VersionInfo
+
 from ops.errors import OperatorError
 
 CAUSE_LENGTH = 2_000
@@ -23,6 +25,8 @@ OUTCOMES = ("update failed", "preview failed", "refresh failed", "destroy failed
 STANDARD_ERROR = "\n stderr: "
 """What stands before standard error in the text of the Automation API's CommandError, which has no attribute for it."""
 CLI = "pulumi"
+OLDEST_CLI = VersionInfo(3, 182)
+"""It has resource hooks, by which a switch waits (pulumi's CHANGELOG, 3.182.0)."""
 INSTALL = "https://www.pulumi.com/docs/iac/download-install/"
 WITHOUT_CLI = "the stack on this machine, --stack local, needs none"
 

@@ -10,7 +10,7 @@ from ops import LOCAL_STACK_NAME
 from ops.errors import OperatorError
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
-from ops.pulumi_errors import explaining
+from ops.pulumi_errors import OLDEST_CLI, explaining
 from pipeline.aws import AwsClient
 from pipeline.consumers.observer import ConsumerObserver
 
@@ -112,7 +112,8 @@ def pulumi_stack(stack_name: str) -> Any:
     from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
 
     with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack ls` lists the stacks"):
-        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY))
+        options = automation.LocalWorkspaceOptions(pulumi_command=automation.PulumiCommand(version=OLDEST_CLI))
+        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY), opts=options)
 
 
 def pulumi_target(stack_name: str) -> Target:

@@ -69,7 +69,7 @@ FAILURES = [
     ({"error": WRONG}, "PULUMI_PASSPHRASE", "is wrong"),
     ({"error": OTHER}, "STACK_UNREADABLE", "could not list bucket: blob (code=Unknown): no such host. Way out"),
     ({"error": ""}, "STACK_UNREADABLE", "said nothing"),
-    ({"version": "v3.0.1"}, "PULUMI_VERSION", "is version 3.0.1, and at least 3.1.0 is needed"),
+    ({"version": "v3.0.1"}, "PULUMI_VERSION", "is version 3.0.1, and at least 3.182.0 is needed"),
     ({"version": "v4.0.0"}, "PULUMI_VERSION", "do not go together"),
     ({"version": "dev"}, "PULUMI_VERSION", "gives no version that can be read"),
     ({"version": ""}, "PULUMI_VERSION", "failed with exit code 3"),
