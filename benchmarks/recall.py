@@ -80,8 +80,10 @@ def distinct_texts(count: int) -> list[str]:
     return list(islice(dict.fromkeys(text for text in islice(every(), 60 * count) if not is_noise(text)), count))
 
 
-def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progress) -> tuple[WorkingCopy, Pointer]:
-    """A sealed working copy of the texts, and a pointer that fits it."""
+def filled(
+    parent: Path, texts: Sequence[str], dimensions: int, first: int, progress: Progress
+) -> tuple[WorkingCopy, Pointer]:
+    """A sealed working copy of the texts, its index made with parameters ``first``, and a pointer that fits it."""
     embedder = HashingEmbedder(dimensions)
     steps = progress.add_task("filling", total=len(texts))
 
@@ -97,7 +99,7 @@ def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progre
     try:
         copy.fill(receipts(), {}, {})
         progress.update(progress.add_task("sealing: index and letters", total=None))
-        copy.seal(lambda: None)
+        copy.rebuild(first, lambda: None)
     except BaseException:
         copy.discard()
         raise
@@ -115,8 +117,10 @@ def filled(parent: Path, texts: Sequence[str], dimensions: int, progress: Progre
     return copy, pointer
 
 
-def passing_parameters(copy: WorkingCopy, pointer: Pointer, directory: Path, progress: Progress) -> int | None:
-    """Check the copy as a publication does, and build its index again until it passes."""
+def passing_parameters(
+    copy: WorkingCopy, pointer: Pointer, directory: Path, first: int, progress: Progress
+) -> int | None:
+    """Check the copy, made with parameters ``first``, as a publication does; build its index again until it passes."""
     inspection = Inspection(
         collection="lines",
         directory=str(copy.directory),
@@ -126,7 +130,7 @@ def passing_parameters(copy: WorkingCopy, pointer: Pointer, directory: Path, pro
         dimensions=pointer.dimensions,
         asked_from=0,
     )
-    for parameters in range(len(PARAMETERS)):
+    for parameters in range(first, len(PARAMETERS)):
         progress.update(progress.add_task(f"checking the index, parameters {parameters}", total=None))
         verdict = judge(inspection)
         if verdict.faults:
@@ -139,34 +143,36 @@ def passing_parameters(copy: WorkingCopy, pointer: Pointer, directory: Path, pro
     return None
 
 
-def measure(texts: Sequence[str], dimensions: int, queries: int, directory: Path, progress: Progress) -> Measured:
-    """Fill a collection and ask it."""
+def measure(texts: Sequence[str], dimensions: int, queries: int, first: int, progress: Progress) -> Measured:
+    """Fill a collection and ask it; ``first`` says which of ``PARAMETERS`` its index is made with."""
     source = random.Random(SEED)  # noqa: S311 - the same questions every time
     long = [text for text in texts if sum(map(str.isalpha, text)) >= SHORTEST]
     chosen = source.sample(long, min(queries, len(long)))
     embedder = HashingEmbedder(dimensions)
     asked = embedder.embed([misspelt(text, source, of=str.isalpha) for text in chosen])
     own = embedder.embed(chosen)
-    copy, pointer = filled(directory / "work", texts, dimensions, progress)
-    try:
-        passed = passing_parameters(copy, pointer, directory, progress)
-        published = PublishedCollection("lines", pointer, copy.directory, directory / "private")
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        copy, pointer = filled(directory / "work", texts, dimensions, first, progress)
         try:
-            published.query(asked[:1], LIMIT)
-            right, answered, scanned = 0, 0.0, 0.0
-            for vector in asked:
-                start = time.perf_counter()
-                (hits,) = published.query(vector[None], LIMIT)
-                answered += time.perf_counter() - start
-                start = time.perf_counter()
-                ((_, exact),) = published.vectors.nearest(vector[None], LIMIT)
-                scanned += time.perf_counter() - start
-                right += sum(hit.distance <= exact[-1] + SAME for hit in hits)
-            lost = sum(published.query(vector[None], 1)[0][0].distance > SAME for vector in own)
+            passed = passing_parameters(copy, pointer, directory, first, progress)
+            published = PublishedCollection("lines", pointer, copy.directory, directory / "private")
+            try:
+                published.query(asked[:1], LIMIT)
+                right, answered, scanned = 0, 0.0, 0.0
+                for vector in asked:
+                    start = time.perf_counter()
+                    (hits,) = published.query(vector[None], LIMIT)
+                    answered += time.perf_counter() - start
+                    start = time.perf_counter()
+                    ((_, exact),) = published.vectors.nearest(vector[None], LIMIT)
+                    scanned += time.perf_counter() - start
+                    right += sum(hit.distance <= exact[-1] + SAME for hit in hits)
+                lost = sum(published.query(vector[None], 1)[0][0].distance > SAME for vector in own)
+            finally:
+                published.close()
         finally:
-            published.close()
-    finally:
-        copy.discard()
+            copy.discard()
     return Measured(
         texts=len(texts),
         dimensions=dimensions,
@@ -185,11 +191,18 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=TEXTS, help="distinct texts")
     parser.add_argument("--dimensions", type=int, default=DIMENSIONS)
     parser.add_argument("--queries", type=int, default=QUERIES)
+    parser.add_argument(
+        "--first",
+        type=int,
+        default=0,
+        choices=range(len(PARAMETERS)),
+        help="index parameters to begin with; a collection that grew has left the first behind",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(stderr=True)) as progress:
         texts = distinct_texts(options.texts)
-        found = measure(texts, options.dimensions, options.queries, Path(directory), progress)
+        found = measure(texts, options.dimensions, options.queries, options.first, progress)
     if options.json:
         print(json.dumps(asdict(found), indent=1))
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops import LOCAL_STACK_NAME
+from upload_images.formats import Format
 
 if TYPE_CHECKING:
     from ops.console import Output
@@ -144,7 +145,17 @@ def demo(as_json: AsJson = False) -> None:
 
 @application.command("upload")
 def upload_files(
-    files: Annotated[list[Path], typer.Argument(help="OCR results (.json) or SROIE receipts (.jsonl).", exists=True)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
+            "(.jsonl); or folders of such.",
+            exists=True,
+        ),
+    ],
+    as_format: Annotated[
+        Format | None, typer.Option("--format", help="What the files are. Without it their content tells.")
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = 600.0,
     stack: StackName = LOCAL_STACK_NAME,
@@ -152,7 +163,7 @@ def upload_files(
 ) -> None:
     """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
     from ops.console import Output, as_documents
-    from ops.importers import read_documents
+    from ops.importers import Taken, read_documents
     from ops.uploading import require_complete, upload, wait_until_searchable
     from pipeline.errors import PipelineError
 
@@ -161,13 +172,21 @@ def upload_files(
     uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
+    converted: list[object] = []
 
     def refuse(error: PipelineError) -> None:
         refused.append(str(error))
         complain(error)
 
+    def tell(taken: Taken) -> None:
+        converted.append(asdict(taken))
+        left_out = "".join(f"; left out: {count} {what}" for what, count in taken.dropped.items())
+        output.say(f"{taken.file}: read as {taken.format}, {taken.images} images{left_out}")
+        for remark in taken.remarks:
+            output.say(f"{taken.file}: {remark}")
+
     for path in files:
-        documents += read_documents(path, refuse)
+        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
@@ -180,6 +199,7 @@ def upload_files(
             result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
     output.document(
         {
+            "converted": converted,
             "uploaded": [document.key for document in uploaded],
             "refused": refused,
             "searchable": None if result is None else as_documents(result.completed),

@@ -40,7 +40,10 @@ def ask(words, command):
 
 ask([], get_command(cli.application))
 """
-HELP_NEEDS = {"annotated_doc", "attr", "markdown_it", "mdurl", "ops", "pygments", "rich", "shellingham", "typer"}
+HELP_NEEDS = {
+    *("ops", "upload_images"),
+    *("annotated_doc", "attr", "markdown_it", "mdurl", "pygments", "rich", "shellingham", "typer"),
+}
 TYPER_PARSES_WITH = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
 
 PREVIEW = """
