@@ -9,7 +9,7 @@ FAST := tests/merchants tests/test_deltas.py $(addprefix tests/compaction/test_,
 	bad_input.py conversion.py folding.py lease.py letters.py reader.py rebuild.py recovering.py removal.py rows.py runs.py \
 	search.py store.py stream_processor.py vectors.py working_copy.py)
 
-.PHONY: demo test fast torture check docs bench bench-compaction clean
+.PHONY: actionlint demo test fast torture check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -45,6 +45,10 @@ fast: $(INSTALLED)
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
 	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
+
+# The linter of the workflows, for its test; skipped without Go.
+actionlint:
+	@.ci/actionlint
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

@@ -36,6 +36,8 @@ class ContainerImage(pulumi.ComponentResource):
         image = docker_build.Image(
             f"{name}-build",
             push=True,
+            # A preview needs neither Docker nor the right to push; a context that has changed shows as an update.
+            build_on_preview=False,
             tags=[pulumi.Output.concat(repository.repository_url, ":latest")],
             context=docker_build.BuildContextArgs(location="."),
             dockerfile=docker_build.DockerfileArgs(location="Dockerfile"),

@@ -5,7 +5,6 @@ The texts that a fake CLI gives elsewhere are those of one release; here the ins
 
 import os
 import runpy
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from pulumi import automation
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
 from tests.program.engine import PROJECT
+from tests.pulumi_cli import FOUND
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "receipts"
-FOUND = [*([found] if (found := shutil.which("pulumi")) else []), *map(str, sorted(CACHE.glob("pulumi-*/bin/pulumi")))]
 pytestmark = pytest.mark.skipif(not FOUND, reason="no Pulumi CLI: `make engine` builds one")
 
 
