@@ -1,8 +1,13 @@
-"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``."""
+"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``.
+
+A refusal is a ``RunError``: Pulumi shows its text alone. Of any other exception it shows a traceback.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pulumi import RunError
 
 
 class RefusalCode(StrEnum):
@@ -84,7 +89,7 @@ class Refusal:
         return f"{self.code}: {self.value}. Rule: {self.rule}. Way out: {self.way_out}."
 
 
-class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
+class StackRefusal(RunError):  # noqa: N818 - a refusal is not a bug
     """The program will not deploy this.
 
     Args:
@@ -100,7 +105,7 @@ class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
         super().__init__(str(self.refusal))
 
 
-class SettingsRefused(Exception):  # noqa: N818 - a refusal is not a bug
+class SettingsRefused(RunError):  # noqa: N818 - a refusal is not a bug
     """The settings will not do; carries every refusal at once.
 
     Args:

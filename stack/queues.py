@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.consumers import Consumer, FunctionConsumer
 from stack.errors import RefusalCode, StackRefusal
 from stack.limits import SECONDS_PER_DAY
