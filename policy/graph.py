@@ -172,12 +172,14 @@ class Graph:
                 self._beneath[parent].add(resource.urn)
         self.queues: dict[str, Queue] = {}
         self._keys: dict[str, str] = {}
+        self._outside: dict[str | None, list[Queue]] = defaultdict(list)
         for resource in self.of(QUEUE):
             key = self._keys[resource.urn] = resource.text("arn") or resource.urn
             self.queues.setdefault(key, Queue(key, resource))
         for arn in sorted({arn for item in self.resources.values() for arn in _queue_arns_in(item.properties)}):
             if not self.queues_named(arn):
-                self.queues[arn] = Queue(arn, None)
+                queue = self.queues[arn] = Queue(arn, None)
+                self._outside[arn.rsplit(":", 1)[-1]].append(queue)
 
     def of(self, *types: str) -> list[Resource]:
         """Resources of these types."""
@@ -207,8 +209,10 @@ class Graph:
     def queues_named(self, text: str) -> list[Queue]:
         """Queues that an ARN, URL or (in the stack) name means."""
         inside = [self.queues[self._keys[item.urn]] for item in self.named(text, QUEUE)]
-        outside = (queue for queue in self.queues.values() if queue.resource is None)
-        return inside or [queue for queue in outside if queue.is_named_by(text)]
+        meant = None if inside else Address.read(text)
+        if meant is None:
+            return inside
+        return [queue for queue in self._outside.get(meant.name, ()) if queue.is_named_by(text)]
 
     def queues_among(self, urns: Iterable[str]) -> list[Queue]:
         """The queues of the stack among these resources."""
