@@ -162,12 +162,12 @@ class Graph:
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources = {resource.urn: resource for resource in resources}
         self._by_type: dict[str, list[Resource]] = defaultdict(list)
-        self._by_name: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self._by_name: dict[tuple[str, str], dict[str, Resource]] = defaultdict(dict)
         self._beneath: dict[str, set[str]] = defaultdict(set)
         for resource in self.resources.values():
             self._by_type[resource.type].append(resource)
             for name in filter(None, map(resource.text, NAMES)):
-                self._by_name[name][resource.urn] = resource
+                self._by_name[resource.type, name][resource.urn] = resource
             for parent in self._parents(resource):
                 self._beneath[parent].add(resource.urn)
         self.queues: dict[str, Queue] = {}
@@ -181,6 +181,11 @@ class Graph:
                 queue = self.queues[arn] = Queue(arn, None)
                 self._outside[arn.rsplit(":", 1)[-1]].append(queue)
 
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of which there are resources."""
+        return frozenset(self._by_type)
+
     def of(self, *types: str) -> list[Resource]:
         """Resources of these types."""
         return [resource for kind in types for resource in self._by_type.get(kind, ())]
@@ -192,8 +197,11 @@ class Graph:
 
     def named(self, text: str, *types: str) -> list[Resource]:
         """Resources of these types that an ARN, URL, id or name means."""
-        found = {urn: item for name in {text, *_names_in(text)} for urn, item in self._by_name.get(name, {}).items()}
-        return [item for item in found.values() if item.type in types and item.is_named_by(text)]
+        names = {text, *_names_in(text)}
+        found = {
+            urn: item for kind in types for name in names for urn, item in self._by_name.get((kind, name), {}).items()
+        }
+        return [item for item in found.values() if item.is_named_by(text)]
 
     def referred(self, resource: Resource, name: str, *types: str, path: tuple[str, ...] = ()) -> list[Resource]:
         """Resources of these types that a property refers to, by its value or else by its dependencies.
