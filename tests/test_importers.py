@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.importers import read_documents
+from ops.importers import Taken, read_documents
 from ops.importers.sroie import read_sroie
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.errors import PermanentError
+from upload_images.formats.detection import Format
 
 SROIE_PATH = os.environ.get("RECEIPTS_SROIE_PATH", "")
 RECEIPTS = [
@@ -79,3 +81,61 @@ def test_every_receipt_of_the_data_set_is_accepted() -> None:
     assert len(documents) == 313
     for name, content in documents:
         parse_ocr_document(content, name)
+
+
+OCR_FILES = Path(__file__).parent / "formats" / "data"
+
+
+def test_files_of_other_tools_are_taken_by_their_content_and_told(tmp_path: Path) -> None:
+    for name in ("bakery.hocr", "bakery.xml", "kiosk.tsv"):
+        shutil.copy(OCR_FILES / name, tmp_path / name)
+    shutil.copy(OCR_FILES / "kiosk.tsv", tmp_path / "named_wrongly.xml")
+    taken: list[Taken] = []
+    documents = list(read_documents(tmp_path, on_taken=taken.append))
+    assert [(item.file, item.format, item.images) for item in taken] == [
+        ("bakery.hocr", Format.HOCR, 2),
+        ("bakery.xml", Format.ALTO, 2),
+        ("kiosk.tsv", Format.TESSERACT_TSV, 1),
+        ("named_wrongly.xml", Format.TESSERACT_TSV, 1),
+    ]
+    assert [name for name, _ in documents][:3] == ["bakery.hocr-1.json", "bakery.hocr-2.json", "bakery.xml-1.json"]
+    # The same bytes under another name are the same image.
+    assert documents[-1][1] == documents[-2][1]
+    for name, content in documents:
+        parse_ocr_document(content, name)
+
+
+def test_a_format_that_is_given_is_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes((OCR_FILES / "bakery.xml").read_bytes())
+    with pytest.raises(PermanentError, match=r"a\.xml: it has no ocr_page"):
+        list(read_documents(tmp_path / "a.xml", as_format=Format.HOCR))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n...", r"a\.tsv: it is a PNG picture"),
+        (b"", r"a\.tsv: it is empty"),
+        (b"name;price\nmilk;1\n", r"a\.tsv: it is in no form that is known"),
+    ],
+)
+def test_a_file_that_is_no_ocr_result_is_refused_by_its_name(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.tsv").write_bytes(content)
+    with pytest.raises(PermanentError, match=message):
+        list(read_documents(tmp_path / "a.tsv"))
+
+
+def test_a_folder_without_ocr_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text("milk,1.20\n")
+    with pytest.raises(PermanentError, match="has no file of OCR results"):
+        list(read_documents(tmp_path))
+
+
+def test_a_page_that_breaks_a_bound_does_not_take_the_other_page_with_it(tmp_path: Path) -> None:
+    rows = [f"5\t{page}\t1\t1\t1\t1\t0\t0\t9\t9\t90\t{text}" for page, text in ((1, "x" * 9_000), (2, "milk"))]
+    (tmp_path / "a.tsv").write_text("\n".join(["1\t1\t0\t0\t0\t0\t0\t0\t9\t9\t-1\t", *rows]))
+    refused: list[PermanentError] = []
+    documents = list(read_documents(tmp_path / "a.tsv", refused.append))
+    assert [name for name, _ in documents] == ["a.tsv-2.json"]
+    assert "9000 bytes" in str(refused[0])
+    assert "a.tsv-1.json" in str(refused[0])

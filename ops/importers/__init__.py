@@ -1,7 +1,8 @@
-"""Foreign receipts to OCR results: recognizes what a file is, and refuses what it does not know."""
+"""Files and folders to OCR results of the contract. What other tools' files mean is in ``upload_images/formats``."""
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,47 +10,120 @@ from ops.importers.sroie import read_sroie
 from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
 from pipeline.contracts.ocr import parse_ocr_document, require_document_size
 from pipeline.errors import ErrorCode, PermanentError
+from upload_images.formats.conversion import convert
+from upload_images.formats.detection import READERS, Format, detect
+
+SROIE_SUFFIX = ".jsonl"
+SUFFIXES = (".json", SROIE_SUFFIX, ".tsv", ".hocr", ".html", ".xml")
 
 
 def _raise(error: PermanentError) -> NoReturn:
     raise error
 
 
-def read_documents(path: Path, on_refused: Callable[[PermanentError], object] = _raise) -> Iterator[tuple[str, bytes]]:
-    """Read a file of OCR results (``.json``, one document) or of SROIE receipts (``.jsonl``), or a folder of such.
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What was made of one file in another tool's form.
+
+    Attributes:
+        file: its name.
+        format: what it was read as.
+        images: documents that were made of it, one a page with text.
+        dropped: how many of what was left out.
+        remarks: what a person should know about it.
+    """
+
+    file: str
+    format: Format
+    images: int
+    dropped: dict[str, int]
+    remarks: tuple[str, ...]
+
+
+def read_documents(
+    path: Path,
+    on_refused: Callable[[PermanentError], object] = _raise,
+    *,
+    as_format: Format | None = None,
+    on_taken: Callable[[Taken], object] = lambda _: None,
+) -> Iterator[tuple[str, bytes]]:
+    """Read OCR results of this project or of other tools, SROIE receipts (``.jsonl``), or a folder of such.
 
     Args:
-        path: the file or folder.
-        on_refused: called with OCR_DOCUMENT_INVALID for a file, or a line of SROIE receipts, of which nothing can be
-            used; the others follow. It raises the error unless another function is given.
+        path: the file or folder; of a folder the files with a name that ends as in ``SUFFIXES``.
+        on_refused: called with OCR_DOCUMENT_INVALID for a file, a page of it, or a line of SROIE receipts, of which
+            nothing can be used; the others follow. It raises the error unless another function is given.
+        as_format: what the files are; None to tell it by their content.
+        on_taken: called for each file that was converted.
 
     Yields:
         A name ending in ``.json``, unique within the file, and the document of the OCR contract. Some of its receipts
         may be refused (``OcrDocument.refused``).
     """
     if path.is_dir():
-        for file in sorted(file for file in path.iterdir() if file.suffix in {".json", ".jsonl"}):
-            yield from read_documents(file, on_refused)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            on_refused(
+                PermanentError(
+                    ErrorCode.OCR_DOCUMENT_INVALID,
+                    value=f"{path} has no file of OCR results",
+                    rule=f"of a folder the files that end in {', '.join(SUFFIXES)} are read",
+                    way_out="give the files themselves, or another folder",
+                )
+            )
+        for file in files:
+            yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken)
         return
     try:
-        if path.suffix == ".json":
-            content = _read_bounded(path)
-            parse_ocr_document(content, path.name)
-            yield path.name, content
-        elif path.suffix == ".jsonl":
+        if path.suffix.lower() == SROIE_SUFFIX and as_format is None:
             for document in read_sroie(path, on_refused=on_refused):
                 yield f"{document.image_id}.json", document.model_dump_json(exclude_none=True).encode()
         else:
-            raise PermanentError(
-                ErrorCode.OCR_DOCUMENT_INVALID,
-                value=f"{path} is neither .json nor .jsonl",
-                rule="an OCR result is .json, SROIE receipts are .jsonl",
-                way_out="give a file of one of the two forms, or a folder of them",
-            )
+            yield from _read_file(path, as_format, on_refused, on_taken)
     except PermanentError as error:
         on_refused(error)
     except OSError as error:
         on_refused(_unreadable(path, error))
+
+
+def _read_file(
+    path: Path,
+    as_format: Format | None,
+    on_refused: Callable[[PermanentError], object],
+    on_taken: Callable[[Taken], object],
+) -> Iterator[tuple[str, bytes]]:
+    content = _read_bounded(path)
+    try:
+        found = as_format or detect(content)
+        if found is Format.RECEIPTS:
+            parse_ocr_document(content, path.name)
+            yield (path.name if path.suffix == ".json" else f"{path.name}.json"), content
+            return
+        converted = convert(READERS[found](content), content)
+    except PermanentError as error:
+        if error.value.startswith(path.name):
+            raise
+        raise PermanentError(
+            error.code, value=f"{path.name}: {error.value}", rule=error.rule, way_out=error.way_out
+        ) from error
+    on_taken(
+        Taken(
+            file=path.name,
+            format=found,
+            images=len(converted.documents),
+            dropped=converted.dropped,
+            remarks=converted.remarks,
+        )
+    )
+    for number, document in enumerate(converted.documents, 1):
+        name = f"{path.name}.json" if len(converted.documents) == 1 else f"{path.name}-{number}.json"
+        made = document.model_dump_json(exclude_none=True).encode()
+        try:
+            parse_ocr_document(made, name)
+        except PermanentError as error:
+            on_refused(error)
+        else:
+            yield name, made
 
 
 def _read_bounded(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.auditing import audit
+from ops.failures import SPEAKING
 from ops.local.stack import LocalStack
 from ops.target import local_target
 from tests.switching import command
@@ -94,7 +95,7 @@ def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
     errors = ""
     for arguments in (["audit"], ["status"], ["search", "TOTAL"], ["reconcile"]):
         result = CliRunner().invoke(cli.application, arguments)
-        assert result.exception is None or isinstance(result.exception, (SystemExit, *cli.SPEAKING)), result.exception
+        assert result.exception is None or isinstance(result.exception, (SystemExit, *SPEAKING)), result.exception
         errors += result.stderr
     return errors
 
