@@ -39,6 +39,7 @@ class EmbedLambda(pulumi.ComponentResource):
                     EmbedLambdaEnvironment,
                     {
                         **embedding_values(settings, args.storage, args.queues),
+                        "embed_queue_url": args.queues.main.url,
                         "snapshot_cache_directory": "/tmp/snapshots",  # noqa: S108 - Lambda's only writable place
                     },
                 ),

@@ -431,6 +431,43 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
         raise typer.Exit(EXIT_FAILED)
 
 
+@application.command("dead-letters")
+def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Every dead letter and why it is one; nothing is taken away."""
+    from ops.console import Output
+    from ops.dead_letters import dead_letters
+
+    output = Output(as_json=as_json)
+    found = dead_letters(connect(stack))
+    for letter in found:
+        output.say(f"{letter['queue']}, message {letter['message_id']}: {letter['reason']}")
+    if not found:
+        output.say("no dead letters")
+    output.document(found)
+
+
+@application.command("preflight")
+def preflight(
+    stack: Annotated[str, typer.Option("--stack", help="The Pulumi stack, on AWS, made or not yet made.")] = "dev",
+    policy: Annotated[bool, typer.Option("--policy", help="Write the deployer's IAM policy and ask nothing.")] = False,
+    account: Annotated[str, typer.Option(help="The account's number, for --policy.")] = "ACCOUNT",
+    as_json: AsJson = False,
+) -> None:
+    """What the account would refuse of an update, before it begins; exit code 1 when it would refuse something."""
+    from ops.console import Output
+    from ops.preflight.procedure import declared, policy_of, run_preflight
+
+    output = Output(as_json=as_json or policy)
+    wanted = declared(stack)
+    if policy:
+        output.document(policy_of(wanted, account))
+        return
+    document = run_preflight(output, wanted, wanted.access.client)
+    output.document(document)
+    if document["refused"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @application.command("switch")
 def switch(
     consumer: Consumer,

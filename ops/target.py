@@ -45,7 +45,8 @@ class Target:
 
     Attributes:
         outputs: what ``__main__.py`` exports; of the last update that ended.
-        client_options: passed to every boto3 client; the emulator's address on one machine, nothing on AWS.
+        client_options: passed to every boto3 client; the emulator's address on one machine, the stack's region
+            on AWS.
         cache_directory: where snapshots are cached for searching.
         unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
             AWS, where ``pulumi stack history`` tells.
@@ -127,6 +128,7 @@ def pulumi_target(stack_name: str) -> Target:
         outputs = {name: output.value for name, output in stack.outputs().items()}
     return Target(
         outputs=StackOutputs(outputs, f"pulumi up --stack {stack_name}"),
-        client_options={},
+        # The stack's region, whatever the shell's is; credentials are the shell's.
+        client_options={"region_name": outputs["region"]} if "region" in outputs else {},
         cache_directory=PROJECT_DIRECTORY / ".receipts" / "search" / stack_name,
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import pulumi
+
 if TYPE_CHECKING:
     from pulumi_aws import (
         appautoscaling,
@@ -101,6 +103,13 @@ def service(name: str) -> ModuleType:
     sys.modules[full] = package
     setattr(pulumi_aws, name, package)
     return package
+
+
+def caller_account() -> pulumi.Output[str]:
+    """The number of the account that is deployed to: a function of the SDK itself, of no service."""
+    from pulumi_aws.get_caller_identity import get_caller_identity_output  # noqa: PLC0415 - see above
+
+    return get_caller_identity_output().account_id
 
 
 def __getattr__(name: str) -> ModuleType:

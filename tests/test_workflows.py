@@ -296,6 +296,6 @@ def test_a_pull_request_puts_the_digest_into_the_stacks_configuration(place, tmp
 
 
 def test_every_variable_and_secret_is_explained():
-    text = (PROJECT / "docs" / "deploy.md").read_text()
+    text = (PROJECT / "docs" / "github.md").read_text()
     used = {name for path in FOLDER.glob("*.yml") for name in re.findall(r"(?:vars|secrets)\.(\w+)", path.read_text())}
     assert used == set(re.findall(r"^\| ((?:[A-Z]+_)*[A-Z]+) \|", text, flags=re.MULTILINE))

@@ -17,7 +17,6 @@ from upload_images.environment import ProcessOcrResultsEnvironment
 TIMEOUT_SECONDS = 120
 VISIBILITY_TIMEOUT_SECONDS = 6 * TIMEOUT_SECONDS
 MEMORY_MB = 512
-MAXIMUM_CONCURRENCY = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ class UploadImages(pulumi.ComponentResource):
                 role=self.function.role,
                 function_timeout_seconds=TIMEOUT_SECONDS,
                 batch_size=10,
-                maximum_concurrency=MAXIMUM_CONCURRENCY,
+                maximum_concurrency=settings.upload.maximum_concurrency,
             ),
             parent=self,
         )

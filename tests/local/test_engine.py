@@ -5,7 +5,9 @@ run_in_stack, sync_await): when another version of Pulumi changes one of them, t
 """
 
 import json
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +300,15 @@ binding = pulumi.ResourceHookBinding(before_update=[pulumi.ResourceHook("wait", 
 EXPORTED = 'thing = Thing("a", size={size})\npulumi.export("size", {size})\n'
 
 
+@pytest.fixture
+def _interrupts_arrive() -> Iterator[None]:
+    # A shell starts what runs in the background with interrupts ignored, and the tests with it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts_arrive")
 @pytest.mark.parametrize("place", ["refused before anything", "failed at a step", "interrupted in a hook"])
 def test_an_update_that_does_not_end_keeps_the_outputs_of_the_last_one_that_did(world, place):
     world.run(EXPORTED.format(size=1))

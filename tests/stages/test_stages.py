@@ -68,6 +68,16 @@ def test_receives_share_a_request_while_more_is_expected_and_go_on_at_once_when_
     assert [len(request) for request in core.requests] == [30]
 
 
+def test_a_message_that_waits_for_the_key_comes_back_sooner_than_one_that_failed_otherwise(held, queue):
+    retry = {"m1": Disposition.RETRY, "m2": Disposition.RETRY}
+    with opened(PreparedCore(dispositions=retry, pauses={"m1": 77}), held) as stages:
+        begin(stages, held, messages(1, 3))
+        until(lambda: queue.handles("delete") == ["r3"])
+        until(lambda: not len(held))
+    assert queue.handles("release after 77") == ["r1"]
+    assert queue.handles("release") == []
+
+
 def test_a_lone_message_waits_for_nobody(held, queue, monkeypatch):
     monkeypatch.setattr(stages_module, "SLOW_NEIGHBOUR_SECONDS", 3_600)
     monkeypatch.setattr(stages_module, "WAKE_SECONDS", 3_600)
@@ -173,9 +183,13 @@ def test_texts_that_wait_bound_what_is_received_as_well(held, monkeypatch):
     core = PreparedCore(texts={"m1": ["a", "b", "c"]})
     with opened(core, held) as stages:
         begin(stages, held, messages(1, 1), more=True)
-        until(lambda: len(core.seen) == 1)
-        stages.wait_for_room(10, lambda: False)
-        assert core.requests == [["m1"]], "nothing else was under way, so what waited went on"
+
+        def went_on() -> bool:
+            # It waits only once the message is prepared.
+            stages.wait_for_room(10, lambda: False)
+            return core.requests == [["m1"]]
+
+        until(went_on)
         stages.finish()
 
 

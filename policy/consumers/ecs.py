@@ -1,9 +1,11 @@
-"""ECS services as consumers: may they have tasks, and of which definitions? What tasks may do is no question here."""
+"""ECS services: may they have tasks, and of which definitions? What tasks may do is no question here."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from policy.graph import UNKNOWN, Graph, Resource
+from policy.graph import UNKNOWN, Graph, Resource, parsed
+from policy.knowledge import Knowledge, words_of_containers
+from policy.workloads import Program, Workload, principals_of
 
 CLUSTER: Final = "aws:ecs/cluster:Cluster"
 SCALABLE_TARGET: Final = "aws:appautoscaling/target:Target"
@@ -11,17 +13,42 @@ SCHEDULED_ACTION: Final = "aws:appautoscaling/scheduledAction:ScheduledAction"
 SERVICE: Final = "aws:ecs/service:Service"
 TASK: Final = "aws:ecs/taskDefinition:TaskDefinition"
 TASK_SET: Final = "aws:ecs/taskSet:TaskSet"
+EXPRESS: Final = "aws:ecs/expressGatewayService:ExpressGatewayService"
+DAEMON: Final = "aws:ecs/daemon:Daemon"
+DAEMON_TASK: Final = "aws:ecs/daemonTaskDefinition:DaemonTaskDefinition"
+TYPES: Final = (
+    *(CLUSTER, SCALABLE_TARGET, SCHEDULED_ACTION, SERVICE, TASK, TASK_SET),
+    *(EXPRESS, DAEMON, DAEMON_TASK),
+)
 DEFAULT_CLUSTER = "default"
 
 
-def running(graph: Graph) -> Iterator[tuple[Resource, list[Resource]]]:
-    """Services that may have tasks, with the definitions of these; a task set stands for a service elsewhere."""
+def workloads(graph: Graph) -> Iterator[Workload]:
+    """Services that may have tasks; a task set stands for a service elsewhere."""
     for service in graph.of(SERVICE):
         if runs(graph, service):
-            yield service, _definitions(graph, service)
+            yield _workload(graph, service, "ECS service", _definitions(graph, service))
     for task_set in graph.of(TASK_SET):
         if _has_share(task_set) and not _services_of(graph, task_set):
-            yield task_set, graph.referred(task_set, "taskDefinition", TASK)
+            yield _workload(graph, task_set, "ECS task set", graph.referred(task_set, "taskDefinition", TASK))
+    for daemon in graph.of(DAEMON):
+        tasks = graph.referred(daemon, "daemonTaskDefinitionArn", DAEMON_TASK)
+        yield _workload(graph, daemon, "ECS daemon", tasks)
+    for service in graph.of(EXPRESS):
+        programs = (program_of(graph, service, "primaryContainer"),)
+        yield Workload(resource=service, what="ECS express service", programs=programs)
+
+
+def program_of(graph: Graph, definition: Resource, containers: str = "containerDefinitions") -> Program:
+    """What a task of a definition runs, and the role that it has."""
+    value = parsed(definition.value(containers))
+    knowledge = Knowledge.of(graph, definition, containers, value, words_of_containers(value))
+    return Program(principals_of(graph, definition, "taskRoleArn"), knowledge)
+
+
+def _workload(graph: Graph, resource: Resource, what: str, tasks: list[Resource]) -> Workload:
+    programs = tuple(program_of(graph, task) for task in tasks)
+    return Workload(resource=resource, what=what, programs=programs, parts=tuple(tasks))
 
 
 def runs(graph: Graph, service: Resource) -> bool:
@@ -44,7 +71,7 @@ def _scalings(graph: Graph, service: Resource) -> Iterator[bool]:
     (https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-policy-overview.html).
     """
     for scaling in graph.of(SCALABLE_TARGET, SCHEDULED_ACTION):
-        if scaling.value("serviceNamespace") in ("ecs", UNKNOWN) and service in _scaled(graph, scaling):
+        if scaling.value("serviceNamespace") in ("ecs", UNKNOWN) and service in scaled(graph, scaling):
             if scaling.type == SCALABLE_TARGET:
                 yield scaling.switch("maxCapacity") != 0
             else:
@@ -54,17 +81,20 @@ def _scalings(graph: Graph, service: Resource) -> Iterator[bool]:
                 yield ignored or any(bound not in (None, 0, "0") for bound in bounds)
 
 
-def _scaled(graph: Graph, scaling: Resource) -> list[Resource]:
-    """The services behind a ``service/<cluster>/<name>``; the name alone may be another cluster's."""
+def scaled(graph: Graph, scaling: Resource) -> list[Resource]:
+    """The services behind the ``service/<cluster>/<name>`` of a scalable target, or of what acts on one.
+
+    The name alone may be another cluster's.
+    """
     text = scaling.text("resourceId")
     if text is not None:
         cluster = text.split("/")[-2] if "/" in text else UNKNOWN
         return [item for item in graph.named(text, SERVICE) if _may_be_in(graph, item, {cluster})]
     services = graph.referred(scaling, "resourceId", SERVICE)
-    if scaling.type == SCHEDULED_ACTION:
+    if scaling.type != SCALABLE_TARGET:
         # It is written with the target's own property, so before the update nothing but the target is known of it.
         targets = graph.referred(scaling, "resourceId", SCALABLE_TARGET)
-        services += [service for target in targets for service in _scaled(graph, target)]
+        services += [service for target in targets for service in scaled(graph, target)]
     return services
 
 

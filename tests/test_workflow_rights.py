@@ -1,4 +1,4 @@
-"""The policies of docs/deploy.md: what the workflows' roles may do is what they do, and reading is not looking inside.
+"""The policies of docs/github.md: what the workflows' roles may do is what they do, and reading is not looking inside.
 
 A role that a pull request's code can take on is a role that anybody with a branch has.
 """
@@ -18,7 +18,7 @@ from tests.switching.test_observer import ARN, URL, Answers
 BLOCKS: dict[str, dict[str, Any]] = {
     name: json.loads(text)
     for name, text in re.findall(
-        r"^```json (\w+)\n(.*?)^```", (PROJECT / "docs" / "deploy.md").read_text(), flags=re.MULTILINE | re.DOTALL
+        r"^```json (\w+)\n(.*?)^```", (PROJECT / "docs" / "github.md").read_text(), flags=re.MULTILINE | re.DOTALL
     )
 }
 SERVICES = {
