@@ -567,6 +567,43 @@ def deployment_with_pod_identity(dump: Dump, jobs: Item) -> None:
     )
 
 
+def deployments_with_accounts_of_their_own(dump: Dump, jobs: Item, api_actions: list[str]) -> None:
+    # Pulumi makes the accounts' names up: serviceAccountName: account.metadata.name
+    for name, actions, replicas in (("api", api_actions, 2), ("worker", RECEIVE, 0)):
+        annotations = {"eks.amazonaws.com/role-arn": role(dump, f"{name}-r", (actions, jobs.arn)).arn}
+        account = dump.add(
+            "kubernetes:core/v1:ServiceAccount",
+            name,
+            metadata={"name": f"{name}-4f2c1b9", "namespace": "shop", "annotations": annotations},
+        )
+        container = {"name": "main", "env": [{"name": "QUEUE_URL", "value": jobs.url}]}
+        pod = {"serviceAccountName": account.id, "containers": [container]}
+        dump.add(
+            "kubernetes:apps/v1:Deployment",
+            f"{name}-pods",
+            metadata={"namespace": "shop"},
+            spec={"replicas": replicas, "template": {"spec": pod}},
+        )
+
+
+@style("a - -")
+def pod_that_sends_beside_an_account_that_may_receive(dump: Dump, jobs: Item) -> None:
+    deployments_with_accounts_of_their_own(dump, jobs, SEND)
+
+
+@style("a M M")
+def pod_with_an_account_whose_name_is_made_up(dump: Dump, jobs: Item) -> None:
+    deployments_with_accounts_of_their_own(dump, jobs, RECEIVE)
+
+
+@style("a - -")
+def account_of_another_namespace(dump: Dump, jobs: Item) -> None:
+    deployment(dump, jobs, None, account={"name": "poller"})
+    annotations = {"eks.amazonaws.com/role-arn": role(dump, "r", (SEND, jobs.arn)).arn}
+    metadata = {"name": "poller", "namespace": "other", "annotations": annotations}
+    dump.add("kubernetes:core/v1:ServiceAccount", "other", metadata=metadata)
+
+
 @style("a a a")
 def pod_identity_without_its_pods(dump: Dump, jobs: Item) -> None:
     dump.add(
