@@ -20,8 +20,8 @@ CAUSE_LENGTH = 2_000
 COLOURS = re.compile(r"<\{%.*?%\}>")
 """Pulumi's own markup of colours in diagnostic messages."""
 TRACEBACK = "Traceback (most recent call last):"
-OUTCOMES = ("update failed", "preview failed", "refresh failed", "destroy failed")
-"""Diagnostics that only say that there was an error."""
+OUTCOME = re.compile(r"(update|preview|refresh|destroy) failed|non-zero exit code: \d+")
+"""How diagnostics end that only say that there was an error."""
 STANDARD_ERROR = "\n stderr: "
 """What stands before standard error in the text of the Automation API's CommandError, which has no attribute for it."""
 CLI = "pulumi"
@@ -51,8 +51,12 @@ class Diagnostics:
 
     def cause(self) -> str:
         """The errors in one line, in the order in which they came; empty when there was none."""
-        causes = [error for error in self._errors if not error.endswith(OUTCOMES)]
+        causes = [error for error in self._errors if not _is_outcome(error)]
         return "; ".join(causes or self._errors)[:CAUSE_LENGTH]
+
+
+def _is_outcome(error: str) -> bool:
+    return any(found.end() == len(error) for found in OUTCOME.finditer(error))
 
 
 def resource_name(urn: str) -> str:

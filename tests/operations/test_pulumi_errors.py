@@ -107,6 +107,7 @@ def test_the_cause_is_what_the_engine_told_and_not_the_end_of_the_output():
             urn=LOCK,
         ),
         event("<{%reset%}>update failed<{%reset%}>\n", urn=STACK),
+        event("an unhandled error occurred: Program exited with non-zero exit code: 1\n"),
     ):
         errors.note(one)
     assert errors.cause() == 'embed-lock: before hook "embed-is-drained" failed: HANDOVER_NOT_DRAINED: worker is on'
