@@ -11,7 +11,7 @@ def test_a_stack_of_copies_has_distinct_resources_and_breaks_no_rule() -> None:
     sources = [
         item.properties["eventSourceArn"]
         for item in stack.resources
-        if item.type == MAPPING and ":sqs:" in item.properties["eventSourceArn"]
+        if item.type == MAPPING and ":sqs:" in str(item.properties["eventSourceArn"])
     ]
     assert len(set(sources)) == len(sources) > 4
     assert list(Pack().AnalyzeStack(stack, None).diagnostics) == []
@@ -20,7 +20,7 @@ def test_a_stack_of_copies_has_distinct_resources_and_breaks_no_rule() -> None:
 def test_a_conflict_in_it_is_found() -> None:
     stack = stack_of(300)
     second = next(
-        item for item in stack.resources if item.type == MAPPING and ":sqs:" in item.properties["eventSourceArn"]
+        item for item in stack.resources if item.type == MAPPING and ":sqs:" in str(item.properties["eventSourceArn"])
     )
     copy = stack.resources.add()
     copy.CopyFrom(second)

@@ -16,6 +16,7 @@ from tests.policy.styles import (
     containers,
     document,
     profile,
+    queue,
     role,
     state_machine,
     task,
@@ -52,6 +53,25 @@ def task_of_a_disabled_rule(dump: Dump, jobs: Item) -> None:
 @style("- - -")
 def task_of_a_rule_with_the_older_switch(dump: Dump, jobs: Item) -> None:
     scheduled_task(dump, jobs, isEnabled=False)
+
+
+@style("- - -")
+def task_of_two_rules_is_one_consumer(dump: Dump, jobs: Item) -> None:
+    own = queue(dump, "own")
+    given = task(dump, "poller", role(dump, "r", (RECEIVE, own.arn)).arn, containers({"QUEUE_URL": own.url}))
+    for name in ("weekday", "weekend"):
+        dump.add("aws:cloudwatch/eventTarget:EventTarget", name, rule=name, ecsTarget={"taskDefinitionArn": given.arn})
+
+
+@style("- - -")
+def state_machine_that_receives_in_two_steps_is_one_consumer(dump: Dump, jobs: Item) -> None:
+    own = queue(dump, "own")
+    step = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sqs:receiveMessage",
+        "Parameters": {"QueueUrl": own.url},
+    }
+    state_machine(dump, role(dump, "r", (RECEIVE, own.arn)).arn, step, step)
 
 
 @style("a M M")
@@ -162,6 +182,14 @@ def instance_with_a_role(dump: Dump, jobs: Item) -> None:
     given = profile(dump, "p", role(dump, "r", (RECEIVE, jobs.arn)))
     script = Text(lambda url: f"#!/bin/sh\nexport QUEUE_URL={url}\n", jobs.url)
     dump.add("aws:ec2/instance:Instance", "poller", iamInstanceProfile=given.id, userData=script)
+
+
+@style("- - -")
+def instances_with_one_role_are_one_consumer(dump: Dump, jobs: Item) -> None:
+    own = queue(dump, "own")
+    given = profile(dump, "p", role(dump, "r", (RECEIVE, own.arn)))
+    for number in range(3):
+        dump.add("aws:ec2/instance:Instance", f"poller-{number}", iamInstanceProfile=given.id)
 
 
 def scaling_group(dump: Dump, jobs: Item, maximum: int) -> None:
