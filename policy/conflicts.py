@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policy.codes import Code, Violation
-from policy.consumers import KINDS, direct_consumers
+from policy.consumers import direct_consumers
 from policy.declarations import SENDS_ONLY_TAG, Declarations
 from policy.graph import Graph, Queue, Resource
 from policy.rights import Access, Right
@@ -36,13 +36,15 @@ class Consumer:
         return f"{self.what} {self.resource.name!r}"
 
 
-def one_consumer(graph: Graph, sends_only: Sequence[SendsOnly] = ()) -> Iterator[Violation]:
+def one_consumer(
+    graph: Graph, workloads: Sequence[Workload], sends_only: Sequence[SendsOnly] = ()
+) -> Iterator[Violation]:
     """One queue, one consumer.
 
     AWS refuses only the same function twice on one queue
     (https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html, ResourceConflictException).
     """
-    for queue, consumers in consumers_by_queue(graph, sends_only).items():
+    for queue, consumers in consumers_by_queue(graph, workloads, sends_only).items():
         if len(consumers) > 1:
             proven = sum(consumer.proven for consumer in consumers) > 1
             shown = (queue.resource or consumers[-1].resource).urn
@@ -55,12 +57,14 @@ def one_consumer(graph: Graph, sends_only: Sequence[SendsOnly] = ()) -> Iterator
             )
 
 
-def consumers_by_queue(graph: Graph, sends_only: Sequence[SendsOnly] = ()) -> dict[Queue, list[Consumer]]:
+def consumers_by_queue(
+    graph: Graph, workloads: Sequence[Workload], sends_only: Sequence[SendsOnly]
+) -> dict[Queue, list[Consumer]]:
     """Everything that is on, by the queue that it receives from."""
     found: dict[Queue, list[Consumer]] = defaultdict(list)
     for queue, resource, what, sure in direct_consumers(graph):
         found[queue].append(Consumer(resource=resource, what=what, proven=sure))
-    for queue, workload, right, alone, note in receiving(graph, sends_only):
+    for queue, workload, right, alone, note in receiving(graph, workloads, sends_only):
         proven = is_proof(workload, right, alone=alone)
         what = workload.what + note
         if not proven or right < Right.RECEIVES:
@@ -69,13 +73,14 @@ def consumers_by_queue(graph: Graph, sends_only: Sequence[SendsOnly] = ()) -> di
     return found
 
 
-def receiving(graph: Graph, sends_only: Sequence[SendsOnly]) -> Iterator[tuple[Queue, Workload, Right, bool, str]]:
+def receiving(
+    graph: Graph, workloads: Sequence[Workload], sends_only: Sequence[SendsOnly]
+) -> Iterator[tuple[Queue, Workload, Right, bool, str]]:
     """Each workload that may receive from a queue, its strongest right, and what contradicts its declaration.
 
     The right comes with whether the workload has its roles alone: who shares one may have it for another's sake.
     """
     access, declarations = Access(graph), Declarations(graph, sends_only)
-    workloads = [workload for kind in KINDS for workload in kind.workloads(graph)]
     users = Counter(key for workload in workloads for key in _roles_of(workload))
     direct = {(queue, resource.urn) for queue, resource, _, _ in direct_consumers(graph)}
     for workload in workloads:

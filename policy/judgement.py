@@ -6,7 +6,7 @@ A fault of a rule of ours must not stop somebody's preview: it is reported as ``
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from policy import consumers, declarations, rights, rules, templates, twins
 from policy.codes import Code, Violation
@@ -14,7 +14,9 @@ from policy.conflicts import one_consumer
 from policy.consumers.mappings import unknown_kinds
 from policy.graph import QUEUE, Graph, Resource
 from policy.settings import Settings, without_allowed
+from policy.workloads import Workload
 
+Found = TypeVar("Found")
 JUDGED: Final = frozenset(
     {QUEUE, *consumers.TYPES, *declarations.TYPES, *rights.TYPES, *rules.TYPES, *templates.TYPES, *twins.TYPES}
 )
@@ -31,13 +33,14 @@ def judge(resources: Iterable[Resource], settings: Settings, today: date) -> lis
     """Everything that is wrong with a stack, but for what is excepted on this day."""
     shown, unread = spread(resources)
     graph = Graph(shown)
-    checks: dict[str, Callable[[Graph], Iterator[Violation]]] = {
-        "one consumer": partial(one_consumer, sends_only=settings.sends_only),
-        **{rule.__name__.replace("_", " "): rule for rule in rules.RULES},
-        "unknown kinds": _unknown_kinds,
-    }
-    found = unread + [violation for name, check in checks.items() for violation in _guarded(name, check, graph)]
-    return without_allowed(found, settings, today)
+    workloads: list[Workload] = []
+    for kind in consumers.KINDS:
+        workloads += _guarded(kind.__name__, kind.workloads, graph, unread)
+    conflicts = partial(one_consumer, workloads=workloads, sends_only=settings.sends_only)
+    found = _guarded("one_consumer", conflicts, graph, unread)
+    for rule in (*rules.RULES, _unknown_kinds):
+        found += _guarded(rule.__name__, rule, graph, unread)
+    return without_allowed([*unread, *found], settings, today)
 
 
 def spread(resources: Iterable[Resource]) -> tuple[list[Resource], list[Violation]]:
@@ -74,11 +77,13 @@ def _unknown_kinds(graph: Graph) -> Iterator[Violation]:
         )
 
 
-def _guarded(name: str, check: Callable[[Graph], Iterator[Violation]], graph: Graph) -> list[Violation]:
+def _guarded(name: str, read: Callable[[Graph], Iterator[Found]], graph: Graph, unread: list[Violation]) -> list[Found]:
+    """What a rule or a kind of consumers finds; when it fails, nothing, and ``unread`` says so."""
     try:
-        return list(check(graph))
+        return list(read(graph))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a rule, the preview goes on
-        return [unjudged("", f"the rule {name!r} failed on this stack: {type(error).__name__}: {error}")]
+        unread.append(unjudged("", f"{name} failed on this stack: {type(error).__name__}: {error}"))
+        return []
 
 
 def unjudged(urn: str, value: str) -> Violation:

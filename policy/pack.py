@@ -22,7 +22,7 @@ from policy.judgement import is_judged, judge, unjudged
 from policy.settings import ALLOW, ALLOW_SCHEMA, SENDS_ONLY, SENDS_ONLY_SCHEMA, Settings
 
 NAME = "one-queue-one-consumer"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 MESSAGE_BYTES: Final = 400 * 1024 * 1024
 """The engine sends a stack in one message; Pulumi's own hosts take this much."""
 UNKNOWN_VALUES: Final = frozenset(

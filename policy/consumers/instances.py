@@ -1,6 +1,7 @@
 """EC2 instances and Auto Scaling groups: machines with an instance profile, known by their start script."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from policy.graph import UNKNOWN, Graph, Resource
@@ -23,8 +24,15 @@ TEMPLATES: Final = (
 
 def workloads(graph: Graph) -> Iterator[Workload]:
     """Every instance, and every group that may have instances: one whose maximum is a written 0 has none."""
+    fleets: dict[frozenset[str | None], Workload] = {}
     for instance in graph.of(INSTANCE):
-        yield _workload(graph, instance, "EC2 instance", [instance, *_templates(graph, instance)])
+        one = _workload(graph, instance, "EC2 instance", [instance, *_templates(graph, instance)])
+        roles = frozenset(principal.key for program in one.programs for principal in program.principals)
+        # Instances with one role are one consumer, as the instances of a group are.
+        first = fleets.get(roles, one)
+        programs = one.programs if first is one else (*first.programs, *one.programs)
+        fleets[roles] = replace(first, programs=programs)
+    yield from fleets.values()
     for group in graph.of(GROUP):
         if not off_by_word(group, "maxSize", 0):
             yield _workload(graph, group, "Auto Scaling group", _templates(graph, group))

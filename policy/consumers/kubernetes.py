@@ -39,7 +39,7 @@ def workloads(graph: Graph) -> Iterator[Workload]:
         for resource in graph.of(kind):
             account = resource.value(*path, "serviceAccountName") or DEFAULT
             principals = []
-            for holder, role in _roles(graph, _namespace(resource), account):
+            for holder, role in _roles(graph, resource, account):
                 shown.add(holder.urn)
                 principals += role
             if _may_run(graph, resource) and principals:
@@ -55,13 +55,24 @@ def workloads(graph: Graph) -> Iterator[Workload]:
             yield Workload(resource=holder, what=what, programs=(program,), started=False)
 
 
-def _roles(graph: Graph, namespace: Any, account: Any) -> Iterator[tuple[Resource, tuple[Principal, ...]]]:
-    """The roles of a service account, with what gives them to it; a name that is unknown may be any."""
-    for holder in graph.of(SERVICE_ACCOUNT, ASSOCIATION):
-        of_association = holder.type == ASSOCIATION
-        name = holder.value("serviceAccount") if of_association else holder.value("metadata", "name") or holder.name
-        space = holder.value("namespace") if of_association else _namespace(holder)
-        if _may_be(name, account) and _may_be(space, namespace):
+def _roles(graph: Graph, pod: Resource, account: Any) -> Iterator[tuple[Resource, tuple[Principal, ...]]]:
+    """The roles of a pod's service account, with what gives them to it.
+
+    Pulumi makes names up, so an account's is unknown before the update; then it is the one that the pod is made of.
+    """
+    namespace = _namespace(pod)
+    made_of = graph.made_of(pod, "spec") if account is UNKNOWN else frozenset()
+    accounts = {
+        holder.urn: holder
+        for holder in graph.of(SERVICE_ACCOUNT)
+        if _may_be(_namespace(holder), namespace) and (holder.urn in made_of or _name(holder) == account)
+    }
+    names = {account, *map(_name, accounts.values())} - {UNKNOWN}
+    for holder in accounts.values():
+        yield holder, _principals(graph, holder)
+    for holder in graph.of(ASSOCIATION):
+        meant = holder.value("serviceAccount") in names or accounts.keys() & graph.made_of(holder, "serviceAccount")
+        if meant and _may_be(holder.value("namespace"), namespace):
             yield holder, _principals(graph, holder)
 
 
@@ -74,6 +85,10 @@ def _principals(graph: Graph, holder: Resource) -> tuple[Principal, ...]:
     return tuple(Principal(resource=role) for role in graph.referred(holder, "metadata", ROLE, path=path)) or (
         principals_of(graph, holder, "metadata", *path)
     )
+
+
+def _name(resource: Resource) -> Any:
+    return resource.value("metadata", "name") or resource.name
 
 
 def _namespace(resource: Resource) -> Any:
@@ -90,7 +105,7 @@ def _may_run(graph: Graph, resource: Resource) -> bool:
     if ignored or resource.value("spec", "replicas") != 0:
         return resource.value("spec", "suspend") is not True or ignored
     return any(
-        _may_be(scaler.value("spec", "scaleTargetRef", "name"), resource.value("metadata", "name") or resource.name)
+        _may_be(scaler.value("spec", "scaleTargetRef", "name"), _name(resource))
         and scaler.value("spec", "maxReplicaCount") != 0
         for scaler in graph.of(*SCALED_OBJECT)
     )

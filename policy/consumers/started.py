@@ -38,15 +38,23 @@ class Start:
 
 def workloads(graph: Graph) -> Iterator[Workload]:
     """Tasks and jobs that the stack starts, and jobs that may be submitted by what it does not show."""
-    started: set[str] = set()
+    started: dict[str, Workload] = {}
     for start in _starts(graph):
         for definition in start.definitions:
-            started.add(definition.urn)
             job = definition.type == JOB
             programs = programs_of(graph, definition) if job else (program_of(graph, definition),)
             what = f"{start.what} {'Batch job' if job else 'ECS task'}"
             overridden = tuple(_with_overrides(graph, start, program) for program in programs)
-            yield Workload(resource=start.by, what=what, programs=overridden, parts=(definition,), started=start.sure)
+            # Two schedules of one task are one consumer, as one schedule is that starts it twice.
+            first = started.get(definition.urn)
+            started[definition.urn] = Workload(
+                resource=first.resource if first else start.by,
+                what=first.what if first else what,
+                programs=(*(first.programs if first else ()), *overridden),
+                parts=(definition,),
+                started=start.sure or (first is not None and first.started),
+            )
+    yield from started.values()
     for job in graph.of(JOB):
         if job.urn not in started:
             programs = programs_of(graph, job)

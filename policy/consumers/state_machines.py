@@ -25,11 +25,10 @@ class Step:
 def receivers(graph: Graph) -> Iterator[tuple[Queue, Resource, str, bool]]:
     """Each queue that a state machine says it receives from; the service then has its messages, whatever its role."""
     for machine in graph.of(MACHINE):
-        for step in steps_of(machine):
-            url = step.arguments.get("QueueUrl")
-            if step.resource.lower().endswith(RECEIVE) and isinstance(url, str):
-                for queue in graph.queues_named(url):
-                    yield queue, machine, "state machine", True
+        steps = (step for step in steps_of(machine) if step.resource.lower().endswith(RECEIVE))
+        urls = {url for step in steps if isinstance(url := step.arguments.get("QueueUrl"), str)}
+        for queue in {queue.key: queue for url in sorted(urls) for queue in graph.queues_named(url)}.values():
+            yield queue, machine, "state machine", True
 
 
 def workloads(graph: Graph) -> Iterator[Workload]:

@@ -13,6 +13,7 @@ from policy.consumers.mappings import MAPPING
 from policy.graph import QUEUE, UNKNOWN, Graph
 from policy.judgement import JUDGED
 from policy.pack import OUTPUT, RESOURCE, SECRET, SIGNATURE, UNKNOWN_VALUES, Pack, resource_of
+from policy.workloads import Workload
 from tests.policy.recorded import judged, messages_of, record
 from tests.policy.test_graph import ARN, resource
 
@@ -200,7 +201,7 @@ def test_a_kind_that_does_not_exist_yet_is_said_to_be_unjudged(kind: str, name: 
 
 
 def test_a_fault_of_a_rule_is_said_and_the_other_rules_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(graph: Graph, sends_only: object) -> Iterator[Violation]:
+    def broken(graph: Graph, **rest: object) -> Iterator[Violation]:
         raise KeyError("x")
 
     monkeypatch.setattr("policy.judgement.one_consumer", broken)
@@ -209,6 +210,17 @@ def test_a_fault_of_a_rule_is_said_and_the_other_rules_go_on(monkeypatch: pytest
     (unjudged,) = [item for item in broken_diagnostics if item.policyName == "unjudged"]
     assert unjudged.enforcementLevel == analyzer_pb2.ADVISORY
     assert "KeyError" in unjudged.message
+
+
+def test_a_fault_in_one_kind_of_consumers_hides_no_conflict_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: Graph) -> Iterator[Workload]:
+        raise KeyError("x")
+
+    monkeypatch.setattr("policy.consumers.batch.programs_of", broken)
+    monkeypatch.setattr("policy.consumers.started.programs_of", broken)
+    job = message("aws:batch/jobDefinition:JobDefinition", "job", {"containerProperties": "{}"})
+    diagnostics = analyzed(job, *messages_of(record("two_mappings")))
+    assert {item.policyName for item in diagnostics} == {"one-consumer", "unjudged"}
 
 
 def test_a_fault_in_reading_the_stack_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,9 @@ import ast
 import re
 import sys
 
+import yaml
+
+from policy.pack import VERSION
 from tests.program.engine import PROJECT
 
 DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "pulumi": "pulumi", "yaml": "PyYAML"}
@@ -21,3 +24,8 @@ def test_the_packs_requirements_are_what_it_imports_and_nothing_else() -> None:
     lines = (PROJECT / "policy" / "requirements.txt").read_text().splitlines()
     required = {re.split(r"[<>=]", line)[0] for line in lines if line and not line.startswith("#")}
     assert {DISTRIBUTIONS[name] for name in third_party} == required
+
+
+def test_the_pack_says_the_version_of_its_project_file() -> None:
+    project = yaml.safe_load((PROJECT / "policy" / "PulumiPolicy.yaml").read_text())
+    assert project["version"] == VERSION

@@ -1,14 +1,14 @@
 """Stacks that make queues and consumers by AWS Native, Cloud Control or templates. What is not read there is missed."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
 from policy.codes import Code
 from tests.policy.dumps import Dump, Item, Moment, Text
 from tests.policy.recorded import judged
-from tests.policy.styles import RECEIVE, SEND, containers, fed_function, queue, role, statement, task
+from tests.policy.styles import RECEIVE, SEND, containers, role, statement, task
+from tests.policy.table import Table, stack_of
 
 REPORTED = ["ReportBatchItemFailures"]
 TEMPLATE = """
@@ -136,39 +136,29 @@ def template_with_one_consumer_of_its_own_queue(dump: Dump, jobs: Item) -> None:
     dump.add("aws:cloudformation/stack:Stack", "old", templateBody=body)
 
 
-TABLE: dict[Callable[[Dump, Item], None], str] = {
-    native_mapping: "M M M",
-    native_mapping_that_is_off: "- - -",
-    native_mappings_of_a_native_queue: "M M M",
-    native_service: "M M M",
-    native_sender: "- - -",
-    native_rule_with_a_task: "a M M",
-    native_managed_policy: "M M M",
-    cloud_control_mapping: "M M M",
-    template_with_a_parameter: "M M M",
-    template_that_is_made_of_the_queue: "a M M",
-    template_of_sam_with_a_queue_of_its_own: "M M M",
-    native_stack: "M M M",
-    template_with_one_consumer_of_its_own_queue: "- - -",
-}
-"""Each with its verdict at the first preview, over the existing queue, and known: M mandatory, a advisory, - none."""
-
-
-def stack_of(add: Callable[[Dump, Item], None]) -> Dump:
-    dump = Dump()
-    jobs = queue(dump)
-    fed_function(dump, jobs)
-    add(dump, jobs)
-    return dump
+TABLE = Table()
+for function, verdicts in (
+    (native_mapping, "M M M"),
+    (native_mapping_that_is_off, "- - -"),
+    (native_mappings_of_a_native_queue, "M M M"),
+    (native_service, "M M M"),
+    (native_sender, "- - -"),
+    (native_rule_with_a_task, "a M M"),
+    (native_managed_policy, "M M M"),
+    (cloud_control_mapping, "M M M"),
+    (template_with_a_parameter, "M M M"),
+    (template_that_is_made_of_the_queue, "a M M"),
+    (template_of_sam_with_a_queue_of_its_own, "M M M"),
+    (native_stack, "M M M"),
+    (template_with_one_consumer_of_its_own_queue, "- - -"),
+):
+    TABLE.style(verdicts)(function)
 
 
 @pytest.mark.parametrize("moment", list(Moment), ids=lambda moment: moment.value)
-@pytest.mark.parametrize("add", TABLE, ids=lambda add: add.__name__)
-def test_what_another_provider_makes_is_judged_alike(add: Callable[[Dump, Item], None], moment: Moment) -> None:
-    codes = {violation.code for violation in judged(stack_of(add).at(moment))}
-    assert codes <= {Code.ONE_CONSUMER, Code.ONE_CONSUMER_UNPROVEN, Code.UNJUDGED}
-    found = "M" if Code.ONE_CONSUMER in codes else "a" if codes else "-"
-    assert found == TABLE[add].split()[list(Moment).index(moment)]
+@pytest.mark.parametrize("name", TABLE.rows)
+def test_what_another_provider_makes_is_judged_alike(name: str, moment: Moment) -> None:
+    TABLE.check(name, moment)
 
 
 @pytest.mark.parametrize(
