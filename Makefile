@@ -12,7 +12,7 @@ FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/m
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint demo test fast torture check docs bench bench-compaction clean
+.PHONY: actionlint demo test fast torture engine check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -47,11 +47,15 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py benchmarks
+	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine benchmarks
 
 # The linter of the workflows, for its test; skipped without Go.
 actionlint:
 	@.ci/actionlint
+
+# The real Pulumi CLI, for tests/engine and `receipts local up --engine pulumi`; four minutes, once.
+engine:
+	@.ci/engine
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

@@ -79,9 +79,20 @@ def switchable(stack_name: str) -> "SwitchableStack":
     return stacks.switchable(stack_name)
 
 
+class Engine(StrEnum):
+    """What can make the stack on this machine."""
+
+    IN_PROCESS = "in-process"
+    PULUMI = "pulumi"
+
+
 @local_application.command("up")
 def local_up(
     consumer: Annotated[Consumer | None, typer.Option(help="Overrides receipts:embedConsumer.")] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(help="Who makes it: this process (the default), or the real Pulumi CLI. Kept with the state."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the stack up, or update the running one, and print what changed."""
@@ -90,7 +101,9 @@ def local_up(
 
     output = Output(as_json=as_json)
     stack = LocalStack()
-    result = stack.up({} if consumer is None else {"embedConsumer": consumer.value})
+    result = stack.up(
+        {} if consumer is None else {"embedConsumer": consumer.value}, engine=None if engine is None else engine.value
+    )
     output.steps(result.steps)
     output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up")
     output.document(

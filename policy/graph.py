@@ -162,22 +162,29 @@ class Graph:
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources = {resource.urn: resource for resource in resources}
         self._by_type: dict[str, list[Resource]] = defaultdict(list)
-        self._by_name: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self._by_name: dict[tuple[str, str], dict[str, Resource]] = defaultdict(dict)
         self._beneath: dict[str, set[str]] = defaultdict(set)
         for resource in self.resources.values():
             self._by_type[resource.type].append(resource)
             for name in filter(None, map(resource.text, NAMES)):
-                self._by_name[name][resource.urn] = resource
+                self._by_name[resource.type, name][resource.urn] = resource
             for parent in self._parents(resource):
                 self._beneath[parent].add(resource.urn)
         self.queues: dict[str, Queue] = {}
         self._keys: dict[str, str] = {}
+        self._outside: dict[str | None, list[Queue]] = defaultdict(list)
         for resource in self.of(QUEUE):
             key = self._keys[resource.urn] = resource.text("arn") or resource.urn
             self.queues.setdefault(key, Queue(key, resource))
         for arn in sorted({arn for item in self.resources.values() for arn in _queue_arns_in(item.properties)}):
             if not self.queues_named(arn):
-                self.queues[arn] = Queue(arn, None)
+                queue = self.queues[arn] = Queue(arn, None)
+                self._outside[arn.rsplit(":", 1)[-1]].append(queue)
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of which there are resources."""
+        return frozenset(self._by_type)
 
     def of(self, *types: str) -> list[Resource]:
         """Resources of these types."""
@@ -190,8 +197,11 @@ class Graph:
 
     def named(self, text: str, *types: str) -> list[Resource]:
         """Resources of these types that an ARN, URL, id or name means."""
-        found = {urn: item for name in {text, *_names_in(text)} for urn, item in self._by_name.get(name, {}).items()}
-        return [item for item in found.values() if item.type in types and item.is_named_by(text)]
+        names = {text, *_names_in(text)}
+        found = {
+            urn: item for kind in types for name in names for urn, item in self._by_name.get((kind, name), {}).items()
+        }
+        return [item for item in found.values() if item.is_named_by(text)]
 
     def referred(self, resource: Resource, name: str, *types: str, path: tuple[str, ...] = ()) -> list[Resource]:
         """Resources of these types that a property refers to, by its value or else by its dependencies.
@@ -207,8 +217,10 @@ class Graph:
     def queues_named(self, text: str) -> list[Queue]:
         """Queues that an ARN, URL or (in the stack) name means."""
         inside = [self.queues[self._keys[item.urn]] for item in self.named(text, QUEUE)]
-        outside = (queue for queue in self.queues.values() if queue.resource is None)
-        return inside or [queue for queue in outside if queue.is_named_by(text)]
+        meant = None if inside else Address.read(text)
+        if meant is None:
+            return inside
+        return [queue for queue in self._outside.get(meant.name, ()) if queue.is_named_by(text)]
 
     def queues_among(self, urns: Iterable[str]) -> list[Queue]:
         """The queues of the stack among these resources."""

@@ -11,6 +11,7 @@ from typing import Final
 from policy import consumers, declarations, rights, rules, templates, twins
 from policy.codes import Code, Violation
 from policy.conflicts import one_consumer
+from policy.consumers.mappings import unknown_kinds
 from policy.graph import QUEUE, Graph, Resource
 from policy.settings import Settings, without_allowed
 
@@ -33,6 +34,7 @@ def judge(resources: Iterable[Resource], settings: Settings, today: date) -> lis
     checks: dict[str, Callable[[Graph], Iterator[Violation]]] = {
         "one consumer": partial(one_consumer, sends_only=settings.sends_only),
         **{rule.__name__.replace("_", " "): rule for rule in rules.RULES},
+        "unknown kinds": _unknown_kinds,
     }
     found = unread + [violation for name, check in checks.items() for violation in _guarded(name, check, graph)]
     return without_allowed(found, settings, today)
@@ -61,6 +63,15 @@ def spread(resources: Iterable[Resource]) -> tuple[list[Resource], list[Violatio
             unread.append(unjudged(resource.urn, f"{resource.name!r}: {type(error).__name__}: {error}"))
         shown += made
     return shown, unread
+
+
+def _unknown_kinds(graph: Graph) -> Iterator[Violation]:
+    for queue, resource, name in unknown_kinds(graph):
+        yield unjudged(
+            resource.urn,
+            f"{resource.name!r} has the queue {queue.label!r} as its {name!r}, and the pack does not know whether its"
+            f" type, {resource.type}, takes messages",
+        )
 
 
 def _guarded(name: str, check: Callable[[Graph], Iterator[Violation]], graph: Graph) -> list[Violation]:

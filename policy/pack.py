@@ -6,7 +6,7 @@ that it does not know (docs/facts.md, "The policy library reads a stack once a p
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent import futures
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,9 +15,10 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from policy.codes import Code
+from policy.codes import Code, Violation
+from policy.consumers.mappings import SOURCES
 from policy.graph import UNKNOWN, Resource
-from policy.judgement import is_judged, judge
+from policy.judgement import is_judged, judge, unjudged
 from policy.settings import ALLOW, ALLOW_SCHEMA, SENDS_ONLY, SENDS_ONLY_SCHEMA, Settings
 
 NAME = "one-queue-one-consumer"
@@ -99,9 +100,8 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
 
     def AnalyzeStack(self, request: analyzer_pb2.AnalyzeStackRequest, context: Any) -> analyzer_pb2.AnalyzeResponse:  # noqa: ARG002, N802
         """Judge the stack once, and give each finding the level of its policy."""
-        today = datetime.now(UTC).date()
         diagnostics = []
-        for violation in judge(map(resource_of, request.resources), self._settings, today):
+        for violation in self._judged(request.resources):
             level = self._levels.get(violation.code.policy_name, LEVELS[violation.code.mandatory])
             if level != analyzer_pb2.DISABLED:
                 # Nothing is remedied here, and the engine refuses what claims to be.
@@ -118,6 +118,13 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
                     )
                 )
         return analyzer_pb2.AnalyzeResponse(diagnostics=diagnostics)
+
+    def _judged(self, messages: Iterable[analyzer_pb2.AnalyzerResource]) -> list[Violation]:
+        today = datetime.now(UTC).date()
+        try:
+            return judge(map(resource_of, messages), self._settings, today)
+        except Exception as error:  # noqa: BLE001 - an error here would end somebody's preview
+            return [unjudged("", f"the stack cannot be read: {type(error).__name__}: {error}")]
 
 
 def serve() -> None:
@@ -138,7 +145,7 @@ def serve() -> None:
 
 def resource_of(message: analyzer_pb2.AnalyzerResource) -> Resource:
     """One resource as the engine shows it; the values of one whose type no rule looks at stay unread."""
-    judged = is_judged(message.type)
+    judged = is_judged(message.type) or not SOURCES.isdisjoint(message.properties.fields)
     return Resource(
         urn=message.urn,
         type=message.type,

@@ -6,7 +6,7 @@ date that does not exist, is said here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -112,15 +112,7 @@ def without_allowed(violations: Iterable[Violation], settings: Settings, today: 
             left.append(violation)
         elif max(ends) < today:
             way_out = f"{violation.way_out}; the exception for it ended on {max(ends)}"
-            left.append(
-                Violation(
-                    code=violation.code,
-                    urn=violation.urn,
-                    value=violation.value,
-                    way_out=way_out,
-                    about=violation.about,
-                )
-            )
+            left.append(replace(violation, way_out=way_out))
     return left
 
 

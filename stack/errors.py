@@ -39,6 +39,7 @@ class RefusalCode(StrEnum):
     ENVIRONMENT_MISMATCH = "ENVIRONMENT_MISMATCH"
     NAME_INVALID = "NAME_INVALID"
     NAME_TOO_LONG = "NAME_TOO_LONG"
+    TARGETED_SWITCH = "TARGETED_SWITCH"
 
 
 MEANINGS: Mapping[RefusalCode, str] = {
@@ -72,6 +73,8 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.NAME_INVALID: "★ A project or stack name that S3, SQS or ECR refuses: lower-case letters, digits and "
     "hyphens between them.",
     RefusalCode.NAME_TOO_LONG: "A physical name above AWS's limit; it is never cut, two cut names can meet.",
+    RefusalCode.TARGETED_SWITCH: "An update of some resources only (`--target`) while the consumer is to change: it "
+    "would stop half way, without a consumer.",
 }
 """One sentence a code; ``docs/refusals.md`` is made of it. ★: AWS refuses it too, but half way through an update."""
 

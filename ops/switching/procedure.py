@@ -173,6 +173,7 @@ def _both_ways(stack: SwitchableStack, attempt: Attempt, current: EmbedConsumer,
 def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) -> Preflight:
     # Asked first: whatever is looked at afterwards is of this update or a later one, and a later one stops the switch.
     updates = stack.updates()
+    stack.require_free()
     target = stack.target()
     current: EmbedConsumer = target.outputs["embedConsumer"]
     output.heading(f"1. Preflight: {current} to {wanted}")

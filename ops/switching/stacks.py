@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import yaml
 from botocore.exceptions import ClientError
 
-from ops.local.engine import Step
+from ops.local.engines.steps import Step
 from ops.local.stack import LocalStack
 from ops.pulumi_errors import Diagnostics, explaining
+from ops.switching.pending import require_free
 from ops.target import (
     LOCAL_STACK_NAME,
     PROJECT_DIRECTORY,
@@ -49,6 +50,14 @@ class SwitchableStack(Protocol):
 
     def updates(self) -> int:
         """The number of the stack's last update, whoever made it; the next one that changes something counts one on."""
+        ...
+
+    def require_free(self) -> None:
+        """Refuse when another update holds the stack, or when one that was killed left operations pending.
+
+        Raises:
+            OperatorError: STACK_BUSY, OPERATIONS_PENDING.
+        """
         ...
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
@@ -103,6 +112,9 @@ class LocalSwitchable:
     def updates(self) -> int:
         """The number of the stack's last update."""
         return self._stack.updates()
+
+    def require_free(self) -> None:
+        """The update does it: it holds the state directory, and sets right what a killed one has left."""
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of ``Pulumi.local.yaml``, those that were given over them, and the consumer."""
@@ -174,6 +186,15 @@ class PulumiSwitchable:
         """
         with explaining(self._name, "STACK_UNREADABLE", "check `pulumi stack history`"):
             return max((entry.version for entry in self._pulumi.history(page_size=1, page=1)), default=0)
+
+    def require_free(self) -> None:
+        """Look for a lock and for pending operations.
+
+        Raises:
+            OperatorError: STACK_BUSY, OPERATIONS_PENDING, STACK_UNREADABLE.
+        """
+        with explaining(self._name, "STACK_UNREADABLE", "check `pulumi stack export`"):
+            require_free(self._pulumi, self._name, NAMESPACE)
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
         """Those of the stack's configuration, and the consumer.

@@ -39,7 +39,8 @@ def _parts(properties: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
         container = node.get("container")
         if isinstance(container, dict):
             yield container.get("jobRoleArn"), [container]
-        yield from _parts(parsed(node.get("ecsProperties")) or {})
+        nested = parsed(node.get("ecsProperties"))
+        yield from _parts(nested) if isinstance(nested, dict) else ()
     pod = properties.get("podProperties")
     if isinstance(pod, dict):
         # The role is that of a Kubernetes service account, which is nowhere in the definition.

@@ -25,8 +25,9 @@ DEFAULT_CLUSTER = "default"
 
 def workloads(graph: Graph) -> Iterator[Workload]:
     """Services that may have tasks; a task set stands for a service elsewhere."""
+    scaled_up = _scaled_above_zero(graph)
     for service in graph.of(SERVICE):
-        if runs(graph, service):
+        if service.urn in scaled_up or not _is_off(service):
             yield _workload(graph, service, "ECS service", _definitions(graph, service))
     for task_set in graph.of(TASK_SET):
         if _has_share(task_set) and not _services_of(graph, task_set):
@@ -51,34 +52,39 @@ def _workload(graph: Graph, resource: Resource, what: str, tasks: list[Resource]
     return Workload(resource=resource, what=what, programs=programs, parts=tuple(tasks))
 
 
-def runs(graph: Graph, service: Resource) -> bool:
-    """May a service have tasks? Off is desired count 0, written down, not ignored, and no scaling above 0.
+def _is_off(service: Resource) -> bool:
+    """Is a service off, but for its scaling? Off is desired count 0, written down and not ignored.
 
     An unset count counts as on, though the provider makes it 0: CloudFormation makes it 1, and off should be readable.
     A DAEMON service puts a task on every instance, whatever its count
     (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html).
     """
-    daemon = service.switch("schedulingStrategy") not in (None, "REPLICA")
-    return daemon or service.switch("desiredCount") != 0 or any(_scalings(graph, service))
+    return service.switch("schedulingStrategy") in (None, "REPLICA") and service.switch("desiredCount") == 0
 
 
-def _scalings(graph: Graph, service: Resource) -> Iterator[bool]:
-    """For everything that scales a service, may it do so above 0?
+def _scaled_above_zero(graph: Graph) -> set[str]:
+    """The URNs of services that something may scale above 0.
 
     Scaling moves a count of 0 to its minimum, or up to its maximum
     (https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html), and a scheduled
     action gives a target new ones
     (https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-policy-overview.html).
     """
-    for scaling in graph.of(SCALABLE_TARGET, SCHEDULED_ACTION):
-        if scaling.value("serviceNamespace") in ("ecs", UNKNOWN) and service in scaled(graph, scaling):
-            if scaling.type == SCALABLE_TARGET:
-                yield scaling.switch("maxCapacity") != 0
-            else:
-                ignored = scaling.switch("scalableTargetAction") is UNKNOWN
-                bounds = [scaling.value("scalableTargetAction", bound) for bound in ("minCapacity", "maxCapacity")]
-                # A bound that is not set stays as the target has it.
-                yield ignored or any(bound not in (None, 0, "0") for bound in bounds)
+    return {
+        service.urn
+        for scaling in graph.of(SCALABLE_TARGET, SCHEDULED_ACTION)
+        if scaling.value("serviceNamespace") in ("ecs", UNKNOWN) and _reaches_above_zero(scaling)
+        for service in scaled(graph, scaling)
+    }
+
+
+def _reaches_above_zero(scaling: Resource) -> bool:
+    if scaling.type == SCALABLE_TARGET:
+        return scaling.switch("maxCapacity") != 0
+    ignored = scaling.switch("scalableTargetAction") is UNKNOWN
+    bounds = [scaling.value("scalableTargetAction", bound) for bound in ("minCapacity", "maxCapacity")]
+    # A bound that is not set stays as the target has it.
+    return ignored or any(bound not in (None, 0, "0") for bound in bounds)
 
 
 def scaled(graph: Graph, scaling: Resource) -> list[Resource]:

@@ -8,6 +8,17 @@ from policy.graph import UNKNOWN, Graph, Queue, Resource
 MAPPING: Final = "aws:lambda/eventSourceMapping:EventSourceMapping"
 PIPE: Final = "aws:pipes/pipe:Pipe"
 TYPES: Final = (MAPPING, PIPE)
+SOURCES: Final = frozenset({"eventSourceArn", "sourceArn", "source", "eventSource", "sourceQueueArn"})
+"""How properties are called that name a queue to take messages from."""
+NO_CONSUMERS: Final = frozenset(
+    {
+        "aws:lambda/permission:Permission",
+        "aws:sqs/queuePolicy:QueuePolicy",
+        "aws:s3/bucketNotification:BucketNotification",
+        "aws:sns/topicSubscription:TopicSubscription",
+    }
+)
+"""Types that name a queue there and take no messages."""
 
 
 def mappings(graph: Graph) -> Iterator[tuple[Queue, Resource, str, bool]]:
@@ -30,6 +41,18 @@ def mappings(graph: Graph) -> Iterator[tuple[Queue, Resource, str, bool]]:
             filtered = " (filtered: it deletes what does not match)" if _filters(criteria) else ""
             for queue in queues:
                 yield queue, resource, f"{what}{filtered}", len(queues) == 1
+
+
+def unknown_kinds(graph: Graph) -> Iterator[tuple[Queue, Resource, str]]:
+    """Resources of a type that no rule knows and that name a queue as their source, with the property that does.
+
+    Providers get new types. What such a type does cannot be told here, and is worth a word.
+    """
+    for kind in graph.types - NO_CONSUMERS - set(TYPES):
+        for resource in graph.of(kind):
+            for name in sorted(SOURCES & resource.properties.keys()):
+                for queue in graph.referred_queues(resource, name):
+                    yield queue, resource, name
 
 
 def _filters(criteria: object) -> bool:

@@ -1,14 +1,15 @@
 """The rules over recorded programs, before and after ARNs are known; a rule that slips lets a second consumer in."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
 from policy.codes import Code
+from policy.consumers.mappings import MAPPING
 from policy.graph import UNKNOWN, Graph
 from policy.rules import RULES
 from tests.policy.recorded import graph_of, judged, record
+from tests.policy.test_graph import resource
 from tests.program.engine import PROJECT, Recording, run_program
 
 Found = set[tuple[str, str]]
@@ -114,6 +115,31 @@ def test_our_own_program_breaks_no_rule(consumer: str, preview: bool) -> None:
     assert found(recording) == set()
 
 
+FEEDING = {
+    # What a mapping says about its batches, and whether it is warned of.
+    "several at once, by default": ({}, True),
+    "ten at once": ({"batchSize": 10.0}, True),
+    "one at once": ({"batchSize": 1.0}, False),
+    "not yet known how many": ({"batchSize": UNKNOWN}, False),
+    "failures are listed": ({"functionResponseTypes": ["ReportBatchItemFailures"]}, False),
+    "whether they are is not yet known": ({"functionResponseTypes": UNKNOWN}, False),
+    "none are listed": ({"functionResponseTypes": []}, True),
+}
+
+
+@pytest.mark.parametrize("feeding", FEEDING)
+def test_a_batch_that_fails_as_a_whole_is_a_warning_that_says_what_happens(feeding: str) -> None:
+    properties, warned = FEEDING[feeding]
+    arn = "arn:aws:sqs:us-east-1:000000000000:jobs"
+    mapping = resource(MAPPING, "m", properties={"eventSourceArn": arn, "functionName": "f", **properties})
+    violations = judged(Graph([mapping]))
+    assert [violation.code for violation in violations] == [Code.FAILURES_REPORTED] * warned
+    for violation in violations:
+        assert not violation.code.mandatory
+        assert "all come back when the handler raises" in violation.message
+        assert "batch_size=1" in violation.message
+
+
 @pytest.mark.parametrize("program", BAD)
 def test_a_bad_program_is_caught_with_its_codes_and_no_others(program: str) -> None:
     assert found(record(program)) == BAD[program]
@@ -132,19 +158,6 @@ def test_an_awkward_but_good_program_is_left_alone(program: str) -> None:
 @pytest.mark.parametrize("program", GOOD)
 def test_a_first_preview_stops_no_good_program(program: str) -> None:
     assert found(record(program, preview=True)) == {("ONE_CONSUMER_UNPROVEN", name) for name in GOOD[program]}
-
-
-def test_a_strange_value_never_breaks_the_pack() -> None:
-    strange = [None, UNKNOWN, 0, "", "{}", "[0]", [], [None], [UNKNOWN], {}, {"Statement": 0}]
-    for program in ("rights_from_elsewhere", "locks_that_hold"):
-        resources = graph_of(record(program)).resources.values()
-        for key in {key for resource in resources for key in resource.properties}:
-            for value in strange:
-                changed = (
-                    {**item.properties, **({key: value} if key in item.properties else {})} for item in resources
-                )
-                pairs = zip(resources, changed, strict=True)
-                judged(Graph(replace(item, properties=properties) for item, properties in pairs))
 
 
 def test_every_program_is_tried_and_every_code_is_met() -> None:

@@ -84,6 +84,9 @@ class FakeStack:
     def command(self, consumer: str) -> str:
         return f"receipts switch {consumer} --stack fake"
 
+    def require_free(self) -> None:
+        pass
+
     def updates(self) -> int:
         return len(self.updated)
 
