@@ -13,6 +13,7 @@ from pulumi import automation
 
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
+from pipeline.errors import ErrorCode, RetryableError
 from tests.program.engine import PROJECT
 from tests.pulumi_cli import FOUND
 
@@ -74,3 +75,38 @@ def test_a_refusal_is_the_cause_of_a_failed_preview_and_is_told_once(backend):
     assert message.count("CHOICE_UNKNOWN") == 1
     assert "Traceback" not in "\n".join(shown)
     assert refused.export_stack().deployment.get("resources", []) == []
+
+
+def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch):
+    import pulumi
+
+    from ops.switching import stacks
+
+    def program() -> None:
+        def wait(_: pulumi.ResourceHookArgs) -> None:
+            raise RetryableError(
+                ErrorCode.HANDOVER_NOT_DRAINED, value="worker is on", rule="it must be off", way_out="turn it off"
+            )
+
+        hook = pulumi.ResourceHook("embed-is-drained", wait)
+        if pulumi.Config("receipts").get("embedConsumer") == "ecs":
+            pulumi.export("late", "never")
+            options = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_create=[hook]))
+            pulumi.ComponentResource("a:b:C", "embed-lock", opts=options)
+
+    made = stack(backend, program)
+    made.set_config("receipts:embedConsumer", automation.ConfigValue("lambda"))
+    made.up(color="never")
+    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: made)
+    begun: list[bool] = []
+    said: list[str] = []
+    switchable = stacks.PulumiSwitchable("one")
+    with pytest.raises(OperatorError) as told:
+        switchable.update("ecs", said.append, after=switchable.updates(), on_begin=lambda: begun.append(True))
+    message = str(told.value)
+    assert message.startswith("UPDATE_FAILED: ")
+    assert message.count("HANDOVER_NOT_DRAINED") == 1
+    assert "Outputs:" not in message
+    assert "Traceback" not in "\n".join(said)
+    assert begun == [True]
+    assert made.get_config("receipts:embedConsumer").value == "ecs"
