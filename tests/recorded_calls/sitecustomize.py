@@ -9,11 +9,11 @@ DIRECTORY = "RECORD_CALLS_IN"
 KEPT = ("Bucket", "Key", "Prefix", "TableName", "IndexName", "QueueUrl", "TransactItems", "RequestItems")
 
 
-def _record_calls(directory: Path) -> None:
+def record_calls(directory: Path, host: str) -> None:
+    """Write down every call from now on, as made by ``host``."""
     from botocore.client import BaseClient
 
     call = BaseClient._make_api_call
-    host = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker")
 
     def recorded(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         kept = {name: arguments[name] for name in KEPT if name in arguments}
@@ -26,4 +26,4 @@ def _record_calls(directory: Path) -> None:
 
 
 if DIRECTORY in os.environ:
-    _record_calls(Path(os.environ[DIRECTORY]))
+    record_calls(Path(os.environ[DIRECTORY]), os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker"))
