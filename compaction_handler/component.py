@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
 from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM

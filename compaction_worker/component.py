@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
 from compaction_worker.environment import WorkerEnvironment
+from stack import aws
 from stack.consumers import ServiceConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import environment_variables

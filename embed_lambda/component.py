@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_aws as aws
 
 from embed_lambda.environment import EmbedLambdaEnvironment
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables

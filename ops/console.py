@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.auditing import AuditedQueue
-from ops.local.engine import Step
+from ops.local.engines.steps import Step
 from ops.reconciling.looking import Reconciliation
 from ops.reporting import StackStatus
 from ops.searching import SearchResult

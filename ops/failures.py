@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
-from ops.local.engine import EngineError
+from ops.local.engines.steps import EngineError
 from ops.local.stack import MissingKeyError
 from ops.target import OperatorError
 from pipeline.errors import PipelineError

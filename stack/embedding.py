@@ -66,6 +66,7 @@ class EmbedQueues(pulumi.ComponentResource):
                 retention_seconds=queue.retention_days * SECONDS_PER_DAY,
                 dead_letter=self.dead_letter,
                 before_delete=self._emptied.get(name),
+                consumer=self._settings.embed_consumer if name == "embed" else None,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=first),
         )

@@ -1,8 +1,13 @@
-"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``."""
+"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``.
+
+A refusal is a ``RunError``: Pulumi shows its text alone. Of any other exception it shows a traceback.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pulumi import RunError
 
 
 class RefusalCode(StrEnum):
@@ -34,6 +39,7 @@ class RefusalCode(StrEnum):
     ENVIRONMENT_MISMATCH = "ENVIRONMENT_MISMATCH"
     NAME_INVALID = "NAME_INVALID"
     NAME_TOO_LONG = "NAME_TOO_LONG"
+    TARGETED_SWITCH = "TARGETED_SWITCH"
 
 
 MEANINGS: Mapping[RefusalCode, str] = {
@@ -67,6 +73,8 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.NAME_INVALID: "★ A project or stack name that S3, SQS or ECR refuses: lower-case letters, digits and "
     "hyphens between them.",
     RefusalCode.NAME_TOO_LONG: "A physical name above AWS's limit; it is never cut, two cut names can meet.",
+    RefusalCode.TARGETED_SWITCH: "An update of some resources only (`--target`) while the consumer is to change: it "
+    "would stop half way, without a consumer.",
 }
 """One sentence a code; ``docs/refusals.md`` is made of it. ★: AWS refuses it too, but half way through an update."""
 
@@ -84,7 +92,7 @@ class Refusal:
         return f"{self.code}: {self.value}. Rule: {self.rule}. Way out: {self.way_out}."
 
 
-class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
+class StackRefusal(RunError):  # noqa: N818 - a refusal is not a bug
     """The program will not deploy this.
 
     Args:
@@ -100,7 +108,7 @@ class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
         super().__init__(str(self.refusal))
 
 
-class SettingsRefused(Exception):  # noqa: N818 - a refusal is not a bug
+class SettingsRefused(RunError):  # noqa: N818 - a refusal is not a bug
     """The settings will not do; carries every refusal at once.
 
     Args:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
 from pipeline.environment import Environment
+from stack import aws
 from stack.errors import RefusalCode, StackRefusal
 from stack.naming import physical_name, tags
 from stack.network import Place

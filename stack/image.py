@@ -4,9 +4,9 @@ import json
 import re
 
 import pulumi
-import pulumi_aws as aws
 import pulumi_docker_build as docker_build
 
+from stack import aws
 from stack.limits import partition_of
 from stack.naming import physical_name, tags
 from stack.permissions import account_id
@@ -89,6 +89,8 @@ class ContainerImage(pulumi.ComponentResource):
         image = docker_build.Image(
             f"{name}-build",
             push=True,
+            # A preview needs neither Docker nor the right to push; a context that has changed shows as an update.
+            build_on_preview=False,
             tags=[pulumi.Output.concat(repository.repository_url, ":latest")],
             context=docker_build.BuildContextArgs(location="."),
             dockerfile=docker_build.DockerfileArgs(location="Dockerfile"),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.limits import SUBNET_BITS
 from stack.naming import physical_name, tags
 from stack.permissions import Statement, account_id, document

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.naming import physical_name, tags
 
 Statement = dict[str, Any]
@@ -55,7 +55,7 @@ def attach_policy(
 
 def account_id() -> pulumi.Output[str]:
     """The account that is deployed to."""
-    return aws.get_caller_identity_output().account_id
+    return aws.caller_account()
 
 
 def send_to(sid: str, *queue_arns: Any) -> Statement:

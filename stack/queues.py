@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.consumers import Consumer, FunctionConsumer, ServiceConsumer
 from stack.errors import RefusalCode, StackRefusal
 from stack.limits import SECONDS_PER_DAY
@@ -19,6 +19,7 @@ from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
 from stack.permissions import Statement, account_id, attach_policy, document, refuse_without_tls, statement
 from stack.rules import check_dead_letter, check_mapping
 
+CONSUMER_TAG = "Consumer"
 DEAD_LETTER_RETENTION_SECONDS = 14 * SECONDS_PER_DAY
 """The longest SQS has (quotas-messages); deltas and artifacts outlive it, see ``stack/storage.py``."""
 
@@ -83,6 +84,8 @@ class QueueArgs:
         dead_letter: one that is shared, whose owner says whom it serves; None makes one of its own.
         announces: the bucket whose new objects S3 may announce here.
         before_delete: run before the queue is deleted; its failure keeps it.
+        consumer: the choice of its consumer, which the queue bears as a tag; None for a queue whose consumer never
+            changes.
     """
 
     fifo: bool
@@ -92,6 +95,7 @@ class QueueArgs:
     dead_letter: DeadLetterQueue | None = None
     announces: aws.s3.Bucket | None = None
     before_delete: pulumi.ResourceHook | None = None
+    consumer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,14 +157,39 @@ class Queue(pulumi.ComponentResource):
             redrive_policy=pulumi.Output.json_dumps(
                 {"deadLetterTargetArn": self.dead_letter.arn, "maxReceiveCount": args.max_receive_count}
             ),
-            tags=tags(),
+            tags=tags() if args.consumer is None else {**tags(), CONSUMER_TAG: args.consumer},
             opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
             **_kind(args.fifo),
         )
-        self.url, self.arn = self.queue.url, self.queue.arn
+        self.url, self.arn = self._of_whole_updates(self.queue.url), self._of_whole_updates(self.queue.arn)
         if args.dead_letter is None:
             self.dead_letter.serve([self])
         self.register_outputs({"url": self.url, "arn": self.arn})
+
+    def _of_whole_updates(self, value: pulumi.Output[str]) -> pulumi.Output[str]:
+        """An output of the queue that fails when an update leaves the queue out while its consumer is to change.
+
+        Everything that a switch turns off, waits for or turns on is made of such an output, so that a targeted update
+        is refused before any of it. Pulumi gives the program the old tags of a resource that is no target.
+        """
+        wanted = self._args.consumer
+        if wanted is None:
+            return value
+
+        def check(seen: Sequence[Any]) -> str:
+            found = (seen[1] or {}).get(CONSUMER_TAG)
+            if found != wanted:
+                raise StackRefusal(
+                    RefusalCode.TARGETED_SWITCH,
+                    value=f"queue {self._name!r} is tagged {CONSUMER_TAG} = {found}, {wanted} is to consume it, and "
+                    "this update leaves the queue out",
+                    rule="the consumer changes in one update of the whole stack",
+                    way_out="run pulumi up without --target and --exclude; or set receipts:embedConsumer to what the "
+                    "queue is tagged with, update the targets, then switch",
+                )
+            return seen[0]
+
+        return pulumi.Output.all(value, self.queue.tags).apply(check)
 
     def consume_with(
         self,

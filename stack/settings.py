@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from pipeline.consumers.access import AssumedRole, AwsAccess
-from pipeline.contracts.delta import Precision
+from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
 from stack.choice import EmbedConsumer
 from stack.combinations import EMBEDDING_DEFAULTS, combination_refusals, deployment_refusals

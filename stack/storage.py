@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.naming import BUCKET_PREFIX_LIMIT, physical_name, tags
 from stack.network import Network
 from stack.permissions import Statement, document, refuse_without_tls

@@ -6,6 +6,9 @@ The Makefile lets xdist keep this order (``--no-loadscope-reorder``); nothing el
 import pytest
 
 SLOWEST_FIRST = (
+    "engine/test_stack.py",
+    "engine/test_interruptions.py",
+    "engine/test_same_rules.py",
     "switching/test_switch.py",
     "switching/test_switch_command.py",
     "compaction/torture/test_kills.py",

@@ -12,7 +12,7 @@ from ops.documents import PROJECT_DIRECTORY, documents, filled
 from ops.preflight.judgement import Obstacle
 from ops.reconciling.comparison import Difference
 from pipeline.errors import ErrorCode
-from policy.rules import Code
+from policy.codes import Code
 from stack.errors import RefusalCode
 
 DOCUMENTS = documents()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.embedding import EmbedQueues
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables

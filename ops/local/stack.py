@@ -22,11 +22,14 @@ import yaml
 
 from ops.local.control import ControlError, SupervisorClient, make_private
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
-from ops.local.engine import ProvisioningMonitor, Step, evaluate
+from ops.local.engines import Engine, EngineName
+from ops.local.engines.in_process import InProcess
+from ops.local.engines.steps import Step, Told
+from ops.local.provisioners import Registry
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.provisioners.registry import build_registry
 from ops.local.runtime_interface import LOOPBACK
-from ops.local.state import StackState
+from ops.local.state import UpdateRecord
 from ops.local.supervisor import PORTS_FILE, SOURCE, TIMELINE_FILE
 from ops.local.timeline import TimelineEntry, read_timeline
 from stack.errors import SettingsRefused, StackRefusal
@@ -35,6 +38,8 @@ DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = "change.lock"
+STATE_FILE, PULUMI_DIRECTORY = "stack.json", "pulumi"
+"""What the engines keep: the in-process one a file, Pulumi's a directory."""
 START_SECONDS = 40.0
 KEY_VARIABLE = "OPENAI_API_KEY"
 SECRET_TYPE = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type token
@@ -87,6 +92,7 @@ class LocalStack:
         self,
         overrides: Mapping[str, Any] | None = None,
         *,
+        engine: EngineName | None = None,
         on_step: Callable[[Step], object] = id,
         on_begin: Callable[[], object] = lambda: None,
         after: int | None = None,
@@ -97,13 +103,15 @@ class LocalStack:
             overrides: settings over those of ``Pulumi.local.yaml``, without namespace: ``{"embedConsumer": "ecs"}``;
                 they are kept for the next update from the first change on, so that an update which fails or is
                 interrupted is completed by the next one; those that the program refuses are not kept.
+            engine: who makes it; None for the one that the state is of, and for the in-process one where there is none.
             on_step: called with every step as it ends.
             on_begin: called once, right before the first change; not called when nothing was changed.
             after: the number of the update that must be the stack's last (``updates``); any when None.
 
         Raises:
             ControlError: STACK_BUSY, another command is changing the stack; UPDATE_OVERTAKEN, ``after`` is not the
-                last update any more. Nothing was changed.
+                last update any more; ENGINE_DIFFERS, the state is of the other engine; PULUMI_CLI_MISSING,
+                PULUMI_CLI_UNFIT. Nothing was changed.
             EmulatorError: the emulator did not start, or was killed and lost what the state claims.
             EngineError: a step failed; what succeeded is kept.
             MissingKeyError: the openai embedder is chosen and the shell has no key.
@@ -115,22 +123,36 @@ class LocalStack:
                     "UPDATE_OVERTAKEN: somebody else has updated the stack since it was looked at; nothing was "
                     "changed. Way out: receipts audit shows what the stack is now; then decide again."
                 )
-            return self._up(overrides or {}, on_step, on_begin)
+            return self._up(overrides or {}, self._engine(engine), on_step, on_begin)
 
     def _up(
-        self, overrides: Mapping[str, Any], on_step: Callable[[Step], object], on_begin: Callable[[], object]
+        self,
+        overrides: Mapping[str, Any],
+        engine: Engine,
+        on_step: Callable[[Step], object],
+        on_begin: Callable[[], object],
     ) -> UpResult:
         started_here = not self.is_running()
         if started_here:
             self._refuse_unsaved()
             self._start()
+        elif self._emulator_is_lost():
+            raise EmulatorError(
+                f"the emulator of the stack in {self.state_directory} has ended and took along what it held, so the "
+                "kept state is not true. Way out: receipts local down --destroy, then up again"
+            )
         before = self.settings()
         settings = {**before, **overrides}
+        steps: list[Step] = []
 
         def begin() -> None:
             # As `pulumi config set` does it: the update that goes on after this one makes the same choice.
             self._keep_settings(settings)
             on_begin()
+
+        def tell(step: Step) -> None:
+            steps.append(step)
+            on_step(step)
 
         try:
             if started_here:
@@ -138,19 +160,21 @@ class LocalStack:
                 self._take_key_back()
             config = self._config(settings)
             choice = str(config.get(f"{PROJECT}:embedConsumer", ""))
-            monitor = self._monitor(on_step, begin, choice)
+            told = Told(on_step=tell, on_begin=begin)
             try:
-                evaluate(SOURCE / "__main__.py", project=PROJECT, stack=STACK, config=config, monitor=monitor)
+                with self._registry() as registry:
+                    engine.update(registry, config, told, choice=choice, refresh=started_here)
             except (SettingsRefused, StackRefusal):
                 # Kept, they would be refused by every later update as well.
                 self._keep_settings(before)
                 raise
-            self._hand_over_key(monitor.state)
+            outputs = engine.record.outputs
+            self._hand_over_key(outputs)
         except BaseException:
             if started_here:
                 self._down()
             raise
-        return UpResult(steps=tuple(monitor.steps), outputs=monitor.state.outputs)
+        return UpResult(steps=tuple(steps), outputs=outputs)
 
     def down(self, *, destroy: bool = False) -> None:
         """Stop everything; with ``destroy`` delete every resource and the state as well."""
@@ -159,10 +183,15 @@ class LocalStack:
                 self._down(destroy=destroy)
 
     def _down(self, *, destroy: bool = False) -> None:
-        if destroy and self._state_file.exists():
+        if self._emulator_is_lost():
+            # Nothing of it can be deleted one by one any more.
+            self._supervisor.shut_down()
+            self._await_end()
+        if destroy and self.engine_name() is not None:
             if not self.is_running():
                 self._start()
-            self._monitor().delete_all()
+            with self._registry() as registry:
+                self._engine().destroy(registry, self._config(self.settings()))
         if self.is_running():
             self._take_key_back()
             self._supervisor.shut_down()
@@ -188,6 +217,10 @@ class LocalStack:
         """True when the supervisor answers."""
         return (self.state_directory / PORTS_FILE).exists() and self._supervisor.answers()
 
+    def _emulator_is_lost(self) -> bool:
+        """Whether the supervisor runs and its emulator does not."""
+        return self.is_running() and self._supervisor.status()["emulator"]["process"] is None
+
     def status(self) -> dict[str, Any]:
         """What runs, with process ids; and where the state is."""
         running = self.is_running()
@@ -205,23 +238,49 @@ class LocalStack:
 
     def outputs(self) -> dict[str, Any]:
         """What the program exported last."""
-        return StackState.read(self._state_file).outputs
+        return self._record.outputs
 
     def updates(self) -> int:
         """How many updates have begun to change something, whoever made them: the number of the last one."""
-        return StackState.read(self._state_file).updates
+        return self._record.updates
 
     def unfinished(self) -> str | None:
         """The consumer that an update chose which has begun and has not ended well; None when there is none."""
-        return StackState.read(self._state_file).unfinished
+        return self._record.unfinished
 
     def client_options(self) -> dict[str, Any]:
         """How boto3 reaches this stack's emulator."""
         return client_options(self._endpoint)
 
+    def engine_name(self) -> EngineName | None:
+        """The engine that the state is of; None when there is no state yet."""
+        if (self.state_directory / PULUMI_DIRECTORY).exists():
+            return "pulumi"
+        return "in-process" if (self.state_directory / STATE_FILE).exists() else None
+
+    def _engine(self, wanted: EngineName | None = None) -> Engine:
+        """The engine.
+
+        Raises:
+            ControlError: ENGINE_DIFFERS.
+        """
+        kept = self.engine_name()
+        if kept and wanted and kept != wanted:
+            raise ControlError(
+                f"ENGINE_DIFFERS: the stack in {self.state_directory} was made by the engine {kept}, and the engine "
+                f"{wanted} cannot read its state; nothing was changed. Way out: leave --engine away and go on with "
+                f"{kept}; or `receipts local down --destroy`, `receipts local up --engine {wanted}`, and upload again."
+            )
+        program = SOURCE / "__main__.py"
+        if (wanted or kept) == "pulumi":
+            from ops.local.engines.pulumi_cli import PulumiCli  # noqa: PLC0415 - the Automation API takes a third of a second
+
+            return PulumiCli(self.state_directory / PULUMI_DIRECTORY, program, project=PROJECT, stack=STACK)
+        return InProcess(self.state_directory / STATE_FILE, program, project=PROJECT, stack=STACK)
+
     @property
-    def _state_file(self) -> Path:
-        return self.state_directory / "stack.json"
+    def _record(self) -> UpdateRecord:
+        return self._engine().record
 
     @property
     def _ports(self) -> dict[str, int]:
@@ -235,23 +294,22 @@ class LocalStack:
     def _supervisor(self) -> SupervisorClient:
         return SupervisorClient(self.state_directory, f"http://{LOOPBACK}:{self._ports['supervisor']}")
 
-    def _monitor(
-        self,
-        on_step: Callable[[Step], object] = id,
-        on_begin: Callable[[], object] = lambda: None,
-        choice: str = "",
-    ) -> ProvisioningMonitor:
+    @contextmanager
+    def _registry(self) -> Iterator[Registry]:
         context = Context(
             endpoint=self._endpoint,
             supervisor=self._supervisor,
             source=SOURCE,
             state_directory=self.state_directory,
         )
-        return ProvisioningMonitor(build_registry(context), self._state_file, on_step, on_begin=on_begin, choice=choice)
+        try:
+            yield build_registry(context)
+        finally:
+            context.close()
 
-    def _hand_over_key(self, state: StackState) -> None:
+    def _hand_over_key(self, outputs: Mapping[str, Any]) -> None:
         """Give the emulator's secret the shell's key; it is held in memory only."""
-        secret = state.outputs.get("openaiApiKeySecretArn")
+        secret = outputs.get("openaiApiKeySecretArn")
         if not secret:
             return
         key = os.environ.get(KEY_VARIABLE)
@@ -265,8 +323,8 @@ class LocalStack:
 
     def _take_key_back(self) -> None:
         """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
-        monitor = self._monitor()
-        monitor.delete_type(SECRET_TYPE)
+        with self._registry() as registry:
+            self._engine().forget(registry, SECRET_TYPE)
 
     def _refuse_unsaved(self) -> None:
         if (self.state_directory / "emulator" / UNSAVED_FILE).exists():

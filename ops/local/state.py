@@ -1,9 +1,9 @@
-"""What the engine keeps of a stack between updates: one JSON file. It knows no resource type and calls nobody."""
+"""What is kept of a stack between updates: one JSON file. It knows no resource type and calls nobody."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(kw_only=True)
@@ -18,13 +18,14 @@ class ResourceState:
     order: int
     dependencies: list[str] = field(default_factory=list)
     before_delete: list[str] = field(default_factory=list)
+    protect: bool = False
     attempted: dict[str, Any] | None = None
     """Inputs of an update that has not ended well: it may have taken effect or not, so the next one is made anyway."""
 
 
 @dataclass(kw_only=True)
-class StackState:
-    """All resources of the stack by URN, and its outputs; the file is replaced after every step.
+class UpdateRecord:
+    """What is known of a stack's updates, whichever engine makes them.
 
     Attributes:
         outputs: of the last update that ended well; one that failed or was interrupted leaves them as they were.
@@ -32,35 +33,40 @@ class StackState:
         unfinished: the consumer that an update chose which has begun and has not ended well; None when there is none.
     """
 
-    resources: dict[str, ResourceState] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     updates: int = 0
     unfinished: str | None = None
 
     @classmethod
-    def read(cls, path: Path) -> "StackState":
-        """The state in ``path``; empty when there is none."""
-        if not path.exists():
-            return cls()
-        content = json.loads(path.read_text())
-        resources = {urn: ResourceState(**item) for urn, item in content["resources"].items()}
-        return cls(
-            resources=resources,
-            outputs=content["outputs"],
-            # A state that was written before these were kept has neither.
-            updates=content.get("updates", 0),
-            unfinished=content.get("unfinished"),
-        )
+    def read(cls, path: Path) -> Self:
+        """The record in ``path``; an empty one when there is none."""
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
 
     def write(self, path: Path) -> None:
         """Replace the file as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        content = {
-            "resources": {urn: asdict(item) for urn, item in self.resources.items()},
-            "outputs": self.outputs,
-            "updates": self.updates,
-            "unfinished": self.unfinished,
-        }
-        partial.write_text(json.dumps(content, indent=1))
+        partial.write_text(json.dumps(asdict(self), indent=1))
         partial.replace(path)
+
+
+@dataclass(kw_only=True)
+class StackState(UpdateRecord):
+    """All resources of the stack by URN, beside its record; the file is replaced after every step.
+
+    Attributes:
+        replaced: URN and what it was before it was made again; each is deleted at the end of an update.
+    """
+
+    resources: dict[str, ResourceState] = field(default_factory=dict)
+    replaced: list[tuple[str, ResourceState]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The state in ``path``; empty when there is none. One of an older program lacks some of it."""
+        if not path.exists():
+            return cls()
+        content = json.loads(path.read_text())
+        resources = {urn: ResourceState(**item) for urn, item in content.pop("resources").items()}
+        replaced = [(urn, ResourceState(**item)) for urn, item in content.pop("replaced", [])]
+        return cls(resources=resources, replaced=replaced, **content)

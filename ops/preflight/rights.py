@@ -20,6 +20,8 @@ NAMED: Mapping[str, str] = {
 }
 """Service to the form of what the stack owns there; with any other service a right is for every resource."""
 FORMS: Mapping[str, str] = {
+    "dead letters": "arn:aws:sqs:{region}:{account}:{name}*-dead-letter*",
+    "stream failures": "arn:aws:sqs:{region}:{account}:{name}*-stream-failures",
     "objects": "arn:aws:s3:::{name}*/*",
     "functions": "arn:aws:lambda:{region}:{account}:function:{name}*",
     "clusters": "arn:aws:ecs:{region}:{account}:cluster/{name}*",
@@ -224,6 +226,9 @@ OPERATOR = _rights(
     "s3 (objects): DeleteObject GetObject PutObject",
     "dynamodb: GetItem PutItem Query Scan UpdateItem",
     "sqs: GetQueueAttributes",
+    # Dead letters are received to be shown, and given back.
+    "sqs (dead letters): ChangeMessageVisibility ReceiveMessage",
+    "sqs (stream failures): ChangeMessageVisibility ReceiveMessage",
     "lambda (functions): InvokeFunction",
     "lambda (all): GetEventSourceMapping GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",

@@ -119,6 +119,7 @@ def _use_every_command(image: str, directory: Path) -> None:
         ["upload", sample],
         ["status"],
         ["audit"],
+        ["dead-letters"],
         ["search", "oat milk"],
         ["show", image, "1"],
         ["export", "--output", str(directory / "lines")],

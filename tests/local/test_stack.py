@@ -1,6 +1,7 @@
 """The whole program on one machine; a slip here leaves two consumers, lost resources or a key on disk."""
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import pytest
 
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
+from ops.local.engines.steps import EngineError
 from ops.local.stack import LocalStack, UpResult
 from tests.local.test_runtime_interface import is_gone
+from tests.switching.conftest import eventually
 
 KEY = "sk-of-this-test-alone"
 
@@ -38,7 +41,10 @@ def workers(stack: LocalStack) -> list[int]:
 
 
 def test_a_second_up_changes_nothing_a_flip_changes_the_consumer_and_destroy_leaves_nothing(stack):
-    assert set(operations(stack.up({"embedConsumer": "lambda"}))) == {"create"}
+    created = stack.up({"embedConsumer": "lambda"})
+    assert set(operations(created)) == {"create"}
+    # Bucket names are shared by everybody on AWS: the program gives a beginning, and the rest is made up.
+    assert re.fullmatch("receipts-local-artifacts-[0-9a-f]{12}", created.outputs["artifactsBucket"])
     assert set(operations(stack.up({"embedConsumer": "lambda"}))) == {"same"}
     assert workers(stack) == []
     flipped = stack.up({"embedConsumer": "ecs"})
@@ -67,6 +73,30 @@ def test_after_a_kill_the_lost_state_is_refused_instead_of_called_unchanged(stac
     end(stack, signal.SIGKILL)
     with pytest.raises(EmulatorError, match="--destroy"):
         stack.up()
+
+
+def test_an_emulator_that_ends_in_an_update_is_told_and_what_is_left_can_be_destroyed(stack):
+    stack.up()
+
+    def kill() -> None:
+        os.kill(stack.status()["emulator"]["process"], signal.SIGKILL)
+        eventually(lambda: stack.status()["emulator"]["process"] is None)
+
+    with pytest.raises(EngineError, match=r"aws:\S+ \S+: .*Could not connect"):
+        stack.up({"embedConsumer": "ecs"}, on_begin=kill)
+    with pytest.raises(EmulatorError, match=r"has ended.*down --destroy"):
+        stack.up({"embedConsumer": "ecs"})
+    stack.down(destroy=True)
+    assert not stack.state_directory.exists()
+
+
+@pytest.mark.parametrize(("kept", "wanted"), [("stack.json", "pulumi"), ("pulumi", "in-process")])
+def test_a_state_of_the_other_engine_is_refused_with_the_way_out(stack, kept, wanted):
+    stack.state_directory.mkdir()
+    (stack.state_directory / kept).touch()
+    with pytest.raises(ControlError, match=r"ENGINE_DIFFERS.*down --destroy"):
+        stack.up(engine=wanted)
+    (stack.state_directory / kept).unlink()
 
 
 def test_a_supervisor_that_is_terminated_leaves_no_key_on_disk_and_comes_back(stack, monkeypatch):

@@ -16,7 +16,7 @@ from rich.console import Console
 from ops import cli
 from ops.auditing import AuditedQueue, ExpectedQueue
 from ops.console import Output, styled
-from ops.local.engine import EngineError, Step
+from ops.local.engines.steps import EngineError, Step
 from ops.reconciling.comparison import Difference, Finding
 from ops.reconciling.looking import Reconciliation
 from ops.searching import SearchResult

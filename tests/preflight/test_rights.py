@@ -90,6 +90,20 @@ def test_a_named_right_covers_what_the_program_names(recordings) -> None:
                 assert any(re.fullmatch(pattern, arn) for pattern in patterns), arn
 
 
+def test_an_operator_receives_dead_letters_alone(recordings) -> None:
+    groups = dict(by_resource(OPERATOR, **ARGUMENTS))
+    patterns = [
+        re.escape(resource).replace(r"\*", ".*")
+        for resource, actions in groups.items()
+        if "sqs:ReceiveMessage" in actions
+    ]
+    for recording in recordings:
+        for queue in recording.of("aws:sqs/queue:Queue"):
+            arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{queue.inputs['name']}"
+            is_dead = "redrivePolicy" not in queue.inputs
+            assert any(re.fullmatch(pattern, arn) for pattern in patterns) is is_dead, arn
+
+
 def test_the_policy_fits_a_role_and_passes_the_stacks_roles_to_three_services_alone() -> None:
     policy = policy_document(deployer_rights(), **ARGUMENTS)
     assert len(json.dumps(policy, separators=(",", ":"))) <= INLINE_POLICY_CHARACTERS

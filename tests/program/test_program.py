@@ -194,12 +194,14 @@ def test_rights_name_their_resources(evaluated: tuple[str, Recording]) -> None:
 
 
 def test_names_tags_logs_and_parents_are_in_order(evaluated: tuple[str, Recording]) -> None:
-    _, recording = evaluated
+    consumer, recording = evaluated
     for made in recording.made.values():
         limit = QUEUE_NAME_LIMIT if made.type == QUEUE else FUNCTION_NAME_LIMIT
         if made.type in (QUEUE, FUNCTION, ROLE):
             assert len(made.inputs["name"]) <= limit
-            assert made.inputs["tags"] == {"Project": "receipts", "Stack": "test"}
+            # The queue that changes hands says who consumes it (stack/queues.py).
+            own = {"Consumer": consumer} if made.name == "embed-queue" else {}
+            assert made.inputs["tags"] == {"Project": "receipts", "Stack": "test", **own}
         if made.type == "aws:cloudwatch/logGroup:LogGroup":
             assert made.inputs["retentionInDays"] == 30
         if made.type.startswith("aws:"):

@@ -59,6 +59,7 @@ class FakeStack:
     never_begins: bool = False
     missing: str = ""
     colleague: str | None = None
+    on_fargate: bool = False
 
     def __post_init__(self) -> None:
         self._turn(self.consumer)
@@ -82,6 +83,9 @@ class FakeStack:
 
     def command(self, consumer: str) -> str:
         return f"receipts switch {consumer} --stack fake"
+
+    def require_free(self) -> None:
+        pass
 
     def updates(self) -> int:
         return len(self.updated)

@@ -16,7 +16,7 @@ from ops.console import Output
 from ops.failures import reason
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
-from ops.local.engine import EngineError
+from ops.local.engines.steps import EngineError
 from ops.local.provisioners.context import client_options
 from ops.switching import checks
 from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch

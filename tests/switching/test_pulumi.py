@@ -47,7 +47,7 @@ class FakePulumi:
         content["config"][key] = value.value
         self.file.write_text(yaml.safe_dump(content))
 
-    def preview(self, *, on_output: Any, color: str, config_file: str) -> None:
+    def preview(self, *, on_output: Any, on_event: Any, color: str, config_file: str) -> None:
         self.previewed = yaml.safe_load(Path(config_file).read_text())
         on_output("~ aws:lambda:EventSourceMapping")
         self._answer("preview")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.auditing import Finding, audit
-from ops.local.engine import EngineError, Step
+from ops.local.engines.steps import EngineError, Step
 from ops.local.stack import LocalStack, UpResult
 from ops.switching.plan import plan
 from ops.switching.stacks import LocalSwitchable

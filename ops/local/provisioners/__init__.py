@@ -11,7 +11,22 @@ Created = tuple[str, dict[str, Any]]
 
 
 class Provisioner(Protocol):
-    """Makes one type of resource. Property names are the provider's, camel case."""
+    """Makes one type of resource. Property names are the provider's, camel case.
+
+    Attributes:
+        computed: outputs that nobody knows before the resource is made, unless an input of that name is given.
+        name_input: the input that is the resource's name on AWS, where two cannot have one; empty when there is none.
+    """
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """See above."""
+        ...
+
+    @property
+    def name_input(self) -> str:
+        """See above."""
+        ...
 
     def derived(self, inputs: Inputs) -> Inputs:
         """Inputs that come from this machine and count as changes."""
@@ -27,6 +42,10 @@ class Provisioner(Protocol):
 
     def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
         """Change it in place; outputs that changed."""
+        ...
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """The inputs as they are found now, where one can look; None when it is gone."""
         ...
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
@@ -76,6 +95,9 @@ class Registry:
 class InPlace:
     """The usual answers: nothing derived, nothing replaced, an update is a creation over what is there."""
 
+    computed: tuple[str, ...] = ()
+    name_input = "name"
+
     def derived(self, inputs: Inputs) -> Inputs:
         """Nothing."""
         del inputs
@@ -94,6 +116,11 @@ class InPlace:
         """Apply all of it again."""
         del old
         return self.create(identifier, new)[1]
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """There is nothing to look at: as it was made."""
+        del identifier
+        return inputs
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Nothing to remove: it goes with what it belongs to."""

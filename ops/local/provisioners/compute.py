@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from ops.local.provisioners import Created, Inputs
 from ops.local.provisioners.context import arn, rewrite_paths
-from ops.local.provisioners.data import _Emulated, _gone
+from ops.local.provisioners.data import _Emulated, _found, _gone
 
 MAPPING_SECONDS = 30.0
 REVISION = "sourceRevision"
@@ -17,6 +17,12 @@ REVISION = "sourceRevision"
 
 class Function(_Emulated):
     """aws:lambda:Function of an image: the emulator calls the supervisor, which runs the image's entry point."""
+
+    computed = ("arn", "name", "version")
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name is for ever."""
+        return "name" in changed
 
     def derived(self, inputs: Inputs) -> Inputs:
         """The code's digest: what an image's digest is on AWS."""
@@ -49,6 +55,15 @@ class Function(_Emulated):
             Environment={"Variables": self._variables(new, url)},
         )
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Its size and its timeout."""
+
+        def look() -> Inputs:
+            found = self._context.client("lambda").get_function_configuration(FunctionName=identifier)
+            return {**inputs, "timeout": found["Timeout"], "memorySize": found["MemorySize"]}
+
+        return _found(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it and its process."""
@@ -92,6 +107,9 @@ class Function(_Emulated):
 class EventSourceMapping(_Emulated):
     """aws:lambda:EventSourceMapping; returns only when its state is the wanted one, as the real provider does."""
 
+    computed = ("uuid", "functionArn")
+    name_input = ""
+
     def must_replace(self, changed: list[str]) -> bool:
         """Source and start are for ever."""
         return bool({"eventSourceArn", "startingPosition"} & set(changed))
@@ -117,6 +135,17 @@ class EventSourceMapping(_Emulated):
         self._context.client("lambda").update_event_source_mapping(UUID=identifier, **self._changeable(new))
         self._await(identifier, new)
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Whether it is on, and how much it takes."""
+
+        def look() -> Inputs:
+            found = self._context.client("lambda").get_event_source_mapping(UUID=identifier)
+            on = found["State"] in ("Enabled", "Enabling", "Creating", "Updating")
+            enabled = inputs.get("enabled") if on == (inputs.get("enabled") is not False) else on
+            return {**inputs, "batchSize": found["BatchSize"], **({} if enabled is None else {"enabled": enabled})}
+
+        return _found(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
@@ -152,6 +181,12 @@ class EventSourceMapping(_Emulated):
 class Cluster(_Emulated):
     """aws:ecs:Cluster."""
 
+    computed = ("arn", "name")
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name is for ever."""
+        return "name" in changed
+
     def create(self, name: str, inputs: Inputs) -> Created:
         """Make the cluster."""
         cluster = inputs.get("name") or name
@@ -168,7 +203,10 @@ class Cluster(_Emulated):
 
 
 class TaskDefinition(_Emulated):
-    """aws:ecs:TaskDefinition; every change is a new revision."""
+    """aws:ecs:TaskDefinition; every change is a new revision, which has its family's name."""
+
+    computed = ("arn", "revision")
+    name_input = ""
 
     def derived(self, inputs: Inputs) -> Inputs:
         """The code's digest, as for functions."""
@@ -200,6 +238,8 @@ class TaskDefinition(_Emulated):
 class Service(_Emulated):
     """aws:ecs:Service: the desired count becomes that many worker processes; returns in steady state."""
 
+    computed = ("name",)
+
     def must_replace(self, changed: list[str]) -> bool:
         """Name and cluster are for ever."""
         return bool({"name", "cluster"} & set(changed))
@@ -229,6 +269,17 @@ class Service(_Emulated):
         )
         self._run(service, new)
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Its desired count."""
+        service = identifier.rsplit("/", 1)[-1]
+
+        def look() -> Inputs:
+            answer = self._context.client("ecs").describe_services(cluster=inputs["cluster"], services=[service])
+            found = next((item for item in answer["services"] if item["status"] == "ACTIVE"), None)
+            return {**inputs, "desiredCount": found["desiredCount"]} if found else {}
+
+        return _found(look) or None
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Stop its processes and remove it."""
@@ -270,6 +321,12 @@ class Service(_Emulated):
 class Schedule(_Emulated):
     """aws:scheduler:Schedule."""
 
+    computed = ("arn", "name")
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name is for ever."""
+        return "name" in changed
+
     def create(self, name: str, inputs: Inputs) -> Created:
         """Make the schedule."""
         schedule = inputs.get("name") or name
@@ -281,6 +338,15 @@ class Schedule(_Emulated):
         del old
         self._context.client("scheduler").update_schedule(Name=identifier, **self._values(new))
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Its rate."""
+
+        def look() -> Inputs:
+            found = self._context.client("scheduler").get_schedule(Name=identifier)
+            return {**inputs, "scheduleExpression": found["ScheduleExpression"]}
+
+        return _found(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,22 @@ class Context:
     source: Path
     state_directory: Path
 
+    _clients: dict[str, AwsClient] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
     def client(self, service: str) -> AwsClient:
-        """A boto3 client of the emulator."""
-        return make_client(service, client_options(self.endpoint))
+        """A boto3 client of the emulator; one a service, since making one takes longer than most of its calls."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = make_client(service, client_options(self.endpoint))
+            return self._clients[service]
+
+    def close(self) -> None:
+        """Close the clients' connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
 
     @cached_property
     def source_revision(self) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import time
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +20,21 @@ def _gone(error: ClientError) -> bool:
     return any(word in code for word in ("NotFound", "NoSuch", "NonExistent", "404"))
 
 
+def _found(look: Callable[[], Inputs]) -> Inputs | None:
+    """What ``look`` finds; None when what it looks at is gone."""
+    try:
+        return look()
+    except ClientError as error:
+        if _gone(error):
+            return None
+        raise
+
+
+def _same_document(known: Any, found: str) -> Any:
+    """A policy as it is known while it says the same, else as it was found."""
+    return known if json.loads(_document(known)) == json.loads(found or "null") else found
+
+
 class _Emulated(InPlace):
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -26,9 +43,16 @@ class _Emulated(InPlace):
 class Bucket(_Emulated):
     """aws:s3:Bucket."""
 
+    computed = ("arn", "bucket")
+    name_input = "bucket"
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name is for ever."""
+        return bool({"bucket", "bucketPrefix"} & set(changed))
+
     def create(self, name: str, inputs: Inputs) -> Created:
-        """Make the bucket."""
-        bucket = inputs.get("bucket") or name
+        """Make the bucket; with a prefix, under a name that no other bucket has."""
+        bucket = inputs.get("bucket") or f"{inputs.get('bucketPrefix') or name + '-'}{uuid.uuid4().hex[:12]}"
         self._context.client("s3").create_bucket(Bucket=bucket)
         return bucket, {"arn": f"arn:aws:s3:::{bucket}", "bucket": bucket}
 
@@ -36,6 +60,10 @@ class Bucket(_Emulated):
         """Tags and forceDestroy mean nothing here."""
         del identifier, old, new
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Whether it is there."""
+        return _found(lambda: self._context.client("s3").head_bucket(Bucket=identifier) and inputs)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Empty and remove it; again when something was written in between, for example by a merge that is ending."""
@@ -100,6 +128,7 @@ class BucketNotification(_Emulated):
 class Queue(_Emulated):
     """aws:sqs:Queue."""
 
+    computed = ("arn", "url", "name")
     ATTRIBUTES = {  # noqa: RUF012 - a constant table
         "visibilityTimeoutSeconds": "VisibilityTimeout",
         "messageRetentionSeconds": "MessageRetentionPeriod",
@@ -130,6 +159,22 @@ class Queue(_Emulated):
         self._context.client("sqs").set_queue_attributes(QueueUrl=identifier, Attributes=attributes)
         return {}
 
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Its attributes, of those that are declared."""
+
+        def look() -> Inputs:
+            answer = self._context.client("sqs").get_queue_attributes(QueueUrl=identifier, AttributeNames=["All"])
+            wanted, found = self._attributes(inputs), answer["Attributes"]
+            names = {attribute: key for key, attribute in self.ATTRIBUTES.items()}
+            differing = {
+                names[attribute]: found[attribute]
+                for attribute, value in wanted.items()
+                if attribute in found and _plain(found[attribute]) != _plain(value)
+            }
+            return {**inputs, **differing}
+
+        return _found(look)
+
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it with its messages."""
         try:
@@ -154,6 +199,8 @@ class Queue(_Emulated):
 class QueuePolicy(_Emulated):
     """aws:sqs:QueuePolicy; the emulator obeys it where it enforces IAM at all."""
 
+    name_input = ""
+
     def must_replace(self, changed: list[str]) -> bool:
         """It belongs to its queue."""
         return "queueUrl" in changed
@@ -162,6 +209,16 @@ class QueuePolicy(_Emulated):
         """Set the policy."""
         self._set(inputs["queueUrl"], _document(inputs["policy"]))
         return inputs["queueUrl"], {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """The queue's policy."""
+
+        def look() -> Inputs:
+            answer = self._context.client("sqs").get_queue_attributes(QueueUrl=identifier, AttributeNames=["Policy"])
+            policy = answer.get("Attributes", {}).get("Policy")
+            return {**inputs, "policy": _same_document(inputs["policy"], policy)} if policy else {}
+
+        return _found(look) or None
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it; with its queue it is gone already."""
@@ -177,6 +234,8 @@ class QueuePolicy(_Emulated):
 
 class Table(_Emulated):
     """aws:dynamodb:Table."""
+
+    computed = ("arn", "streamArn", "streamLabel", "name")
 
     def must_replace(self, changed: list[str]) -> bool:
         """Everything that this stack declares of a table's shape."""
@@ -221,6 +280,10 @@ class Table(_Emulated):
         del identifier, old, new
         return {}
 
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Whether it is there."""
+        return _found(lambda: self._context.client("dynamodb").describe_table(TableName=identifier) and inputs)
+
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
         try:
@@ -238,6 +301,8 @@ def _keys(hash_key: str, range_key: str | None) -> list[dict[str, str]]:
 class Secret(_Emulated):
     """aws:secretsmanager:Secret; the value never passes here."""
 
+    computed = ("arn", "name")
+
     def create(self, name: str, inputs: Inputs) -> Created:
         """Make the empty secret."""
         answer = self._context.client("secretsmanager").create_secret(Name=inputs.get("name") or name)
@@ -247,6 +312,11 @@ class Secret(_Emulated):
         """Its recovery window means nothing here."""
         del identifier, old, new
         return {}
+
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Whether it is there; the value is never read."""
+        client = self._context.client("secretsmanager")
+        return _found(lambda: client.describe_secret(SecretId=identifier) and inputs)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it at once."""
@@ -259,6 +329,12 @@ class Secret(_Emulated):
 
 class Role(_Emulated):
     """aws:iam:Role."""
+
+    computed = ("arn", "name")
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """The name is for ever."""
+        return "name" in changed
 
     def create(self, name: str, inputs: Inputs) -> Created:
         """Make the role."""
@@ -276,6 +352,15 @@ class Role(_Emulated):
         )
         return {}
 
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """Who may assume it."""
+
+        def look() -> Inputs:
+            found = self._context.client("iam").get_role(RoleName=identifier)["Role"]["AssumeRolePolicyDocument"]
+            return {**inputs, "assumeRolePolicy": _same_document(inputs["assumeRolePolicy"], _document(found))}
+
+        return _found(look)
+
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
         try:
@@ -287,6 +372,12 @@ class Role(_Emulated):
 
 class RolePolicy(_Emulated):
     """aws:iam:RolePolicy."""
+
+    computed = ("name",)
+
+    def must_replace(self, changed: list[str]) -> bool:
+        """It belongs to its role, under its name."""
+        return bool({"name", "role"} & set(changed))
 
     def create(self, name: str, inputs: Inputs) -> Created:
         """Write the policy."""
@@ -302,6 +393,16 @@ class RolePolicy(_Emulated):
         self.create(identifier.split(":", 1)[1], new)
         return {}
 
+    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
+        """What it allows."""
+        role, policy = identifier.split(":", 1)
+
+        def look() -> Inputs:
+            found = self._context.client("iam").get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            return {**inputs, "policy": _same_document(inputs["policy"], _document(found))}
+
+        return _found(look)
+
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
         role, policy = identifier.split(":", 1)
@@ -310,6 +411,14 @@ class RolePolicy(_Emulated):
         except ClientError as error:
             if not _gone(error):
                 raise
+
+
+def _plain(attribute: str) -> Any:
+    """An attribute's value, whichever way its JSON is written."""
+    try:
+        return json.loads(attribute)
+    except ValueError:
+        return attribute
 
 
 def _document(policy: Any) -> str:

@@ -48,6 +48,13 @@ ARN_FORMS = {
 """Type to service and resource part, for the ARNs that other resources are given."""
 
 
+MORE_OUTPUTS = {
+    "aws:ecr/repository:Repository": ("registryId", "repositoryUrl"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": ("prefixListId",),
+}
+"""Type to outputs that other resources are given, beside its ARN and its name."""
+
+
 class Recorded(InPlace):
     """One recorded type.
 
@@ -57,6 +64,7 @@ class Recorded(InPlace):
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
+        self.computed = ("arn", "name", *MORE_OUTPUTS.get(kind, ()))
 
     def create(self, name: str, inputs: Inputs) -> Created:
         """An identifier that is the same each time, and an ARN."""
@@ -67,6 +75,10 @@ class Recorded(InPlace):
         outputs: dict[str, Any] = {"arn": arn(service, resource.format(name=physical, id=identifier)), "name": physical}
         if self._kind == "aws:ecr/repository:Repository":
             outputs |= {"registryId": ACCOUNT, "repositoryUrl": f"{ACCOUNT}.registry.local/{physical}"}
+        if self._kind == "aws:ec2/vpcEndpoint:VpcEndpoint":
+            # Of an interface endpoint AWS leaves it empty.
+            gateway = inputs.get("vpcEndpointType", "Gateway") == "Gateway"
+            outputs["prefixListId"] = f"pl-{identifier.rsplit('-', 1)[1]}" if gateway else ""
         return identifier, outputs
 
     def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
@@ -77,6 +89,8 @@ class Recorded(InPlace):
 
 class Image(InPlace):
     """docker-build:index:Image: nothing is built; the digest is that of the runtime code."""
+
+    computed = ("digest",)
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -1,7 +1,7 @@
 """Evaluates a Pulumi program in-process and makes what it declares: create, update, replace, delete, same. No CLI.
 
-It stands on interfaces of pulumi.runtime that are half private; pulumi is pinned exactly and ``tests/local`` holds the
-contract. It checks nothing that a provider would check: the program refuses by itself.
+It does what Pulumi's own engine would do, in the same order, and tests/engine compares the two. It stands on interfaces
+of pulumi.runtime that are half private; pulumi is pinned exactly and tests/local holds the contract.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ import json
 import runpy
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pulumi
 from google.protobuf import empty_pb2
@@ -25,34 +25,12 @@ from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 
+from ops.local.engines.changes import checked, compare
+from ops.local.engines.steps import NOBODY, STACK_TYPE, EngineError, Step, Told, tell_change
 from ops.local.provisioners import Provisioner, Registry
-from ops.local.state import ResourceState, StackState
+from ops.local.state import ResourceState, StackState, UpdateRecord
 
-Operation = Literal["create", "update", "replace", "delete", "same", "hook"]
 _Callback = Callable[[bytes], Awaitable[Any]]
-STACK_TYPE = "pulumi:pulumi:Stack"
-SUMMARY_LIMIT = 60
-
-
-class EngineError(Exception):
-    """The program or a step failed; what succeeded before is in the state."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One resource and what was done about it.
-
-    Attributes:
-        summary: the properties that changed, or the hook that was run before or after.
-        at: when it ended, in seconds since the epoch.
-    """
-
-    operation: Operation
-    type: str
-    name: str
-    urn: str
-    summary: str = ""
-    at: float = field(default_factory=time.time)
 
 
 class ProvisioningMonitor(mocks.MockMonitor):
@@ -61,9 +39,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
     Args:
         registry: a provisioner for each resource type.
         state_file: where the state is kept.
-        on_step: called with every step as it ends.
-        on_begin: called once, right before the first change; never called when the program or its settings are
-            refused before anything has changed.
+        told: who hears of steps.
         choice: the consumer that this update chooses; kept in the state until the update has ended.
     """
 
@@ -71,16 +47,14 @@ class ProvisioningMonitor(mocks.MockMonitor):
         self,
         registry: Registry,
         state_file: Path,
-        on_step: Callable[[Step], object],
+        told: Told = NOBODY,
         *,
-        on_begin: Callable[[], object] = lambda: None,
         choice: str = "",
     ) -> None:
         super().__init__(_Invokes(registry))
         self._registry = registry
         self._state_file = state_file
-        self._on_step = on_step
-        self._on_begin = on_begin
+        self._told = told
         self._choice = choice
         self._begun = False
         self._interrupted = False
@@ -117,8 +91,9 @@ class ProvisioningMonitor(mocks.MockMonitor):
             raise EngineError(f"{request.type} {request.name}: {type(error).__name__}: {error}") from error
         dependencies, before_delete = sorted(set(request.dependencies)), list(request.hooks.before_delete)
         with self._lock:
-            known = state is before and dependencies == state.dependencies and before_delete == state.before_delete
-            state.dependencies, state.before_delete = dependencies, before_delete
+            kept = (dependencies, before_delete, bool(request.protect))
+            known = state is before and kept == (state.dependencies, state.before_delete, state.protect)
+            state.dependencies, state.before_delete, state.protect = kept
             self.state.resources[urn] = state
             if not known:
                 self.state.write(self._state_file)
@@ -161,10 +136,11 @@ class ProvisioningMonitor(mocks.MockMonitor):
             self._loops[threading.get_ident()] = loop
 
     def delete_missing(self) -> None:
-        """Delete what the program no longer declares; last of all, dependents first, each after its hooks."""
-        if missing := [urn for urn in self.state.resources if urn not in self._seen]:
+        """Delete what was replaced and what the program no longer declares: last of all, each after its hooks."""
+        missing = [(urn, item) for urn, item in self.state.resources.items() if urn not in self._seen]
+        if doomed := [*self.state.replaced, *missing]:
             self._begin()
-            self._delete(missing, hooks=True)
+            self._delete(doomed, hooks=True)
 
     def finish(self) -> None:
         """The update has ended well: its outputs become the stack's."""
@@ -194,51 +170,50 @@ class ProvisioningMonitor(mocks.MockMonitor):
                 self.state.updates += 1
                 self.state.unfinished = self._choice
                 self.state.write(self._state_file)
-                self._on_begin()
+                self._told.on_begin()
 
     def delete_type(self, kind: str) -> None:
         """Delete every resource of one type; the next evaluation creates it again."""
-        self._delete([urn for urn, resource in self.state.resources.items() if resource.type == kind])
+        self._delete([(urn, item) for urn, item in self.state.resources.items() if item.type == kind])
 
     def delete_all(self) -> None:
         """Destroy everything; without hooks, which only a program that runs can register."""
-        self._delete(list(self.state.resources))
+        self._delete([*self.state.replaced, *self.state.resources.items()])
         self.state.outputs = {}
         self.state.write(self._state_file)
 
     def _apply(self, urn: str, kind: str, name: str, inputs: dict[str, Any], hooks: Any) -> ResourceState:
         provisioner = self._registry.provisioner(kind)
         old = self.state.resources.get(urn)
-        # What is declared to be derived on this machine (the image's digest) counts as an input.
-        desired = {**inputs, **provisioner.derived(inputs)}
+        desired = checked(provisioner, inputs)
         if old is None:
             self._begin()
             self._run_hooks(hooks.before_create, urn, kind, name)
             state = self._create(urn, kind, name, provisioner, desired)
             self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
             return state
-        changed = sorted(
-            {
-                key
-                for known in (old.inputs, old.attempted or old.inputs)
-                for key in {*desired, *known}
-                if desired.get(key) != known.get(key)
-            }
-        )
-        if not changed:
+        change = compare(provisioner, old.inputs, desired, attempted=old.attempted)
+        if not change.keys:
             self._record(Step(operation="same", type=kind, name=name, urn=urn))
             return old
         self._begin()
         before = old.attempted or old.inputs
-        summary = "; ".join(_change(key, before.get(key), desired.get(key)) for key in changed)
-        if provisioner.must_replace(changed):
-            self._run_hooks([*hooks.before_delete, *hooks.before_create], urn, kind, name, old.identifier)
-            provisioner.delete(old.identifier, old.inputs)
-            with self._lock:
-                # At once: when the creation fails, the state must not claim what is gone.
-                del self.state.resources[urn]
-                self.state.write(self._state_file)
+        summary = "; ".join(tell_change(key, before.get(key), desired.get(key)) for key in change.keys)
+        if change.replacing:
+            _refuse_protected([old])
+            if change.delete_first:
+                self._run_hooks(hooks.before_delete, urn, kind, name, old.identifier)
+                provisioner.delete(old.identifier, old.inputs)
+                with self._lock:
+                    # At once: when the creation fails, the state must not claim what is gone.
+                    del self.state.resources[urn]
+                    self.state.write(self._state_file)
+            self._run_hooks(hooks.before_create, urn, kind, name, old.identifier)
             state = self._create(urn, kind, name, provisioner, desired, quiet=True)
+            if not change.delete_first:
+                with self._lock:
+                    self.state.replaced.append((urn, old))
+                    self.state.write(self._state_file)
             self._record(Step(operation="replace", type=kind, name=name, urn=urn, summary=summary))
             self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
             return state
@@ -317,38 +292,90 @@ class ProvisioningMonitor(mocks.MockMonitor):
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
 
-    def _delete(self, urns: list[str], *, hooks: bool = False) -> None:
-        for urn in self._dependents_first(urns):
-            resource = self.state.resources[urn]
-            if hooks:
-                self._run_hooks(resource.before_delete, urn, resource.type, resource.name, resource.identifier)
-            try:
-                self._registry.provisioner(resource.type).delete(resource.identifier, resource.inputs)
-            except Exception as error:
-                raise EngineError(f"deleting {resource.type} {resource.name}: {error}") from error
-            del self.state.resources[urn]
-            self.state.write(self._state_file)
-            self._record(Step(operation="delete", type=resource.type, name=resource.name, urn=urn))
+    def _delete(self, doomed: Sequence[tuple[str, ResourceState]], *, hooks: bool = False) -> None:
+        """Delete resources, each after those that depend on it, and independent ones at the same time.
 
-    def _dependents_first(self, urns: list[str]) -> list[str]:
-        # Age alone misleads: a replaced resource is newer than those that depend on it. It decides among equals.
-        newest_first = sorted(urns, key=lambda item: self.state.resources[item].order, reverse=True)
-        sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter(dict.fromkeys(newest_first, ()))
-        for urn in newest_first:
-            for dependency in self.state.resources[urn].dependencies:
-                if dependency in urns:
-                    sorter.add(dependency, urn)
-        return list(sorter.static_order())
+        Raises:
+            EngineError: for the first that failed or is protected; what depends on nothing that failed is deleted.
+        """
+        _refuse_protected([item for _, item in doomed])
+        sorter = _dependents_first(doomed)
+        running: dict[Future[None], int] = {}
+        failures: list[BaseException] = []
+        with ThreadPoolExecutor() as pool:
+            try:
+                while sorter.is_active():
+                    for number in sorter.get_ready():
+                        running[pool.submit(self._delete_one, *doomed[number], hooks=hooks)] = number
+                    if not running:
+                        # The others wait for one that failed.
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        number = running.pop(future)
+                        if failure := future.exception():
+                            failures.append(failure)
+                        else:
+                            sorter.done(number)
+            except KeyboardInterrupt:
+                self.interrupt()
+                raise
+        if failures:
+            raise failures[0]
+
+    def _delete_one(self, urn: str, resource: ResourceState, *, hooks: bool) -> None:
+        if hooks:
+            self._run_hooks(resource.before_delete, urn, resource.type, resource.name, resource.identifier)
+        try:
+            self._registry.provisioner(resource.type).delete(resource.identifier, resource.inputs)
+        except Exception as error:
+            raise EngineError(f"deleting {resource.type} {resource.name}: {error}") from error
+        with self._lock:
+            replaced = self.state.resources.get(urn) is not resource
+            if replaced:
+                self.state.replaced.remove((urn, resource))
+            else:
+                del self.state.resources[urn]
+            self.state.write(self._state_file)
+        if not replaced:
+            self._record(Step(operation="delete", type=resource.type, name=resource.name, urn=urn))
 
     def _record(self, step: Step) -> None:
         with self._lock:
             self.steps.append(step)
-        self._on_step(step)
+        self._told.on_step(step)
 
     def _respond(self, urn: str, identifier: str, properties: Mapping[str, Any]) -> Any:
         encoded = _sync_await(rpc.serialize_properties(dict(properties), {}))
         self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, identifier, dict(properties))
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identifier, object=encoded)
+
+
+def _refuse_protected(doomed: Iterable[ResourceState]) -> None:
+    """Before anything is deleted.
+
+    Raises:
+        EngineError: one of them is protected.
+    """
+    if kept := [f"{item.type} {item.name}" for item in doomed if item.protect]:
+        raise EngineError(
+            f"{', '.join(kept)}: protected, so nothing is deleted. Way out: an update that declares it without "
+            "protection, then again"
+        )
+
+
+def _dependents_first(doomed: Sequence[tuple[str, ResourceState]]) -> graphlib.TopologicalSorter[int]:
+    """The order of deletions, by position in ``doomed``."""
+    # A resource that was made again is there twice, so its URN does not name one of them.
+    positions: dict[str, list[int]] = {}
+    for number, (urn, _) in enumerate(doomed):
+        positions.setdefault(urn, []).append(number)
+    sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter(dict.fromkeys(range(len(doomed)), ()))
+    for number, (_, item) in enumerate(doomed):
+        for dependency in item.dependencies:
+            for other in positions.get(dependency, ()):
+                sorter.add(other, number)
+    sorter.prepare()
+    return sorter
 
 
 class _Invokes(mocks.Mocks):
@@ -362,6 +389,57 @@ class _Invokes(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> Any:
         raise EngineError(f"{args.typ} {args.name}: reading foreign resources is not provided on this machine")
+
+
+class InProcess:
+    """A stack that this process makes, without any CLI.
+
+    Args:
+        state_file: where its state is kept.
+        program: the path of ``__main__.py``.
+        project: the project's name.
+        stack: the stack's name.
+    """
+
+    def __init__(self, state_file: Path, program: Path, *, project: str, stack: str) -> None:
+        self._state_file = state_file
+        self._program = program
+        self._project, self._stack = project, stack
+
+    @property
+    def record(self) -> UpdateRecord:
+        """What is known of its updates."""
+        state = StackState.read(self._state_file)
+        return UpdateRecord(outputs=state.outputs, updates=state.updates, unfinished=state.unfinished)
+
+    def update(
+        self, registry: Registry, config: Mapping[str, str], told: Told, *, choice: str = "", refresh: bool = False
+    ) -> None:
+        """Evaluate the program and make what it declares.
+
+        Args:
+            registry: the provisioners.
+            config: full keys to values, objects as JSON.
+            told: who hears of steps.
+            choice: the consumer that this update chooses; recorded until the update has ended.
+            refresh: not needed: what the emulator may have lost was taken out of the state by ``forget``.
+
+        Raises:
+            EngineError: a step failed; what succeeded is kept.
+            Whatever the program raises.
+        """
+        del refresh
+        monitor = ProvisioningMonitor(registry, self._state_file, told, choice=choice)
+        evaluate(self._program, project=self._project, stack=self._stack, config=config, monitor=monitor)
+
+    def destroy(self, registry: Registry, config: Mapping[str, str], told: Told = NOBODY) -> None:
+        """Delete everything; without hooks, since the program does not run."""
+        del config
+        ProvisioningMonitor(registry, self._state_file, told).delete_all()
+
+    def forget(self, registry: Registry, kind: str) -> None:
+        """Delete every resource of one type; the next update creates it again."""
+        ProvisioningMonitor(registry, self._state_file).delete_type(kind)
 
 
 def evaluate(
@@ -437,13 +515,3 @@ def evaluate(
 
 def _run_fresh(program: Path) -> None:
     runpy.run_path(str(program), run_name="__main__")
-
-
-def _change(key: str, old: object, new: object) -> str:
-    """``key: old -> new`` where that fits a line; only that it changed where it does not."""
-    shown = f"{key}: {_plain(old)} -> {_plain(new)}"
-    return shown if len(shown) <= SUMMARY_LIMIT else f"{key} changed"
-
-
-def _plain(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -6,53 +6,19 @@ run_in_stack, sync_await): when another version of Pulumi changes one of them, t
 
 import json
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.local.engine import EngineError, ProvisioningMonitor, evaluate
-from ops.local.provisioners import InPlace, Registry
+from ops.local.engines.in_process import ProvisioningMonitor, evaluate
+from ops.local.engines.steps import EngineError, Told
+from ops.local.provisioners import Registry
 from ops.local.state import StackState
-
-HEAD = """
-import pulumi
-
-class Thing(pulumi.CustomResource):
-    label: pulumi.Output[str]
-
-    def __init__(self, name, kind="test:index:Thing", opts=None, **inputs):
-        super().__init__(kind, name, {"label": None, **inputs}, opts)
-
-"""
-
-
-class Things(InPlace):
-    """Resources in memory; ``calls`` is what was done, in order."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.broken: set[str] = set()
-
-    def must_replace(self, changed: list[str]) -> bool:
-        return "shape" in changed
-
-    def create(self, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        if name in self.broken:
-            raise RuntimeError("the power went out")
-        self.calls.append(f"create {name}")
-        return name, {"label": f"label of {name}"}
-
-    def update(self, identifier: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append(f"update {identifier}")
-        if identifier in self.broken:
-            raise RuntimeError("the power went out when it was done")
-        return {}
-
-    def delete(self, identifier: str, inputs: dict[str, Any]) -> None:
-        self.calls.append(f"delete {identifier}")
+from tests.local.things import HEAD, HOOKED, THING, Things
 
 
 class World:
@@ -62,10 +28,11 @@ class World:
         self.things = Things()
         self.state_file = directory / "state" / "stack.json"
         self._program = directory / "__main__.py"
-        self._registry = Registry({"test:index:Thing": self.things}, {})
+        self._registry = Registry({THING: self.things}, {})
 
-    def monitor(self, **options: Any) -> ProvisioningMonitor:
-        return ProvisioningMonitor(self._registry, self.state_file, id, **options)
+    def monitor(self, on_begin: Callable[[], object] = lambda: None, **options: Any) -> ProvisioningMonitor:
+        told = Told(on_begin=on_begin)
+        return ProvisioningMonitor(self._registry, self.state_file, told, **options)
 
     def run(self, body: str, monitor: ProvisioningMonitor | None = None) -> ProvisioningMonitor:
         self._program.write_text(HEAD + body)
@@ -106,7 +73,7 @@ def test_what_cannot_change_in_place_is_replaced(world):
     world.run('Thing("a", shape="round")')
     (step,) = world.run('Thing("a", shape="square")').steps
     assert step.operation == "replace"
-    assert world.things.calls == ["delete a", "create a"]
+    assert world.things.calls == ["create a", "delete a"]
     assert world.kept() == {"a"}
 
 
@@ -167,14 +134,60 @@ def test_an_update_that_failed_may_have_taken_effect_and_is_made_again_whatever_
     assert operations(world.run(f'Thing("a", size={next_size})')) == {"a": "same"}
 
 
-def test_a_replacement_that_fails_half_way_is_not_claimed_to_exist(world):
-    world.run('Thing("a", shape="round")')
+def test_what_has_a_name_is_deleted_before_it_is_made_again(world):
+    world.run('Thing("a", shape="round", called="only")')
+    (step,) = world.run('Thing("a", shape="square", called="only")').steps
+    assert step.operation == "replace"
+    assert world.things.calls == ["delete a", "create a"]
+    world.run('Thing("a", shape="round", called="other")')
+    assert world.things.calls == ["create a", "delete a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("", {"a"}), (', called="only"', set())], ids=["create first", "delete first"]
+)
+def test_a_replacement_that_fails_half_way_leaves_what_the_state_claims(world, name, left):
+    world.run(f'Thing("a", shape="round"{name})')
     world.things.broken = {"a"}
     with pytest.raises(Exception, match="the power went out"):
-        world.run('Thing("a", shape="square")')
-    assert world.kept() == set()
+        world.run(f'Thing("a", shape="square"{name})')
+    assert world.kept() == left
     world.things.broken = set()
-    assert operations(world.run('Thing("a", shape="round")')) == {"a": "create"}
+    assert operations(world.run(f'Thing("a", shape="round"{name})')) == {"a": "same" if left else "create"}
+
+
+def test_what_was_replaced_and_not_yet_deleted_is_deleted_by_the_next_update(world):
+    world.run('Thing("a", shape="round")\nThing("b")')
+    world.things.broken_deletions = True
+    with pytest.raises(EngineError, match="deleting"):
+        world.run('Thing("a", shape="square")\nThing("b")')
+    world.things.broken_deletions = False
+    world.run('Thing("a", shape="square")\nThing("b")')
+    assert world.things.calls == ["delete a"]
+    assert world.kept() == {"a", "b"}
+
+
+def test_what_is_protected_is_neither_deleted_nor_made_again(world):
+    protected = 'Thing("a", shape="{}", opts=pulumi.ResourceOptions(protect=True))'
+    world.run(protected.format("round") + '\nThing("b")')
+    for change in (lambda: world.run(protected.format("square")), lambda: world.run(""), world.monitor().delete_all):
+        world.things.calls.clear()
+        with pytest.raises(EngineError, match=r"Thing a: protected.*Way out"):
+            change()
+        assert world.things.calls == []
+    world.run('Thing("a", shape="round")\nThing("b")')
+    world.monitor().delete_all()
+    assert world.kept() == set()
+
+
+def test_what_does_not_depend_on_each_other_is_deleted_at_the_same_time_and_a_failure_keeps_its_dependencies(world):
+    world.run('a = Thing("a")\nb = Thing("b", of=a.label)\nThing("c")\nThing("d")')
+    world.things.stubborn = "b"
+    world.things.meeting = threading.Barrier(2, timeout=20)
+    world.things.meets = {"c", "d"}
+    with pytest.raises(EngineError, match="deleting test:index:Thing b"):
+        world.run("")
+    assert world.kept() == {"a", "b"}
 
 
 def test_what_was_replaced_is_still_deleted_after_its_dependents(world):
@@ -196,27 +209,6 @@ def test_one_process_can_evaluate_many_times_even_after_a_program_fails(world):
         with pytest.raises(ZeroDivisionError):
             world.run('Thing("a")\n1 / 0')
     assert operations(world.run('Thing("b")')) == {"b": "create", "a": "delete"}
-
-
-HOOKED = """
-import asyncio, pathlib
-
-LOG = pathlib.Path({log!r})
-FAIL = {fail!r}
-
-def hook(name):
-    async def call(args):
-        await asyncio.sleep(0.01)
-        with LOG.open("a") as log:
-            log.write(f"{{name}} {{args.name}} {{args.type}}\\n")
-        if name == FAIL:
-            raise RuntimeError("not yet")
-    return pulumi.ResourceHook(name, call)
-
-hooks = {{moment: [hook(moment)] for moment in (
-    "before_create", "after_create", "before_update", "after_update", "before_delete")}}
-binding = pulumi.ResourceHookBinding(**hooks)
-"""
 
 
 class Hooked:
