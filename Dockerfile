@@ -1,7 +1,8 @@
 # One image for every host: the functions name their handler, the ECS task names its own entry point.
 FROM python:3.13-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# HOME: chromadb looks for it when it is imported, and a function's user has no passwd entry; /tmp alone can be written.
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 WORKDIR /app
 
 COPY requirements/runtime.txt requirements/runtime.txt

@@ -4,12 +4,15 @@ UV_VERSION := 0.13.9
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# What opens files, on other Pythons: 3.13 warns of one that is left open.
-FAST := tests/merchants tests/test_deltas.py $(addprefix tests/compaction/test_, \
-	bad_input.py conversion.py folding.py lease.py letters.py reader.py rebuild.py recovering.py removal.py rows.py runs.py \
-	search.py store.py stream_processor.py vectors.py working_copy.py)
+# The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
+FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
+	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, bad_input.py conversion.py folding.py lease.py \
+	letters.py reader.py rebuild.py removal.py rows.py runs.py search.py store.py stream_processor.py vectors.py working_copy.py)
 
-.PHONY: demo test fast torture engine check docs bench bench-compaction clean
+# Hundreds of processes are started; where this is set each of them would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: actionlint demo test fast torture engine check docs bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -20,6 +23,8 @@ $(INSTALLED): requirements/development.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirement requirements/development.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@# Only the environment that Pulumi.yaml names runs previews.
+	@if [ "$(VENV)" = .venv ]; then $(BIN)/python .ci/bytecode; fi
 	@touch $@
 
 demo: $(INSTALLED)
@@ -38,11 +43,15 @@ test: check
 	@.ci/pythons
 
 fast: $(INSTALLED)
-	$(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal $(FAST)
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(FAST)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 $(BIN)/python -m pytest -s tests/compaction/torture tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine benchmarks
+	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine benchmarks
+
+# The linter of the workflows, for its test; skipped without Go.
+actionlint:
+	@.ci/actionlint
 
 # The real Pulumi CLI, for tests/engine and `receipts local up --engine pulumi`; four minutes, once.
 engine:

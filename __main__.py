@@ -15,7 +15,7 @@ from upload_images.component import UploadImages, UploadImagesArgs
 config = settings.read()
 
 # Foundations.
-image = ContainerImage("image", config.image_uri).uri
+image = ContainerImage("image", config.image_uri, protect=config.protect_data).uri
 network = Network("network", NetworkArgs(cidr=config.network.cidr, zones=config.network.zones, region=config.region))
 storage = Storage(
     "storage",
@@ -42,6 +42,8 @@ embed, worker = loser_first(
 compaction = CompactionHandler(
     "compaction", CompactionHandlerArgs(settings=config, image_uri=image, storage=storage, network=network)
 )
+
+storage.let_in(writer=compaction.merge.role, reader=worker.role)
 
 for name, value in exports.collect(
     config, storage, embed_queues, upload=upload, embed=embed, worker=worker, compaction=compaction

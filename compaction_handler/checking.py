@@ -30,6 +30,7 @@ from pipeline.collections.recall import LEAST_RECALL, describe_losses, measure_r
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.storage import full_disk, is_for_lack_of_room
 
 CHECK_SECONDS = 300.0
 HELD_SHARE = 0.25
@@ -71,10 +72,12 @@ class Verdict:
     Attributes:
         faults: why the copy must not be published, each a sentence; nothing when it is sound.
         losses: what the index does not find, each a sentence; a stronger index may.
+        no_room: why the local disk had no room for the check; empty when it had. It then says nothing of the copy.
     """
 
     faults: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    no_room: str = ""
 
 
 def judge(inspection: Inspection) -> Verdict:
@@ -95,6 +98,17 @@ def judge(inspection: Inspection) -> Verdict:
             vectors.close()
     finally:
         database.close()
+
+
+def judge_where_there_is_room(inspection: Inspection) -> Verdict:
+    """As ``judge``; that the disk is full is no fault of the copy, and is told as what it is."""
+    try:
+        return judge(inspection)
+    except Exception as error:
+        if not is_for_lack_of_room(error, Path(inspection.private_directory)):
+            raise
+        traceback.print_exc()
+        return Verdict(no_room=str(error))
 
 
 def _faults(
@@ -168,7 +182,7 @@ class ChildCheck:
 
         Raises:
             RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it; SNAPSHOT_RECALL when
-                the index does not find all texts and a stronger one may.
+                the index does not find all texts and a stronger one may; STORAGE_FULL.
         """
         answers = self._process.stdout
         if answers is None:
@@ -187,11 +201,12 @@ class ChildCheck:
         if not answer.endswith(b"\n"):
             self.close()
             raise unsound(inspection, f"the check did not answer in {CHECK_SECONDS:.0f} seconds, or its child is gone")
-        verdict = json.loads(answer)
-        if verdict["faults"]:
+        said = json.loads(answer)
+        verdict = Verdict(faults=tuple(said["faults"]), losses=tuple(said["losses"]), no_room=said["no_room"])
+        if verdict.faults:
             # A fork that broke may have left the next line unread.
             self.close()
-        require_sound(inspection, Verdict(faults=tuple(verdict["faults"]), losses=tuple(verdict["losses"])))
+        require_sound(inspection, verdict)
 
     def close(self) -> None:
         """End the child and what it forked."""
@@ -212,7 +227,9 @@ class ChildCheck:
 
 
 def require_sound(inspection: Inspection, verdict: Verdict) -> None:
-    """Raise what a verdict says: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, or nothing."""
+    """Raise what a verdict says: STORAGE_FULL, SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, or nothing."""
+    if verdict.no_room:
+        raise full_disk(verdict.no_room, inspection.private_directory)
     if verdict.faults:
         raise unsound(inspection, "; ".join(verdict.faults))
     if verdict.losses:
@@ -258,7 +275,7 @@ def _answer(request: bytes) -> None:
     try:
         _take(json.loads(request)["size"])
         if inspection := sys.stdin.buffer.readline():
-            _write(judge(Inspection(**json.loads(inspection))))
+            _write(judge_where_there_is_room(Inspection(**json.loads(inspection))))
     except BaseException:  # noqa: BLE001 - a fork never runs on into its parent's code
         traceback.print_exc()
         sys.stderr.flush()

@@ -4,17 +4,18 @@ import math
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
+from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import physical_name, tags
 from stack.network import Network
-from stack.permissions import create_role, read_objects, send_to, statement, use_table, write_objects
+from stack.permissions import ask_index, create_role, read_objects, send_to, statement, use_table, write_objects
 from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
 from stack.rules import check_stream_destination
-from stack.settings import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM, Settings
+from stack.settings import Settings
 from stack.storage import COLLECTIONS, Storage
 
 COLLECTIONS_DIRECTORY = "/mnt/collections"
@@ -26,6 +27,8 @@ STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1
 (docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
 NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
 MERGE_RECEIVES = 10
+TABLE_OPERATIONS = ("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "UpdateItem", "ConditionCheckItem")
+"""Runs are read, all of them for a rebuild, and settled; the lease and the pointer are written on conditions."""
 TICK_MINUTES = 5
 """The tick also sweeps what lost its message; it comes at least this often, however rare publications are."""
 
@@ -112,8 +115,12 @@ class CompactionHandler(pulumi.ComponentResource):
                             "dynamodb:DescribeStream",
                             "dynamodb:GetRecords",
                             "dynamodb:GetShardIterator",
-                            "dynamodb:ListStreams",
                         ],
+                        [storage.table.stream_arn],
+                    ),
+                    statement(
+                        "ListTheTablesStreams",
+                        ["dynamodb:ListStreams"],
                         [pulumi.Output.concat(storage.table.arn, "/stream/*")],
                     ),
                     send_to("SendMerges", *queue_arns),
@@ -187,8 +194,8 @@ class CompactionHandler(pulumi.ComponentResource):
                         ["s3:DeleteObject", "s3:AbortMultipartUpload"],
                         [pulumi.Output.concat(vectors.arn, f"/{item}/versions/*") for item in COLLECTIONS],
                     ),
-                    use_table(storage.table),
-                    statement("ReadAllRuns", ["dynamodb:Scan"], [storage.table.arn]),
+                    use_table("SettleRuns", storage.table, *TABLE_OPERATIONS),
+                    ask_index(storage.table),
                     send_to("ParkBadMerges", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement(
                         "PublishCollections",
@@ -205,7 +212,7 @@ class CompactionHandler(pulumi.ComponentResource):
                     access_point_arn=storage.access_point.arn,
                     path=COLLECTIONS_DIRECTORY,
                     subnet_ids=[subnet.id for subnet in network.subnets.values()],
-                    security_group_id=network.merge_group.id,
+                    join=network.merge,
                     mount_targets=storage.mount_targets,
                 ),
             ),

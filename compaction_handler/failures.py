@@ -1,15 +1,11 @@
 """What an error of a merge means: for the runs, for the working copy, and as an error of the pipeline."""
 
-import shutil
-import sqlite3
 from pathlib import Path
 
-from compaction_handler.publishing import storage_error
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.storage import full_disk, is_for_lack_of_room, storage_error
 
-FREE_BYTES = 64 * 1024 * 1024
-"""With less than this left on the local disk, whatever broke is blamed on the disk."""
 COPY_LOST = frozenset(
     {
         ErrorCode.LEASE_LOST,
@@ -36,10 +32,6 @@ NO_RUNS_FAULT = frozenset(
 """Outages, full disks, other processes and damaged versions: no run is given up for them, however long they last."""
 NEEDS_A_CONTROL = frozenset({ErrorCode.SNAPSHOT_RECALL, ErrorCode.SNAPSHOT_UNSOUND})
 """A refused publication: the runs are at fault only when the published version without them passes the same check."""
-DISK_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-"""SQLite's primary result codes of a disk that is full or broken (sqlite.org/rescode.html)."""
-DISK_WORDS = ("disk is full", "disk full", "no space left on device", "disk i/o error")
-"""Chroma passes what SQLite and the system said on as text only."""
 
 
 def broken_merge(error: Exception, collection: CollectionName, place: Path) -> RetryableError:
@@ -54,24 +46,12 @@ def broken_merge(error: Exception, collection: CollectionName, place: Path) -> R
         STORAGE_FULL or SERVICE_UNAVAILABLE when the disk is to blame, else MERGE_BROKEN.
     """
     if isinstance(error, OSError):
-        return storage_error(error, str(place))
-    if _is_of_the_disk(error) or (place.is_dir() and shutil.disk_usage(place).free < FREE_BYTES):
-        return RetryableError(
-            ErrorCode.STORAGE_FULL,
-            value=f"{place} is full: {error}",
-            rule="the working copy of a collection fits on the local disk",
-            way_out="raise receipts:merge.ephemeralStorageMb",
-        )
+        return storage_error(error, place)
+    if is_for_lack_of_room(error, place):
+        return full_disk(error, place)
     return RetryableError(
         ErrorCode.MERGE_BROKEN,
         value=f"{collection}: {type(error).__name__}: {error}",
         rule="a merge ends with a sound working copy",
         way_out="the working copy is discarded and the runs are merged again, each alone if it was there before",
     )
-
-
-def _is_of_the_disk(error: Exception) -> bool:
-    # The primary code is the low byte of an extended one.
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_CODES:
-        return True
-    return any(words in str(error).lower() for words in DISK_WORDS)

@@ -23,7 +23,7 @@ from pipeline.collections.store import parse_pointer
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import ErrorCode, RetryableError
-from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed
+from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed, is_throttled
 
 logger = logging.getLogger(__name__)
 
@@ -289,9 +289,12 @@ def _fence(table: str, dynamodb: Any, collection: CollectionName, name: str) -> 
 
 
 def _patiently(call: Callable[..., Any], **arguments: Any) -> Any:
-    """Call DynamoDB again when another transaction was at the same item: a renewal meets the pointer's, and passes."""
+    """Call DynamoDB again when another transaction was at the same item: a renewal meets the pointer's, and passes.
+
+    Also when a transaction was throttled, which the client tries again only of other calls.
+    """
     policy = Retrying(
-        retry=retry_if_exception(_is_conflict),
+        retry=retry_if_exception(_passes),
         stop=stop_after_attempt(CONFLICT_TRIES),
         wait=wait_random_exponential(multiplier=CONFLICT_PAUSE_SECONDS),
         reraise=True,
@@ -299,10 +302,12 @@ def _patiently(call: Callable[..., Any], **arguments: Any) -> Any:
     return policy(call, **arguments)
 
 
-def _is_conflict(error: BaseException) -> bool:
+def _passes(error: BaseException) -> bool:
     if not isinstance(error, ClientError):
         return False
     if error.response["Error"]["Code"] == TRANSACTION_CONFLICT:
+        return True
+    if is_throttled(error):
         return True
     reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
     return "TransactionConflict" in reasons and "ConditionalCheckFailed" not in reasons

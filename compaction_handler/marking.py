@@ -28,12 +28,18 @@ class RunMarker:
     collection: CollectionName
     runs: RunRepository
 
-    def in_state(self, state: RunState) -> Iterator[CompactionRun]:
-        """Runs whose progress here is ``state``; the index lists a run under its slower collection or its failure."""
+    def unfinished(self) -> Iterator[tuple[CompactionRun, RunState]]:
+        """Every unfinished run and its state here, each read once; the index lists it under its slower collection.
+
+        A failure in either collection is listed as that, whatever the other one still waits for.
+        """
         for listed in (RunState.PENDING, RunState.MERGED, RunState.FAILED):
             for run in self.runs.unfinished(listed):
-                if run.progress(self.collection).state is state:
-                    yield run
+                yield run, run.progress(self.collection).state
+
+    def in_state(self, state: RunState) -> Iterator[CompactionRun]:
+        """Runs whose progress here is ``state``."""
+        return (run for run, found in self.unfinished() if found is state)
 
     def merged(
         self, runs: Iterable[CompactionRun], outcomes: Mapping[str, RunOutcome]

@@ -71,7 +71,10 @@ class MergeHandler:
             # Also when an operator is needed: the message waits on its queue until the collection is mended.
             except Exception as error:
                 reason = in_the_tree(error)
-                logger.exception("merge failed", extra={"collection": collection, "error_code": reason.code})
+                logger.exception(
+                    "merge failed",
+                    extra={"collection": collection, "error_code": reason.code, "message_ids": list(messages)},
+                )
                 failed.update(messages)
         self._park_refused(records, refused, failed)
         answer = batch_response(records, failed)

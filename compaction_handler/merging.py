@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 from compaction_handler.blaming import BatchBrokenError, Blame
 from compaction_handler.checking import ChildCheck
@@ -171,9 +170,15 @@ class CollectionMerger:
         somebody deleted is written again.
         """
         old = self.now() - SWEEP_AGE
-        pending = (run.reference for run in self._marker.in_state(RunState.PENDING) if run.created_at < old)
-        swept = list(islice(pending, SWEEP_RUNS))
-        waiting = [run.reference for run in islice(self._marker.in_state(RunState.MERGED), SWEEP_RUNS)]
+        swept: list[RunReference] = []
+        waiting: list[RunReference] = []
+        for run, state in self._marker.unfinished():
+            if state is RunState.MERGED and len(waiting) < SWEEP_RUNS:
+                waiting.append(run.reference)
+            elif state is RunState.PENDING and run.created_at < old and len(swept) < SWEEP_RUNS:
+                swept.append(run.reference)
+            if len(swept) == len(waiting) == SWEEP_RUNS:
+                break
         pointer = current_pointer(self.environment.table_name, self.dynamodb, self.collection)
         is_gone = pointer is None and self._keeper.newest_current() is not None
         if swept or waiting or is_gone or _is_old(pointer):

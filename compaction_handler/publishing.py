@@ -12,7 +12,6 @@ A run is COMPLETED after step 5, when its rows are in two places. What a version
 MERGED, so a directory that is lost in between is restored to what S3 has, and the runs are merged again.
 """
 
-import errno
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,19 +25,22 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, lost_lease
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
-from pipeline.collections.layout import LAYOUT, Pointer, replaced_by_next, version_name
+from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced_by_next, version_name
 from pipeline.collections.store import (
     copy_version,
     delete_expired,
+    gaps_in_s3,
     read_current_object,
     remove_expired,
+    require_version,
     upload_version,
     write_current,
     write_current_object,
 )
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.errors import ErrorCode, PipelineError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
+from pipeline.storage import storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Check(Protocol):
         ...
 
     def run(self, inspection: Inspection) -> None:
-        """Raise SNAPSHOT_UNSOUND, or return."""
+        """Raise SNAPSHOT_UNSOUND, SNAPSHOT_RECALL or STORAGE_FULL, or return."""
         ...
 
     def close(self) -> None:
@@ -125,9 +127,15 @@ class Publisher:
         heartbeat.require()
         self.prepare(copy)
         copy.seal(heartbeat.require)
-        digest = self._checked(
-            heartbeat, copy, rows, texts, lambda inspection: self._copied_and_checked(copy, version, inspection)
-        )
+        try:
+            digest = self._checked(
+                heartbeat, copy, rows, texts, lambda inspection: self._copied_and_checked(copy, version, inspection)
+            )
+        except RetryableError as error:
+            if error.code is ErrorCode.STORAGE_FULL and previous is not None:
+                # They go after a publication, and there is none while they leave no room for it.
+                self._remove_expired(previous, self.now())
+            raise
         heartbeat.require()
         pointer = Pointer(
             version=version,
@@ -162,7 +170,8 @@ class Publisher:
         there = read_current_object(self.objects, bucket, self.collection)
         if there is not None and there.version > pointer.version:
             raise lost_lease(self.collection, pointer.fence, f"S3 has version {there.version} already")
-        if there is None or there.version < pointer.version:
+        is_new = there is None or there.version < pointer.version
+        if is_new or self._has_gaps(pointer):
             try:
                 upload_version(self.objects, bucket, self.collection, pointer, self.root)
             except OSError as error:
@@ -170,6 +179,21 @@ class Publisher:
             write_current_object(self.objects, bucket, self.collection, pointer)
         self.behind = None
         self._tidy(pointer)
+
+    def _has_gaps(self, pointer: Pointer) -> bool:
+        """Whether somebody removed or changed objects of the version that S3's CURRENT names."""
+        try:
+            manifest = (require_version(self.root, self.collection, pointer) / MANIFEST_NAME).read_bytes()
+        except (PermanentError, OSError):
+            # Then S3 has the only copy, and a process that starts cold finds out which of the two is whole.
+            return False
+        gaps = gaps_in_s3(self.objects, self.environment.vectors_bucket, self.collection, pointer, manifest)
+        if gaps:
+            logger.error(
+                "objects of the published version were lost in S3; it is written again",
+                extra={"collection": self.collection, "version": pointer.version, "objects": gaps},
+            )
+        return bool(gaps)
 
     def judge(self, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
         """Check a copy as a publication does and publish nothing; it is closed then.
@@ -231,20 +255,27 @@ class Publisher:
             except OSError as error:
                 # An unsound copy is the graver news: nobody may build on it.
                 judged.result()
-                raise storage_error(error, str(self.root)) from error
+                raise storage_error(error, self.root) from error
 
     def _tidy(self, pointer: Pointer) -> None:
         """Remove what is expired; what fails is tried again after the next publication, and this one stands."""
-        moment, removed = self.now(), []
+        moment = self.now()
+        removed = self._remove_expired(pointer, moment)
         try:
-            removed += remove_expired(self.root, self.collection, pointer, moment, self._kept)
             removed += delete_expired(
                 self.objects, self.environment.vectors_bucket, self.collection, pointer, moment, kept=self._kept
             )
-        except (PipelineError, OSError):
-            logger.exception("old versions were not all removed", extra={"collection": self.collection})
+        except PipelineError:
+            logger.exception("old versions were not all deleted in S3", extra={"collection": self.collection})
         if removed:
             logger.info("removed versions", extra={"collection": self.collection, "versions": removed})
+
+    def _remove_expired(self, current: Pointer, moment: datetime) -> list[str]:
+        try:
+            return remove_expired(self.root, self.collection, current, moment, self._kept)
+        except OSError:
+            logger.exception("old versions were not all removed", extra={"collection": self.collection})
+            return []
 
 
 def unreadable_version(error: OSError, version: str) -> RetryableError:
@@ -254,17 +285,4 @@ def unreadable_version(error: OSError, version: str) -> RetryableError:
         value=f"version {version}: {error}",
         rule="a published version stays as it was checked",
         way_out="the next merge looks at the whole version; when it is damaged, it goes back to what S3 has",
-    )
-
-
-def storage_error(error: OSError, place: str) -> RetryableError:
-    """The error of a disk that refused a write; a full one is the usual reason."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return RetryableError(
-        ErrorCode.STORAGE_FULL if full else ErrorCode.SERVICE_UNAVAILABLE,
-        value=f"{place}: {error}",
-        rule="a version is written whole or not at all",
-        way_out="nothing was published; enlarge the file system or remove what does not belong there"
-        if full
-        else "the message is delivered again; look at the file system when it keeps failing",
     )

@@ -20,6 +20,10 @@ from pipeline.runs import Item, run_from_item
 
 logger = logging.getLogger(__name__)
 
+PARKED_BYTES = 900_000
+"""Of the 1 MiB that SQS takes, with room for the reason. An item has up to 400 kB, its image in JSON up to three times
+that: a letter of two bytes is written as six."""
+
 
 def process_stream(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Handle one batch of stream records."""
@@ -38,7 +42,7 @@ def process_records(
                 references.append(run_from_item(_new_image(record)).reference)
             except PermanentError as error:
                 logger.error(str(error), extra={"error_code": error.code})
-                park(sqs_client, environment.stream_failure_queue_url, json.dumps(record, default=str), error)
+                park(sqs_client, environment.stream_failure_queue_url, _parked_body(record), error)
         for message in coalesce(references):
             url = environment.lines_queue_url if message.collection == "lines" else environment.words_queue_url
             outgoing = OutgoingMessage(
@@ -65,6 +69,17 @@ def _new_image(record: Mapping[str, Any]) -> Item:
             way_out="check the table's stream view type and the mapping's filter",
         )
     return dict(image)
+
+
+def _parked_body(record: Mapping[str, Any]) -> str:
+    """The record; where SQS would not carry it, what finds the item in the table, which still has it."""
+    body = json.dumps(record, default=str)
+    if len(body) <= PARKED_BYTES:
+        return body
+    change = record.get("dynamodb")
+    found = {name: change.get(name) for name in ("Keys", "SequenceNumber")} if isinstance(change, Mapping) else {}
+    brief = json.dumps({"eventID": record.get("eventID"), "dynamodb": found, "left_out": len(body)}, default=str)
+    return brief[:PARKED_BYTES]
 
 
 def _sequence_number(record: Mapping[str, Any]) -> str:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
 from compaction_worker.environment import WorkerEnvironment
+from stack import aws
 from stack.consumers import ServiceConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import environment_variables
+from stack.image import repository_arn
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
 from stack.queues import Handover
+from stack.scaling import scaling_steps
 from stack.storage import COLLECTIONS_USER
 
 COLLECTIONS_DIRECTORY = "/mnt/collections"
@@ -47,6 +49,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
     """
 
     cluster: aws.ecs.Cluster
+    role: aws.iam.Role
     service: aws.ecs.Service
     switches: Sequence[pulumi.Resource]
 
@@ -65,14 +68,15 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
-        role, _ = create_role(
+        self.role, rights = create_role(
             f"{name}-task", service="ecs-tasks.amazonaws.com", statements=self._statements(), parent=self
         )
+        execution, start_rights = self._execution_role(logs)
         claims = [
             queue.consume_with(
                 ServiceConsumer(
                     claimant=name,
-                    role=role,
+                    role=self.role,
                     desired_count=desired_count if on else 0,
                     maximum_capacity=capacity if on else 0,
                 ),
@@ -88,7 +92,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             f"{name}-service",
             name=physical_name(name),
             cluster=self.cluster.arn,
-            task_definition=self._task(logs, role).arn,
+            task_definition=self._task(logs, execution).arn,
             # Nothing is ignored: with ignore_changes a 0 here would turn nothing off.
             desired_count=desired_count,
             launch_type="FARGATE",
@@ -98,14 +102,15 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
                 subnets=[subnet.id for subnet in args.network.subnets.values()],
-                security_groups=[args.network.worker_group.id],
+                security_groups=[args.network.worker.group.id],
                 assign_public_ip=True,
             ),
             propagate_tags="SERVICE",
             tags=tags(),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*ready, *args.storage.mount_targets],
+                # What a task needs from its start until it has stopped.
+                depends_on=[*ready, rights, start_rights, *args.network.worker.ready, *args.storage.mount_targets],
                 custom_timeouts=pulumi.CustomTimeouts(create=steady, update=steady, delete=steady),
             ),
         )
@@ -142,10 +147,10 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ),
         ]
 
-    def _task(self, logs: aws.cloudwatch.LogGroup, role: aws.iam.Role) -> aws.ecs.TaskDefinition:
-        name, args, settings = self._name, self._args, self._args.settings
-        execution, _ = create_role(
-            f"{name}-start",
+    def _execution_role(self, logs: aws.cloudwatch.LogGroup) -> tuple[aws.iam.Role, aws.iam.RolePolicy]:
+        """What ECS itself may do to start a task."""
+        return create_role(
+            f"{self._name}-start",
             service="ecs-tasks.amazonaws.com",
             statements=[
                 # AWS offers no resource level for a registry token.
@@ -153,7 +158,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                 statement(
                     "PullTheImage",
                     ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"],
-                    [f"arn:aws:ecr:{settings.region}:*:repository/*"],
+                    [repository_arn(self._args.image_uri, self._args.settings.region)],
                 ),
                 statement(
                     "WriteOwnLogs",
@@ -163,6 +168,9 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ],
             parent=self,
         )
+
+    def _task(self, logs: aws.cloudwatch.LogGroup, execution: aws.iam.Role) -> aws.ecs.TaskDefinition:
+        name, args, settings = self._name, self._args, self._args.settings
         queue = args.queues.polled_by("ecs")
         variables = environment_variables(
             WorkerEnvironment,
@@ -226,7 +234,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                 operating_system_family="LINUX", cpu_architecture="X86_64"
             ),
             execution_role_arn=execution.arn,
-            task_role_arn=role.arn,
+            task_role_arn=self.role.arn,
             container_definitions=pulumi.Output.all(image=args.image_uri, variables=variables, logs=logs.name).apply(
                 containers
             ),
@@ -249,15 +257,15 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         )
 
     def _scale(self, target: aws.appautoscaling.Target) -> None:
-        """One task for the first message, one more for every MESSAGES_PER_TASK, none when nothing is left."""
+        """One task for the first message, more for every MESSAGES_PER_TASK, none when nothing is left."""
         name, maximum = self._name, self._args.settings.ecs.maximum_tasks
         steps = [
             aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(
-                scaling_adjustment=task,
-                metric_interval_lower_bound=str((task - 1) * MESSAGES_PER_TASK),
-                metric_interval_upper_bound=str(task * MESSAGES_PER_TASK) if task < maximum else None,
+                scaling_adjustment=step.tasks,
+                metric_interval_lower_bound=str(step.above),
+                metric_interval_upper_bound=None if step.below is None else str(step.below),
             )
-            for task in range(1, maximum + 1)
+            for step in scaling_steps(maximum, MESSAGES_PER_TASK)
         ]
         idle = [
             aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(

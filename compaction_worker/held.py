@@ -112,10 +112,16 @@ class HeldMessages:
         for batch, answer in self._call(self._sqs.delete_message_batch, self.let_go(messages), {}):
             _log_failed("not deleted", batch, answer)
 
-    def release(self, messages: Iterable[HeldMessage]) -> None:
-        """Make those that are still held visible at once. What fails is logged: it is visible after its timeout."""
+    def release(self, messages: Iterable[HeldMessage], *, after_seconds: int = 0) -> None:
+        """Make those that are still held visible. What fails is logged: it is visible after its timeout.
+
+        Args:
+            messages: to be released.
+            after_seconds: from now; at once when 0.
+        """
         kept = self.let_go(messages)
-        for batch, answer in self._call(self._sqs.change_message_visibility_batch, kept, {"VisibilityTimeout": 0}):
+        fields = {"VisibilityTimeout": after_seconds}
+        for batch, answer in self._call(self._sqs.change_message_visibility_batch, kept, fields):
             _log_failed("not released", batch, answer)
 
     def release_all(self) -> None:

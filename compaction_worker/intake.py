@@ -77,7 +77,7 @@ class Intake:
             MaxNumberOfMessages=RECEIVE_LIMIT,
             WaitTimeSeconds=wait_seconds,
             VisibilityTimeout=self._visibility,
-            MessageSystemAttributeNames=["MessageGroupId"],
+            MessageSystemAttributeNames=["MessageGroupId", "ApproximateReceiveCount"],
         )
         return [_held(message) for message in answer.get("Messages", [])]
 
@@ -89,6 +89,7 @@ def _held(message: dict[str, Any]) -> HeldMessage:
             message_id=message["MessageId"],
             body=message["Body"],
             group_id=attributes.get("MessageGroupId", message["MessageId"]),
+            receives=int(attributes.get("ApproximateReceiveCount", 1)),
         ),
         receipt_handle=message["ReceiptHandle"],
     )

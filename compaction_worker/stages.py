@@ -204,8 +204,14 @@ class Stages:
     def _write(self, bundle: Bundle) -> None:
         if all(message in self._held for message in bundle.messages):
             outcomes = self._core.write(bundle.works)
-            retried = {item.message_id for item in outcomes if item.disposition is Disposition.RETRY}
-            self._held.let_go(item for item in bundle.messages if item.incoming.message_id in retried)
+            pauses = {item.message_id: item.pause_seconds for item in outcomes if item.disposition is Disposition.RETRY}
+            retried = set(pauses)
+            for seconds in set(pauses.values()):
+                alike = [item for item in bundle.messages if pauses.get(item.incoming.message_id, -1) == seconds]
+                if seconds is None:
+                    self._held.let_go(alike)
+                else:
+                    self._held.release(alike, after_seconds=seconds)
         else:
             # Another consumer may have one of them; what comes later in the group must not overtake it.
             retried = {message.incoming.message_id for message in bundle.messages}

@@ -25,6 +25,7 @@ from compaction_worker.stopping import StopRequest
 from pipeline.aws import AwsClient
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.storage import storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class ChromaCompactionWorker:
         refused_since: float | None = None
         while not (stop.requested or stages.broken):
             if held.oldest_seconds() < WEDGED_SECONDS:
-                Path(self.environment.health_file).touch()
+                self._say_alive()
             try:
                 messages = intake.take(at_once=stages.gathers)
             except PermanentError as error:
@@ -136,6 +137,14 @@ class ChromaCompactionWorker:
                 self.protection.set(False)
             stages.wait_for_room(RECEIVE_LIMIT, lambda: stop.requested)
         return EXIT_OK
+
+    def _say_alive(self) -> None:
+        try:
+            Path(self.environment.health_file).touch()
+        except OSError as error:
+            # The file ages, so that ECS replaces the task; until then what is held is worth finishing.
+            told = storage_error(error, self.environment.health_file)
+            logger.error(str(told), extra={"error_code": told.code})
 
     @contextmanager
     def _deadline(self, stop: StopRequest, held: HeldMessages) -> Iterator[None]:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_aws as aws
 
 from embed_lambda.environment import EmbedLambdaEnvironment
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
@@ -39,6 +39,7 @@ class EmbedLambda(pulumi.ComponentResource):
                     EmbedLambdaEnvironment,
                     {
                         **embedding_values(settings, args.storage, args.queues),
+                        "embed_queue_url": args.queues.main.url,
                         "snapshot_cache_directory": "/tmp/snapshots",  # noqa: S108 - Lambda's only writable place
                     },
                 ),

@@ -1,45 +1,26 @@
-"""The ``receipts`` command: arguments in, one function called, its result shown. What it does is in its neighbours."""
+"""The ``receipts`` command: arguments in, one function called, its result shown. What it does is in its neighbours.
+
+A command imports what it does when it is called: ``--help`` and a mistyped option are answered without Pulumi, AWS's
+clients and Chroma, which take a second to import.
+"""
 
 import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.auditing import MEANINGS, as_document, audit
-from ops.choosing import whole_image
-from ops.console import Output, as_documents
-from ops.demo import run_demo
-from ops.exporting import export
-from ops.failures import SPEAKING
-from ops.importers import Taken, read_documents
-from ops.local.stack import DEFAULT_STATE_DIRECTORY, LocalStack
-from ops.operations import correct, remove
-from ops.rebuilding import rebuild
-from ops.reconciling.procedure import run_reconcile
-from ops.reporting import stack_status
-from ops.resolving import resolve
-from ops.searching import search
-from ops.showing import show
-from ops.switching.procedure import SwitchOptions, run_switch
-from ops.switching.stacks import switchable
-from ops.target import LOCAL_STACK_NAME, OperatorError, Target, connect
-from ops.uploading import (
-    UploadedDocument,
-    require_complete,
-    require_effect,
-    upload,
-    wait_for_runs,
-    wait_until_searchable,
-)
-from ops.visible import visible, visible_lines
-from pipeline.collections.receipts import ReceiptKey
-from pipeline.contracts.limits import LARGEST_INTEGER
-from pipeline.contracts.messages import RunReference
-from pipeline.errors import PipelineError
-from upload_images.formats.detection import Format
+from ops import LOCAL_STACK_NAME
+from upload_images.formats import Format
+
+if TYPE_CHECKING:
+    from ops.console import Output
+    from ops.switching.stacks import SwitchableStack
+    from ops.target import Target
+    from ops.uploading import UploadedDocument
+    from pipeline.contracts.messages import RunReference
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
@@ -47,8 +28,18 @@ application = typer.Typer(
 local_application = typer.Typer(no_args_is_help=True, help="The stack on this machine.")
 application.add_typer(local_application, name="local")
 
+LARGEST_INTEGER = 2**63 - 1
+"""Of a receipt's number, as ``pipeline/contracts/limits.py`` has it."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+
+
+class Person(StrEnum):
+    """Who needs rights: to deploy and switch, or to use the other commands."""
+
+    DEPLOYER = "deployer"
+    OPERATOR = "operator"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
@@ -82,6 +73,20 @@ class Consumer(StrEnum):
     NONE = "none"
 
 
+def connect(stack_name: str) -> "Target":
+    """The stack of that name; what ``ops.target`` raises."""
+    from ops import target
+
+    return target.connect(stack_name)
+
+
+def switchable(stack_name: str) -> "SwitchableStack":
+    """The stack of that name, to be switched; what ``ops.switching.stacks`` raises."""
+    from ops.switching import stacks
+
+    return stacks.switchable(stack_name)
+
+
 class Engine(StrEnum):
     """What can make the stack on this machine."""
 
@@ -99,6 +104,9 @@ def local_up(
     as_json: AsJson = False,
 ) -> None:
     """Bring the stack up, or update the running one, and print what changed."""
+    from ops.console import Output
+    from ops.local.stack import LocalStack
+
     output = Output(as_json=as_json)
     stack = LocalStack()
     result = stack.up(
@@ -123,6 +131,9 @@ def local_down(
     as_json: AsJson = False,
 ) -> None:
     """Stop the stack; its state is kept for the next `up` unless --destroy is given."""
+    from ops.console import Output
+    from ops.local.stack import LocalStack
+
     output = Output(as_json=as_json)
     LocalStack().down(destroy=destroy)
     output.say("the stack is destroyed" if destroy else "the stack is stopped; its state is kept")
@@ -132,6 +143,9 @@ def local_down(
 @local_application.command("status")
 def local_status(as_json: AsJson = False) -> None:
     """The processes of the stack on this machine."""
+    from ops.console import Output
+    from ops.local.stack import LocalStack
+
     output = Output(as_json=as_json)
     status = LocalStack().status()
     for name, value in status.items():
@@ -142,6 +156,10 @@ def local_status(as_json: AsJson = False) -> None:
 @application.command("demo")
 def demo(as_json: AsJson = False) -> None:
     """The whole thread on this machine: up, upload, search, switch the consumer, upload, status, down."""
+    from ops.console import Output
+    from ops.demo import run_demo
+    from ops.local.stack import DEFAULT_STATE_DIRECTORY
+
     output = Output(as_json=as_json)
     output.document(run_demo(output, DEFAULT_STATE_DIRECTORY.parent / "demo"))
 
@@ -165,6 +183,11 @@ def upload_files(
     as_json: AsJson = False,
 ) -> None:
     """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
+    from ops.console import Output, as_documents
+    from ops.importers import Taken, read_documents
+    from ops.uploading import require_complete, upload, wait_until_searchable
+    from pipeline.errors import PipelineError
+
     output = Output(as_json=as_json)
     target = connect(stack)
     uploaded: list[UploadedDocument] = []
@@ -234,6 +257,9 @@ def search_text(
     as_json: AsJson = False,
 ) -> None:
     """Search a published collection for lines or words like TEXT, the best first."""
+    from ops.console import Output
+    from ops.searching import search
+
     output = Output(as_json=as_json)
     result = search(
         connect(stack),
@@ -259,6 +285,11 @@ def show_receipt(
     as_json: AsJson = False,
 ) -> None:
     """Show a receipt: its published lines, its merchant and where that came from, its runs and their states."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.showing import show
+    from pipeline.collections.receipts import ReceiptKey
+
     output = Output(as_json=as_json)
     target = connect(stack)
     details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
@@ -274,6 +305,9 @@ def export_collection(
     as_json: AsJson = False,
 ) -> None:
     """Write a published version's rows, texts and vectors in plain formats: JSON lines and npy."""
+    from ops.console import Output
+    from ops.exporting import export
+
     output = Output(as_json=as_json)
     target = connect(stack)
     with output.progress("rows, texts and vectors", 0) as bar:
@@ -295,6 +329,9 @@ def rebuild_collection(
     as_json: AsJson = False,
 ) -> None:
     """Build a collection again and publish it: index and letters, or with --from-deltas everything."""
+    from ops.console import Output
+    from ops.rebuilding import rebuild
+
     output = Output(as_json=as_json)
     with output.progress(f"rebuilding {collection.value}", 0):
         rebuilt = rebuild(connect(stack), collection.value, from_deltas=from_deltas)
@@ -305,6 +342,9 @@ def rebuild_collection(
 @application.command("resolve")
 def resolve_merchants(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Resolve the merchants of receipts that came before their merchant was known, as the tick does every minute."""
+    from ops.console import Output
+    from ops.resolving import resolve
+
     output = Output(as_json=as_json)
     resolved = resolve(connect(stack))
     output.document(asdict(resolved))
@@ -323,6 +363,11 @@ def remove_receipt(
     as_json: AsJson = False,
 ) -> None:
     """Remove a receipt's lines and words from both collections."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.operations import remove
+    from pipeline.collections.receipts import ReceiptKey
+
     target = connect(stack)
     reference = remove(target, ReceiptKey(whole_image(target, image), receipt))
     _follow(Output(as_json=as_json), target, reference, "removing", timeout if wait else None)
@@ -339,13 +384,23 @@ def correct_receipt(
     as_json: AsJson = False,
 ) -> None:
     """Correct a receipt's merchant, on every line and word of it."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.operations import correct
+    from pipeline.collections.receipts import ReceiptKey
+
     target = connect(stack)
     reference = correct(target, ReceiptKey(whole_image(target, image), receipt), merchant)
     _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
 
 
-def _follow(output: Output, target: Target, reference: RunReference, description: str, timeout: float | None) -> None:
+def _follow(
+    output: "Output", target: "Target", reference: "RunReference", description: str, timeout: float | None
+) -> None:
     """Wait until an operation is visible, unless ``timeout`` is None."""
+    from ops.console import as_documents
+    from ops.uploading import require_complete, require_effect, wait_for_runs
+
     result = None
     if timeout is not None:
         with output.progress(description, 1) as bar:
@@ -366,6 +421,9 @@ def reconcile_collections(
     as_json: AsJson = False,
 ) -> None:
     """Hold runs, deltas and vectors against each other; exit code 1 while anything is missing, surplus or stale."""
+    from ops.console import Output
+    from ops.reconciling.procedure import run_reconcile
+
     output = Output(as_json=as_json)
     document = run_reconcile(output, connect(stack), mend=repair, timeout_seconds=timeout)
     output.document(document)
@@ -376,6 +434,9 @@ def reconcile_collections(
 @application.command("audit")
 def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Every live consumer of every queue; exit code 1 when one queue has two, or none where one should be."""
+    from ops.auditing import MEANINGS, as_document, audit
+    from ops.console import Output
+
     output = Output(as_json=as_json)
     target = connect(stack)
     audited = audit(target)
@@ -391,16 +452,60 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
         raise typer.Exit(EXIT_FAILED)
 
 
+@application.command("dead-letters")
+def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Every dead letter and why it is one; nothing is taken away."""
+    from ops.console import Output
+    from ops.dead_letters import dead_letters
+
+    output = Output(as_json=as_json)
+    found = dead_letters(connect(stack))
+    for letter in found:
+        output.say(f"{letter['queue']}, message {letter['message_id']}: {letter['reason']}")
+    if not found:
+        output.say("no dead letters")
+    output.document(found)
+
+
+@application.command("preflight")
+def preflight(
+    stack: Annotated[str, typer.Option("--stack", help="The Pulumi stack, on AWS, made or not yet made.")] = "dev",
+    policy: Annotated[
+        Person | None, typer.Option("--policy", help="Write this person's IAM policy and ask nothing.")
+    ] = None,
+    account: Annotated[str, typer.Option(help="The account's number, for --policy.")] = "ACCOUNT",
+    as_json: AsJson = False,
+) -> None:
+    """What the account would refuse of an update, before it begins; exit code 1 when it would refuse something."""
+    from ops.console import Output
+    from ops.preflight.procedure import declared, policy_of, run_preflight
+
+    output = Output(as_json=as_json or policy is not None)
+    wanted = declared(stack)
+    if policy is not None:
+        output.document(policy_of(wanted, policy.value, account))
+        return
+    document = run_preflight(output, wanted, wanted.access.client)
+    output.document(document)
+    if document["refused"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @application.command("switch")
 def switch(
     consumer: Consumer,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the plan and change nothing.")] = False,
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds for the checks.")] = 300.0,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0)
+    ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
     """Switch the embed queue's consumer: preflight, plan, update, six checks, and the way back when one fails."""
+    from ops.console import Output
+    from ops.switching.procedure import SwitchOptions, run_switch
+
     output = Output(as_json=as_json)
 
     def roll_back(failure: str) -> bool:
@@ -420,6 +525,9 @@ def switch(
 @application.command("status")
 def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Queues, runs, the consumer that is on, and the published versions."""
+    from ops.console import Output
+    from ops.reporting import stack_status
+
     output = Output(as_json=as_json)
     target = connect(stack)
     report = stack_status(target)
@@ -428,8 +536,10 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     _tell_unfinished(target)
 
 
-def _tell_unfinished(target: Target) -> None:
+def _tell_unfinished(target: "Target") -> None:
     """Say that an update has not ended, and which command ends it."""
+    from ops.errors import OperatorError
+
     if target.unfinished is not None:
         unfinished = OperatorError(
             "UPDATE_UNFINISHED",
@@ -441,6 +551,10 @@ def _tell_unfinished(target: Target) -> None:
 
 def complain(error: Exception | str) -> None:
     """Write an error to standard error; what it quotes from data cannot act on the terminal."""
+    from ops.errors import OperatorError
+    from ops.visible import visible, visible_lines
+    from pipeline.errors import PipelineError
+
     # Those of the pipeline and of an operator are one line, so a break in them is from data.
     has_lines = not isinstance(error, PipelineError | OperatorError | str)
     typer.secho(visible_lines(str(error)) if has_lines else visible(str(error)), fg=typer.colors.RED, err=True)
@@ -450,11 +564,15 @@ def main() -> None:
     """The console script: errors of the operator are one line and exit code 1, a bug is a traceback."""
     try:
         application()
-    except SPEAKING as error:
-        complain(error)
-        sys.exit(EXIT_FAILED)
     except SystemExit as end:
         # Typer ends so, without a word, after Ctrl-C.
         if end.code == EXIT_INTERRUPTED:
             typer.echo("interrupted; `receipts status` says what is half done, if anything is", err=True)
         raise
+    except Exception as error:
+        from ops.failures import SPEAKING
+
+        if not isinstance(error, SPEAKING):
+            raise
+        complain(error)
+        sys.exit(EXIT_FAILED)

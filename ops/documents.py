@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compaction_worker import worker
 from ops.auditing import MEANINGS as FINDINGS
+from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.switching.checks import CHECK_TITLES
 from ops.switching.plan import plan
@@ -28,6 +29,10 @@ def _refusals() -> str:
 
 def _findings() -> str:
     return _table("| finding | what it means |", ((f"`{code}`", meaning) for code, meaning in FINDINGS.items()))
+
+
+def _obstacles() -> str:
+    return _table("| code | what it means |", ((f"`{code}`", meaning) for code, meaning in OBSTACLES.items()))
 
 
 def _differences() -> str:
@@ -53,6 +58,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "refusals": _refusals,
     "findings": _findings,
     "differences": _differences,
+    "obstacles": _obstacles,
     "exit-codes": _exit_codes,
     "plan": _plan,
     "checks": _checks,

@@ -6,29 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ops import LOCAL_STACK_NAME
+from ops.errors import OperatorError
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
+from ops.pulumi_errors import OLDEST_CLI, explaining
 from pipeline.aws import AwsClient
 from pipeline.consumers.observer import ConsumerObserver
 
-LOCAL_STACK_NAME = "local"
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
-
-
-class OperatorError(Exception):
-    """A mistake or a situation that the operator can mend: said in one line, without a traceback.
-
-    Args:
-        code: stable.
-        message: the value and the rule.
-        way_out: what to do.
-    """
-
-    def __init__(self, code: str, message: str, way_out: str) -> None:
-        self.code = code
-        self.message = message
-        self.way_out = way_out
-        super().__init__(f"{code}: {message}. Way out: {way_out}.")
 
 
 class StackOutputs(dict[str, Any]):
@@ -59,7 +45,8 @@ class Target:
 
     Attributes:
         outputs: what ``__main__.py`` exports; of the last update that ended.
-        client_options: passed to every boto3 client; the emulator's address on one machine, nothing on AWS.
+        client_options: passed to every boto3 client; the emulator's address on one machine, the stack's region
+            on AWS.
         cache_directory: where snapshots are cached for searching.
         unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
             AWS, where ``pulumi stack history`` tells.
@@ -98,7 +85,7 @@ def connect(stack_name: str) -> Target:
     """Find a stack by name: ``local`` is the one on this machine, any other is asked of Pulumi.
 
     Raises:
-        OperatorError: STACK_NOT_RUNNING or STACK_UNKNOWN.
+        OperatorError: STACK_NOT_RUNNING; for another stack as ``pulumi_target``.
     """
     if stack_name == LOCAL_STACK_NAME:
         return local_target(LocalStack())
@@ -121,31 +108,27 @@ def pulumi_stack(stack_name: str) -> Any:
     """The stack by Pulumi's Automation API, which runs the Pulumi CLI.
 
     Raises:
-        OperatorError: STACK_UNKNOWN.
+        OperatorError: STACK_UNKNOWN, or what is wrong with the CLI, its login or the stack's passphrase.
     """
     from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
 
-    try:
-        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY))
-    except (automation.CommandError, FileNotFoundError) as error:
-        raise OperatorError(
-            "STACK_UNKNOWN",
-            f"Pulumi gave no stack {stack_name!r}: {str(error).splitlines()[0]}",
-            "install the Pulumi CLI, log in, and check `pulumi stack ls`; the stack on this machine is --stack local",
-        ) from error
+    with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack ls` lists the stacks"):
+        options = automation.LocalWorkspaceOptions(pulumi_command=automation.PulumiCommand(version=OLDEST_CLI))
+        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY), opts=options)
 
 
 def pulumi_target(stack_name: str) -> Target:
     """A stack in an account, by its name in Pulumi.
 
     Raises:
-        OperatorError: STACK_UNKNOWN.
+        OperatorError: as ``pulumi_stack``; STACK_UNREADABLE.
     """
+    stack = pulumi_stack(stack_name)
+    with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack output` shows the same"):
+        outputs = {name: output.value for name, output in stack.outputs().items()}
     return Target(
-        outputs=StackOutputs(
-            {name: output.value for name, output in pulumi_stack(stack_name).outputs().items()},
-            f"pulumi up --stack {stack_name}",
-        ),
-        client_options={},
+        outputs=StackOutputs(outputs, f"pulumi up --stack {stack_name}"),
+        # The stack's region, whatever the shell's is; credentials are the shell's.
+        client_options={"region_name": outputs["region"]} if "region" in outputs else {},
         cache_directory=PROJECT_DIRECTORY / ".receipts" / "search" / stack_name,
     )

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.contracts.delta import Delta, Precision, decode_delta, encode_delta
+from pipeline.contracts.delta import Delta, decode_delta, encode_delta
 from pipeline.contracts.identifiers import (
     CollectionName,
+    Precision,
     delta_key,
     delta_prefix,
     legacy_delta_key,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import AwsClient
-from pipeline.errors import ErrorCode, PipelineError, RetryableError
+from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,11 @@ SEND_BATCH_LIMIT = 10
 """Entries of one SendMessageBatch (Amazon SQS API reference, SendMessageBatch)."""
 SEND_ATTEMPTS = 4
 """Tries for the entries that a batch left unsent, before the caller is told."""
+INVALID_MESSAGE_CODES = frozenset({"InvalidMessageContents", "InvalidParameterValue", "BatchRequestTooLong"})
+"""Of a call or of an entry: SQS never carries this message, for a character or for its size (Amazon SQS API reference,
+SendMessage). With AWS's query protocol a code may have a prefix that ends with a dot."""
+MESSAGE_BYTES = 1024 * 1024
+"""Of a body with its attributes (Amazon SQS developer guide, message quotas)."""
 REASON_LIMIT = 1_024
 """Characters of a reason attribute; the whole text is in the log."""
 
@@ -46,12 +51,14 @@ def send_batch(
     deduplication id keeps a doubtful one from standing there twice.
 
     Raises:
+        PermanentError: REQUEST_INVALID when SQS can carry one of them in no delivery.
         RetryableError: SEND_FAILED, naming the entries that could not be sent.
     """
+    invalid: list[str] = []
     for start in range(0, len(messages), SEND_BATCH_LIMIT):
         waiting = list(messages[start : start + SEND_BATCH_LIMIT])
         for attempt in range(1, SEND_ATTEMPTS + 1):
-            waiting, reason = _send_once(sqs_client, queue_url, waiting)
+            waiting, reason = _send_once(sqs_client, queue_url, waiting, invalid)
             if not waiting:
                 break
             if attempt == SEND_ATTEMPTS:
@@ -62,12 +69,20 @@ def send_batch(
                     way_out="the input is delivered again; check the role's right to send and the queue's health",
                 )
             sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    if invalid:
+        # Only now: the others are sent.
+        raise PermanentError(
+            ErrorCode.REQUEST_INVALID,
+            value=f"{len(invalid)} message(s) for {queue_url}: {invalid[0]}",
+            rule="SQS carries every message, of up to 1 MiB and of the characters that it allows",
+            way_out="correct what the document says, and upload it again",
+        )
 
 
 def _send_once(
-    sqs_client: AwsClient, queue_url: str, messages: list[OutgoingMessage]
+    sqs_client: AwsClient, queue_url: str, messages: list[OutgoingMessage], invalid: list[str]
 ) -> tuple[list[OutgoingMessage], str]:
-    """Send one batch; give back what was not taken, and why."""
+    """Send one batch; give back what is to be sent again, and why. What SQS never carries is told in ``invalid``."""
     entries = [
         {
             "Id": str(index),
@@ -80,9 +95,28 @@ def _send_once(
     try:
         failed = sqs_client.send_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
     except (ClientError, BotoCoreError) as error:
-        return messages, str(error)
-    reason = "; ".join(f"{entry['Code']}: {entry.get('Message', '')}" for entry in failed)
-    return [messages[int(entry["Id"])] for entry in failed], reason
+        if not (isinstance(error, ClientError) and _is_invalid(error.response["Error"]["Code"])):
+            return messages, str(error)
+        if len(messages) == 1:
+            invalid.append(str(error))
+            return [], ""
+        # One of them, or all of them together.
+        alone = [_send_once(sqs_client, queue_url, [message], invalid) for message in messages]
+        return [message for left, _ in alone for message in left], "; ".join(reason for _, reason in alone if reason)
+    again: list[OutgoingMessage] = []
+    reasons: list[str] = []
+    for entry in failed:
+        reason = f"{entry['Code']}: {entry.get('Message', '')}"
+        if _is_invalid(entry["Code"]):
+            invalid.append(reason)
+        else:
+            again.append(messages[int(entry["Id"])])
+            reasons.append(reason)
+    return again, "; ".join(reasons)
+
+
+def _is_invalid(code: str) -> bool:
+    return code.rpartition(".")[2] in INVALID_MESSAGE_CODES
 
 
 def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> None:
@@ -119,6 +153,8 @@ def park(
     taken again. With the deduplication id that its sender chose, SQS would drop it for five minutes, and the original
     would be deleted.
 
+    A body that leaves no room for the reason is parked without it; the log has it under the message's id.
+
     Args:
         sqs_client: a boto3 SQS client.
         queue_url: the dead letter queue.
@@ -134,6 +170,9 @@ def park(
         "error_code": {"DataType": "String", "StringValue": str(error.code)},
         "reason": {"DataType": "String", "StringValue": _attribute_text(str(error))},
     }
+    if len(body.encode()) + _size_of(attributes) > MESSAGE_BYTES:
+        logger.error("parked without its reason: %s", error, extra={"message_id": message_id, "error_code": error.code})
+        attributes = {}
     fifo = {}
     if group_id is not None:
         fifo = {"MessageGroupId": group_id, "MessageDeduplicationId": message_id}
@@ -146,6 +185,11 @@ def park(
             rule="a message leaves its queue only when it is done or parked",
             way_out="it is delivered again; check the role's right to send to the dead letter queue",
         ) from send_error
+
+
+def _size_of(attributes: dict[str, dict[str, str]]) -> int:
+    """Bytes: names, types and values count."""
+    return sum(len("".join((name, *value.values())).encode()) for name, value in attributes.items())
 
 
 def _attribute_text(text: str) -> str:

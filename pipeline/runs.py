@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 UNFINISHED_INDEX = "unfinished-runs"
 CONDITION_FAILED = "ConditionalCheckFailedException"
 TRANSACTION_CANCELLED = "TransactionCanceledException"
+THROTTLED_REASONS = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Why a transaction was cancelled (Amazon DynamoDB API reference, TransactWriteItems, CancellationReasons)."""
 RECORD_TRIES = 8
 """Operations of one receipt are recorded one by one but for an operator's, so a second try nearly always succeeds."""
 READERS = 8
@@ -181,6 +183,8 @@ class RunRepository:
                         rule=f"run {run.run_id} follows operation {only_after} and nothing newer",
                         way_out="look at the receipt again, then decide again",
                     ) from error
+                if attempt + 1 == RECORD_TRIES and is_throttled(error):
+                    raise failure from error
             except BotoCoreError as error:
                 raise call_error(error, "DynamoDB") from error
             else:
@@ -451,6 +455,11 @@ def condition_failed(error: ClientError, position: int) -> bool:
     """Whether a cancelled transaction's item at ``position`` failed by its condition, and not by a conflict."""
     reasons = error.response.get("CancellationReasons", [])
     return len(reasons) > position and reasons[position].get("Code") == "ConditionalCheckFailed"
+
+
+def is_throttled(error: ClientError) -> bool:
+    """Whether a transaction was cancelled because the table is throttled; the client does not try that again itself."""
+    return any(reason.get("Code") in THROTTLED_REASONS for reason in error.response.get("CancellationReasons", []))
 
 
 def _attribute(value: str | int) -> dict[str, str]:

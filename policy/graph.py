@@ -13,26 +13,11 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from policy.address import QUEUE_ARN, Address
+
 QUEUE: Final = "aws:sqs/queue:Queue"
 NAMES: Final = ("arn", "url", "id", "name", "family")
 """Properties that a resource is known by."""
-QUEUE_ARN: Final = re.compile(r"arn:[\w-]+:sqs:[\w-]+:\d+:[\w-]+(?:\.fifo)?(?![\w.*?-])")
-"""The ARN of one queue; a pattern of several is none."""
-QUEUE_URL: Final = re.compile(
-    r"(?:https?://)?(?P<host>[\w.-]+|\[[\da-fA-F:]+\])(?::\d+)?/(?:queue/[\w-]+/)?(?P<account>\d{12})/(?P<name>[\w-]+(?:\.fifo)?)"
-)
-SQS_HOST: Final = re.compile(
-    r"(?:[\w-]+\.)?sqs(?:-fips)?\.(?P<region>[\w-]+)\.(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|api\.aws)"
-    r"|(?:(?P<old_region>[\w-]+)\.)?queue\.amazonaws\.com(?:\.cn)?"
-)
-"""Regional, dual-stack, FIPS and interface endpoints
-(https://docs.aws.amazon.com/general/latest/gr/sqs-service.html), and the older names, which go on working."""
-OLD_REGION: Final = "us-east-1"
-"""Where ``queue.amazonaws.com`` is."""
-LOCAL_HOST: Final = re.compile(
-    r"[\w-]+|[\d.]+|\[.+\]|(?:.+\.)?(?:localhost|local|internal|localhost\.localstack\.cloud)"
-)
-"""An emulator's host: a bare name, a number, or a name that no public host has."""
 
 
 class Unknown(Enum):
@@ -43,35 +28,6 @@ class Unknown(Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 """A value that nobody knows before the update; not the same as unset, which is ``None``."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a queue is, and its name; what is not known is None."""
-
-    region: str | None
-    account: str | None
-    name: str | None
-
-    @classmethod
-    def read(cls, text: str | None) -> "Address | None":
-        """The address in a queue's ARN or URL; None when the text is neither, whatever name it ends with."""
-        if text is None:
-            return None
-        if QUEUE_ARN.fullmatch(text):
-            return cls(*text.split(":")[3:])
-        url = QUEUE_URL.fullmatch(text)
-        if url is None:
-            return None
-        if host := SQS_HOST.fullmatch(url["host"]):
-            return cls(host["region"] or host["old_region"] or OLD_REGION, url["account"], url["name"])
-        return cls(None, url["account"], url["name"]) if LOCAL_HOST.fullmatch(url["host"]) else None
-
-    def agrees(self, other: "Address") -> bool:
-        """Are both the same queue, as far as they are known? Without a name nothing is."""
-        pairs = ((self.region, other.region), (self.account, other.account))
-        same_place = all(None in pair or pair[0] == pair[1] for pair in pairs)
-        return self.name is not None and self.name == other.name and same_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +69,9 @@ class Resource:
         value = self.value(*path)
         return value if isinstance(value, str) else None
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, *path: str) -> list[str]:
         """The known texts of a property that holds one, or a list."""
-        value = self.value(name)
+        value = self.value(*path)
         return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
     def number(self, *path: str, unset: float | None = None) -> float | None:
@@ -168,6 +124,12 @@ class Queue:
         return self.resource.name if self.resource else self.key
 
     @property
+    def names(self) -> frozenset[str]:
+        """Everything that a person may call it: its names in the program and in AWS, its URN, its ARN."""
+        of_resource = (self.resource.name, self.resource.urn, self.resource.text("name")) if self.resource else ()
+        return frozenset(filter(None, (self.key, *of_resource)))
+
+    @property
     def fifo(self) -> bool | None:
         """Is it FIFO? None when that is unknown. FIFO names end in ``.fifo``, and no others."""
         if self.resource is None:
@@ -200,22 +162,29 @@ class Graph:
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources = {resource.urn: resource for resource in resources}
         self._by_type: dict[str, list[Resource]] = defaultdict(list)
-        self._by_name: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self._by_name: dict[tuple[str, str], dict[str, Resource]] = defaultdict(dict)
         self._beneath: dict[str, set[str]] = defaultdict(set)
         for resource in self.resources.values():
             self._by_type[resource.type].append(resource)
             for name in filter(None, map(resource.text, NAMES)):
-                self._by_name[name][resource.urn] = resource
+                self._by_name[resource.type, name][resource.urn] = resource
             for parent in self._parents(resource):
                 self._beneath[parent].add(resource.urn)
         self.queues: dict[str, Queue] = {}
         self._keys: dict[str, str] = {}
+        self._outside: dict[str | None, list[Queue]] = defaultdict(list)
         for resource in self.of(QUEUE):
             key = self._keys[resource.urn] = resource.text("arn") or resource.urn
             self.queues.setdefault(key, Queue(key, resource))
-        for arn in sorted(set(QUEUE_ARN.findall(str([item.properties for item in self.resources.values()])))):
+        for arn in sorted({arn for item in self.resources.values() for arn in _queue_arns_in(item.properties)}):
             if not self.queues_named(arn):
-                self.queues[arn] = Queue(arn, None)
+                queue = self.queues[arn] = Queue(arn, None)
+                self._outside[arn.rsplit(":", 1)[-1]].append(queue)
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of which there are resources."""
+        return frozenset(self._by_type)
 
     def of(self, *types: str) -> list[Resource]:
         """Resources of these types."""
@@ -228,20 +197,30 @@ class Graph:
 
     def named(self, text: str, *types: str) -> list[Resource]:
         """Resources of these types that an ARN, URL, id or name means."""
-        found = {urn: item for name in {text, *_names_in(text)} for urn, item in self._by_name.get(name, {}).items()}
-        return [item for item in found.values() if item.type in types and item.is_named_by(text)]
+        names = {text, *_names_in(text)}
+        found = {
+            urn: item for kind in types for name in names for urn, item in self._by_name.get((kind, name), {}).items()
+        }
+        return [item for item in found.values() if item.is_named_by(text)]
 
-    def referred(self, resource: Resource, name: str, *types: str) -> list[Resource]:
-        """Resources of these types that a property refers to, by its value or else by its dependencies."""
-        named = [item for text in resource.texts(name) for item in self.named(text, *types)]
+    def referred(self, resource: Resource, name: str, *types: str, path: tuple[str, ...] = ()) -> list[Resource]:
+        """Resources of these types that a property refers to, by its value or else by its dependencies.
+
+        With ``path``, by what the property holds there; Pulumi tells dependencies of whole properties only.
+        """
+        named = [item for text in resource.texts(name, *path) for item in self.named(text, *types)]
+        if named:
+            return named
         made_of = (self.resources.get(urn) for urn in sorted(self.made_of(resource, name)))
-        return named or [item for item in made_of if item is not None and item.type in types]
+        return [item for item in made_of if item is not None and item.type in types]
 
     def queues_named(self, text: str) -> list[Queue]:
         """Queues that an ARN, URL or (in the stack) name means."""
         inside = [self.queues[self._keys[item.urn]] for item in self.named(text, QUEUE)]
-        outside = (queue for queue in self.queues.values() if queue.resource is None)
-        return inside or [queue for queue in outside if queue.is_named_by(text)]
+        meant = None if inside else Address.read(text)
+        if meant is None:
+            return inside
+        return [queue for queue in self._outside.get(meant.name, ()) if queue.is_named_by(text)]
 
     def queues_among(self, urns: Iterable[str]) -> list[Queue]:
         """The queues of the stack among these resources."""
@@ -250,14 +229,18 @@ class Graph:
     def referred_queues(self, resource: Resource, name: str, *path: str) -> list[Queue]:
         """Queues that a property refers to: one, or several when its value is unknown and made of several."""
         value = resource.value(name, *path)
-        if isinstance(value, str):
-            return self.queues_named(value)
-        return self.queues_among(self.made_of(resource, name)) if value is UNKNOWN else []
+        texts = resource.texts(name, *path)
+        if texts:
+            return list({queue: None for text in texts for queue in self.queues_named(text)})
+        unknown = value is UNKNOWN or (isinstance(value, list) and UNKNOWN in value)
+        return self.queues_among(self.made_of(resource, name)) if unknown else []
 
     def _parents(self, resource: Resource) -> Iterator[str]:
-        parent = resource.parent
-        while parent:
+        parent, seen = resource.parent, set[str]()
+        # A state that was edited by hand may hold a cycle.
+        while parent and parent not in seen:
             yield parent
+            seen.add(parent)
             parent = self.resources[parent].parent if parent in self.resources else None
 
 
@@ -266,11 +249,24 @@ def _names_in(text: str) -> set[str]:
     return set(text.rsplit("/", 1)[-1].split(":")[-2:])
 
 
+def _queue_arns_in(value: Any) -> Iterator[str]:
+    """The ARNs of queues in every text of a value."""
+    if isinstance(value, str):
+        if ":sqs:" in value:
+            yield from QUEUE_ARN.findall(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _queue_arns_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _queue_arns_in(item)
+
+
 def parsed(value: Any) -> Any:
     """What a text of JSON holds; ``None`` when it is none. Other values as they are."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -32,10 +32,12 @@ class Principal:
     Attributes:
         resource: the role when it is in the stack.
         text: its ARN or name when it is not.
+        unknown: is it one that only the update will name?
     """
 
     resource: Resource | None = None
     text: str | None = None
+    unknown: bool = False
 
     @property
     def key(self) -> str | None:

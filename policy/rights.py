@@ -1,22 +1,23 @@
-"""May a service's tasks receive from a queue? Read from the access policies that the stack shows.
+"""May a program receive from a queue? Read from the access policies that the stack shows.
 
 A condition is weighed only where a queue's own policy says by it whom it is about (``policy/principals.py``). Otherwise
 what is allowed on a condition counts as allowed, and what is denied on one does not count as denied.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
-from policy.graph import UNKNOWN, Address, Graph, Queue, Resource, parsed
+from policy.graph import UNKNOWN, Graph, Queue, Resource, Unknown, parsed
+from policy.knowledge import Knowledge
 from policy.principals import WILD, Principal, concerns, each, either, every, holds, is_lock, singles_out
+from policy.workloads import ROLE, Program
 
-ROLE: Final = "aws:iam/role:Role"
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
 MANAGED_POLICY: Final = "aws:iam/policy:Policy"
 ATTACHMENTS: Final = (
@@ -26,7 +27,11 @@ ATTACHMENTS: Final = (
 ATTACHED_ONLY: Final = "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"
 INLINE_ONLY: Final = "aws:iam/rolePoliciesExclusive:RolePoliciesExclusive"
 QUEUE_POLICY: Final = "aws:sqs/queuePolicy:QueuePolicy"
-RECEIVE: Final = "sqs:receivemessage"
+TYPES: Final = (
+    *(ROLE, ROLE_POLICY, MANAGED_POLICY, ATTACHED_ONLY, INLINE_ONLY, QUEUE_POLICY),
+    *(kind for kind, _ in ATTACHMENTS),
+)
+RECEIVE, SEND = "sqs:receivemessage", "sqs:sendmessage"
 OF_AWS: Final = ":iam::aws:policy/"
 RECEIVING_POLICIES: Final = (
     "AdministratorAccess",
@@ -36,20 +41,21 @@ RECEIVING_POLICIES: Final = (
 )
 """Those of AWS's own policies that allow receiving from any queue
 (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html)."""
-SPEAKS_OF_A_QUEUE: Final = re.compile("queue|sqs", re.IGNORECASE)
 
 
 class Right(IntEnum):
-    """Why a task may receive, the surest last."""
+    """Why a program may receive, the surest last."""
 
     POSSIBLE = 1
-    """A word of the containers may be the queue's name or another thing's; or who is let in cannot be read."""
+    """A word of the program may be the queue's name or another thing's; or who is let in cannot be read."""
     NOT_YET_KNOWN = 2
-    """A policy is made of the queue or attached to it, and its text is unknown before the update."""
+    """A policy, the role or the program's words are unknown before the update, and may be about the queue."""
     UNSEEN = 3
-    """The containers know the queue, and their rights are not in the stack."""
+    """The program knows the queue, and its rights are not in the stack."""
     RECEIVES = 4
     """A policy says so."""
+    SPELLED = 5
+    """A policy of its role names ``sqs:ReceiveMessage`` and this queue, without a wildcard."""
 
     @property
     def proven(self) -> bool:
@@ -80,9 +86,19 @@ class Document:
         statements = each(policy.get("Statement"), Mapping) if isinstance(policy, Mapping) else None
         return cls(statements, made_of)
 
-    def about_receiving(self, effect: str) -> list[Mapping[str, Any]]:
-        """Statements that allow or deny receiving, from whatever queue."""
-        return [item for item in self.statements or () if item.get("Effect") == effect and _is_about_receiving(item)]
+    @cached_property
+    def allowing(self) -> list[Mapping[str, Any]]:
+        """Statements that allow receiving, from whatever queue."""
+        return self.about(RECEIVE, "Allow")
+
+    @cached_property
+    def denying(self) -> list[Mapping[str, Any]]:
+        """Statements that deny receiving, from whatever queue."""
+        return self.about(RECEIVE, "Deny")
+
+    def about(self, action: str, effect: str) -> list[Mapping[str, Any]]:
+        """Statements that allow or deny an action, on whatever queue."""
+        return [item for item in self.statements or () if item.get("Effect") == effect and _is_about(item, action)]
 
 
 class Access:
@@ -110,7 +126,10 @@ class Access:
             self._attach(role.urn, role, "managedPolicyArns")
             made_of = graph.made_of(role, "inlinePolicies")
             inline = each(role.value("inlinePolicies"), Mapping)
-            self._of_roles[role.urn] += [Document.read(policy.get("policy"), made_of) for policy in inline]
+            self._of_roles[role.urn] += [
+                replace(Document.read(policy.get("policy"), made_of), unknown=policy.get("policy") is UNKNOWN)
+                for policy in inline
+            ]
         for policy in graph.of(QUEUE_POLICY):
             queues = graph.referred_queues(policy, "queueUrl")
             for queue in queues:
@@ -125,74 +144,110 @@ class Access:
                 written = bool(document.made_of)
                 document = replace(document, unknown=document.unknown and written, shown=not written)
                 self._of_queues[queue].append(document)
+        self._opening = [
+            (queue, document)
+            for queue, documents in self._of_queues.items()
+            for document in documents
+            if document.statements is None or document.allowing
+        ]
+        """The documents of queues that may let somebody receive; most only deny, or let others send."""
 
-    def to_receive(self, tasks: Iterable[Resource]) -> dict[Queue, Right]:
-        """Every queue that tasks of these definitions may receive from, with their strongest right.
+    def to_receive(self, programs: Iterable[Program]) -> dict[Queue, Right]:
+        """Every queue that these programs may receive from, with their strongest right.
 
         A role's policy is enough, and so is the queue's own; a denial in either beats both
         (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-using-identity-based-policies.html).
-        A right on one queue counts by itself; a right on many, or of everybody, only for those that the containers
-        know. Queues that they know while their rights are not in the stack count too: but for a denial, nothing that a
-        policy is shown will ever clear them.
+        A right on one queue counts by itself; a right on many, or of everybody, only for those that the program knows.
+        Queues that it knows while its rights are not in the stack count too: but for a denial, nothing that a policy is
+        shown will ever clear them.
         """
         rights: dict[Queue, Right] = {}
-        for task in tasks:
-            known = self._known_queues(task)
-            for principal in self._principals(task):
-                for queue, right in self._given_to(principal, known):
+        for program in programs:
+            for principal in program.principals:
+                for queue, right in self._given_to(principal, program.knowledge):
                     rights[queue] = max(right, rights.get(queue, right))
         return rights
 
-    def _principals(self, task: Resource) -> list[Principal]:
-        roles = self._graph.referred(task, "taskRoleArn", ROLE)
-        return [Principal(resource=role) for role in roles] or [Principal(text=task.text("taskRoleArn"))]
-
-    def _given_to(self, principal: Principal, known: Mapping[Queue, bool]) -> Iterator[tuple[Queue, Right]]:
+    def may_send(self, principal: Principal, queue: Queue) -> bool | None:
+        """May a role send to a queue? None when not all of its policies can be read."""
         policies = self._of_roles[principal.key] if principal.key else []
+        for policy in policies:
+            if isinstance(policy, Document):
+                if any(_names(item, queue) or _covers(item, queue) for item in policy.about(SEND, "Allow")):
+                    return True
+            elif policy.split(OF_AWS)[-1] in RECEIVING_POLICIES[:3]:
+                return True
+        readable = all(isinstance(policy, Document) and policy.statements is not None for policy in policies)
+        by_queue = any(document.about(SEND, "Allow") for document in self._of_queues.get(queue, ()))
+        unread = any(document.statements is None for document in self._of_queues.get(queue, ()))
+        return None if principal.resource is None or not readable or by_queue or unread else False
+
+    def _given_to(self, principal: Principal, knowledge: Knowledge) -> Iterator[tuple[Queue, Right]]:
+        policies = self._of_roles[principal.key] if principal.key else []
+        known = knowledge.queues
         denials = [
             item
             for policy in policies
             if isinstance(policy, Document) and not policy.unknown
-            for item in policy.about_receiving("Deny")
+            for item in policy.denying
         ]
-        meant = (queue for policy in policies for queue in self._named_by(policy))
-        by_role = (pair for policy in policies for pair in self._given_by(policy, known))
+        meant = (pair for policy in policies for pair in self._named_by(policy))
+        by_role = (pair for policy in policies for pair in self._given_by(policy, knowledge))
         by_queue = (
             (queue, right)
-            for queue, documents in self._of_queues.items()
-            for document in documents
+            for queue, document in self._opening
             for right in _given_by_queue(document, principal, known.get(queue))
         )
         # Of a role that is not in the stack, more policies may be elsewhere.
-        unseen = _of_known(known, Right.UNSEEN) if principal.resource is None else ()
+        beyond = Right.NOT_YET_KNOWN if principal.unknown else Right.UNSEEN
+        unseen = _of_known(known, beyond) if principal.resource is None else ()
         given = chain(by_role, by_queue, unseen)
         # Who was given a right on this very queue is meant to receive: a lock, which changes hands, does not clear it.
-        for queue, right, locks in chain(
-            ((*pair, True) for pair in given), ((it, Right.RECEIVES, False) for it in meant)
-        ):
+        for queue, right, locks in chain(((*pair, True) for pair in given), ((*pair, False) for pair in meant)):
             if not any("Condition" not in item and (_names(item, queue) or _covers(item, queue)) for item in denials):
                 denied = self._denied_by_queue(queue, principal, locks=locks)
                 if denied is not True:
                     yield queue, right if denied is False else min(right, Right.NOT_YET_KNOWN)
 
-    def _named_by(self, policy: Document | str) -> Iterator[Queue]:
+    def _named_by(self, policy: Document | str) -> Iterator[tuple[Queue, Right]]:
         """The queues that one of a role's policies names in allowing to receive."""
-        for item in [] if isinstance(policy, str) else policy.about_receiving("Allow"):
-            yield from (queue for text in each(item.get("Resource"), str) for queue in self._graph.queues_named(text))
+        if isinstance(policy, str):
+            return
+        for item in policy.allowing:
+            spelled = RECEIVE in (action.lower() for action in each(item.get("Action"), str))
+            right = Right.SPELLED if spelled else Right.RECEIVES
+            for text in each(item.get("Resource"), str):
+                yield from ((queue, right) for queue in self._graph.queues_named(text))
+            if each(item.get("Resource"), Unknown):
+                # Some providers show a document in parts, and here the queue is the unknown part.
+                tied = self._graph.queues_among(policy.made_of)
+                yield from ((queue, right if len(tied) == 1 else Right.NOT_YET_KNOWN) for queue in tied)
 
-    def _given_by(self, policy: Document | str, known: Mapping[Queue, bool]) -> Iterator[tuple[Queue, Right]]:
-        """What one of a role's policies gives to containers that know these queues."""
+    def _given_by(self, policy: Document | str, knowledge: Knowledge) -> Iterator[tuple[Queue, Right]]:
+        """What one of a role's policies gives to a program that knows these queues."""
+        known = knowledge.queues
         if isinstance(policy, str):
             if OF_AWS not in policy:
                 yield from _of_known(known, Right.UNSEEN)
             elif policy.split(OF_AWS)[1] in RECEIVING_POLICIES:
                 yield from _of_known(known, Right.RECEIVES)
+                if knowledge.opaque:
+                    yield from ((queue, Right.NOT_YET_KNOWN) for queue in self._graph.queues.values())
         elif policy.statements is None:
-            yield from ((queue, Right.NOT_YET_KNOWN) for queue in self._graph.queues_among(policy.made_of))
+            tied = self._graph.queues_among(policy.made_of)
+            if tied:
+                # A program that can be read and does not name the queue is no sign that the policy lets it receive.
+                yield from ((queue, Right.NOT_YET_KNOWN) for queue in tied if queue in known or not knowledge.readable)
+            elif policy.unknown:
+                # A document that was looked up (``get_policy_document_output``) is tied to nothing.
+                yield from _of_known(known, Right.NOT_YET_KNOWN)
         else:
-            for item in policy.about_receiving("Allow"):
+            for item in policy.allowing:
                 covered = {queue: sure for queue, sure in known.items() if _covers(item, queue)}
                 yield from _of_known(covered, Right.RECEIVES)
+                if knowledge.opaque:
+                    covered_too = (queue for queue in self._graph.queues.values() if _covers(item, queue))
+                    yield from ((queue, Right.NOT_YET_KNOWN) for queue in covered_too)
 
     def _denied_by_queue(self, queue: Queue, principal: Principal, *, locks: bool) -> bool | None:
         """Does the queue's policy keep a role from receiving? None when that cannot be told, or not yet.
@@ -204,19 +259,6 @@ class Access:
         documents = [item for item in self._of_queues.get(queue, ()) if not item.shown or queue not in self._attached]
         return every(_denies(document, queue, principal, locks=locks) for document in documents) if documents else False
 
-    def _known_queues(self, task: Resource) -> dict[Queue, bool]:
-        """Queues among the containers' variables and arguments, and whether they can be nothing else."""
-        containers = parsed(task.value("containerDefinitions"))
-        made_of = self._graph.queues_among(self._graph.made_of(task, "containerDefinitions"))
-        if not isinstance(containers, list):
-            return dict.fromkeys(made_of, True)
-        known: dict[Queue, bool] = {}
-        for word, before in (pair for container in each(containers, Mapping) for pair in _words(container)):
-            sure = Address.read(word) is not None or word.endswith(".fifo") or bool(SPEAKS_OF_A_QUEUE.search(before))
-            for queue in self._graph.queues_named(word):
-                known[queue] = sure or queue in made_of or known.get(queue, False)
-        return known
-
     def _roles(self, holder: Resource, name: str) -> list[str]:
         """Keys of the roles that a policy is attached to: URNs, and names of those that are not in the stack."""
         inside = [role.urn for role in self._graph.referred(holder, name, ROLE)]
@@ -227,6 +269,9 @@ class Access:
         policies = self._graph.referred(holder, name, MANAGED_POLICY)
         outside = [text for text in holder.texts(name) if not any(policy.is_named_by(text) for policy in policies)]
         self._of_roles[role] += [*map(self._document, policies), *outside]
+        value = holder.value(name)
+        if not policies and (value is UNKNOWN or (isinstance(value, list) and UNKNOWN in value)):
+            self._of_roles[role].append(Document(None, unknown=True))
 
     def _unseen_of(self, policies: Resource) -> list[str]:
         """Those of a role's inline policies that are listed by names, and written nowhere in the stack."""
@@ -249,19 +294,19 @@ def _denies(document: Document, queue: Queue, principal: Principal, *, locks: bo
         return None if locks else False
     denied = either(
         every((concerns(item, principal), holds(item, principal, otherwise=False)))
-        for item in document.about_receiving("Deny")
+        for item in document.denying
         if (_names(item, queue) or _covers(item, queue)) and (locks or not is_lock(item))
     )
     return None if denied and document.shown else denied
 
 
 def _given_by_queue(document: Document, principal: Principal, known: bool | None) -> Iterator[Right]:
-    """What a queue's policy gives to a role whose containers know the queue, may know it, or do not (None)."""
+    """What a queue's policy gives to a role whose program knows the queue, may know it, or does not (None)."""
     if document.statements is None:
         named = principal.resource is not None and principal.resource.urn in document.made_of
         if named or (known and document.unknown):
             yield Right.NOT_YET_KNOWN
-    for item in document.about_receiving("Allow"):
+    for item in document.allowing:
         allowed = every((concerns(item, principal), holds(item, principal, otherwise=True)))
         if allowed and (known or singles_out(item)):
             yield Right.RECEIVES
@@ -270,29 +315,14 @@ def _given_by_queue(document: Document, principal: Principal, known: bool | None
 
 
 def _of_known(known: Mapping[Queue, bool], right: Right) -> Iterator[tuple[Queue, Right]]:
-    """A right on many queues, for those that the containers know; a word that may mean another thing proves none."""
+    """A right on many queues, for those that the program knows; a word that may mean another thing proves none."""
     yield from ((queue, right if sure else Right.POSSIBLE) for queue, sure in known.items())
 
 
-def _words(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every word of a container's variables and arguments, with what stands before it and says what it means."""
-    for variable in each(container.get("environment"), Mapping):
-        yield from _split(str(variable.get("value")), before=str(variable.get("name")))
-    before = ""
-    for text in (*each(container.get("entryPoint"), str), *each(container.get("command"), str)):
-        yield from _split(text, before)
-        before = text
-
-
-def _split(text: str, before: str) -> Iterator[tuple[str, str]]:
-    words = [word for part in re.split(r"[\s=,;'\"{}]+", text) if (word := part.strip(":[]()<>"))]
-    yield from ((word, f"{before} {last}") for word, last in zip(words, ["", *words], strict=False))
-
-
-def _is_about_receiving(statement: Mapping[str, Any]) -> bool:
+def _is_about(statement: Mapping[str, Any], wanted: str) -> bool:
     if "NotAction" in statement:
-        return not any(fnmatchcase(RECEIVE, action.lower()) for action in each(statement["NotAction"], str))
-    return any(fnmatchcase(RECEIVE, action.lower()) for action in each(statement.get("Action"), str))
+        return not any(fnmatchcase(wanted, action.lower()) for action in each(statement["NotAction"], str))
+    return any(fnmatchcase(wanted, action.lower()) for action in each(statement.get("Action"), str))
 
 
 def _names(statement: Mapping[str, Any], queue: Queue) -> bool:

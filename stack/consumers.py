@@ -6,7 +6,7 @@ Descriptions alone: what they may be is in ``stack/rules.py``, and that only one
 from dataclasses import dataclass
 from typing import Literal
 
-import pulumi_aws as aws
+from stack import aws
 
 
 @dataclass(frozen=True, kw_only=True)

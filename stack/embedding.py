@@ -10,10 +10,11 @@ from pipeline.consumers.access import AwsAccess
 from pipeline.consumers.observation import Identity
 from stack.choice import Host, consumers
 from stack.handover import drained_hook, emptied_hook
+from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name
 from stack.permissions import Statement, read_objects, send_to, statement, use_table, write_objects
 from stack.queues import DeadLetterQueue, Handover, Queue, QueueArgs
-from stack.settings import SECONDS_PER_DAY, Settings
+from stack.settings import Settings
 from stack.storage import Storage
 
 FUNCTION_NAME, WORKER_NAME = "embed-lambda", "worker"
@@ -155,7 +156,7 @@ def embedding_statements(storage: Storage, queues: EmbedQueues) -> list[Statemen
         *read_objects("Artifacts", storage.artifacts, "receipts/*"),
         *read_objects("DeltasAndSnapshots", storage.vectors, "lines/*", "words/*"),
         write_objects("Deltas", storage.vectors, "lines/delta/*", "words/delta/*"),
-        use_table(storage.table),
+        use_table("RecordRuns", storage.table, "GetItem", "Query", "PutItem", "UpdateItem"),
         send_to("ParkBadMessages", queues.dead_letter.arn),
     ]
     if storage.secret_arn is not None:

@@ -1,8 +1,13 @@
-"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``."""
+"""What the infrastructure program refuses before it makes anything. Run-time errors are in ``pipeline/errors.py``.
+
+A refusal is a ``RunError``: Pulumi shows its text alone. Of any other exception it shows a traceback.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pulumi import RunError
 
 
 class RefusalCode(StrEnum):
@@ -27,8 +32,12 @@ class RefusalCode(StrEnum):
     HANDOVER_TOO_SHORT = "HANDOVER_TOO_SHORT"
     FARGATE_SIZE_IMPOSSIBLE = "FARGATE_SIZE_IMPOSSIBLE"
     ZONE_OUTSIDE_REGION = "ZONE_OUTSIDE_REGION"
+    REGION_UNSET = "REGION_UNSET"
+    PARTITION_UNSUPPORTED = "PARTITION_UNSUPPORTED"
+    EMBEDDER_LOCAL_ONLY = "EMBEDDER_LOCAL_ONLY"
     NETWORK_TOO_SMALL = "NETWORK_TOO_SMALL"
     ENVIRONMENT_MISMATCH = "ENVIRONMENT_MISMATCH"
+    NAME_INVALID = "NAME_INVALID"
     NAME_TOO_LONG = "NAME_TOO_LONG"
     TARGETED_SWITCH = "TARGETED_SWITCH"
 
@@ -55,8 +64,14 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.HANDOVER_TOO_SHORT: "A handover that gives up before what it waits for must have happened.",
     RefusalCode.FARGATE_SIZE_IMPOSSIBLE: "★ A pair of CPU and memory that Fargate does not sell.",
     RefusalCode.ZONE_OUTSIDE_REGION: "Zones that are malformed, repeated or not of the stack's region.",
-    RefusalCode.NETWORK_TOO_SMALL: "A network that cannot be divided among its zones.",
+    RefusalCode.REGION_UNSET: "A stack without `aws:region`: the region would be that of somebody's shell.",
+    RefusalCode.PARTITION_UNSUPPORTED: "A region of another partition than `aws`, for example of China.",
+    RefusalCode.EMBEDDER_LOCAL_ONLY: "An embedder that only runs on one machine: `minilm` on AWS.",
+    RefusalCode.NETWORK_TOO_SMALL: "★ A network that cannot be divided among its zones, or has no addresses for all "
+    "tasks.",
     RefusalCode.ENVIRONMENT_MISMATCH: "A component and an entry point that disagree about the environment.",
+    RefusalCode.NAME_INVALID: "★ A project or stack name that S3, SQS or ECR refuses: lower-case letters, digits and "
+    "hyphens between them.",
     RefusalCode.NAME_TOO_LONG: "A physical name above AWS's limit; it is never cut, two cut names can meet.",
     RefusalCode.TARGETED_SWITCH: "An update of some resources only (`--target`) while the consumer is to change: it "
     "would stop half way, without a consumer.",
@@ -77,7 +92,7 @@ class Refusal:
         return f"{self.code}: {self.value}. Rule: {self.rule}. Way out: {self.way_out}."
 
 
-class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
+class StackRefusal(RunError):  # noqa: N818 - a refusal is not a bug
     """The program will not deploy this.
 
     Args:
@@ -93,7 +108,7 @@ class StackRefusal(Exception):  # noqa: N818 - a refusal is not a bug
         super().__init__(str(self.refusal))
 
 
-class SettingsRefused(Exception):  # noqa: N818 - a refusal is not a bug
+class SettingsRefused(RunError):  # noqa: N818 - a refusal is not a bug
     """The settings will not do; carries every refusal at once.
 
     Args:

@@ -20,6 +20,7 @@ def collect(
     """Output name to value; ``stack`` does not know the stages' types, so theirs are duck-typed."""
     lines, words = compaction.queues["lines"], compaction.queues["words"]
     return {
+        "region": settings.region,
         "artifactsBucket": storage.artifacts.bucket,
         "vectorsBucket": storage.vectors.bucket,
         "tableName": storage.table.name,

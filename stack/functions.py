@@ -1,16 +1,17 @@
 """A function from the one image, with its log group, its role and an environment built from its own model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
 from pipeline.environment import Environment
+from stack import aws
 from stack.errors import RefusalCode, StackRefusal
 from stack.naming import physical_name, tags
-from stack.permissions import Statement, create_role, statement
+from stack.network import Place
+from stack.permissions import Statement, attach_policy, create_role, statement
 
 
 def environment_variables(model: type[Environment], values: Mapping[str, Any]) -> dict[str, pulumi.Input[str]]:
@@ -41,12 +42,16 @@ def _variable(value: Any) -> pulumi.Input[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionsMount:
-    """Where and how a function in the VPC sees EFS."""
+    """Where and how a function in the VPC sees EFS.
+
+    Attributes:
+        join: gives the function its place in the network, after what must outlive its network interfaces.
+    """
 
     access_point_arn: pulumi.Input[str]
     path: str
     subnet_ids: Sequence[pulumi.Input[str]]
-    security_group_id: pulumi.Input[str]
+    join: Callable[[Sequence[pulumi.Resource]], Place]
     mount_targets: Sequence[pulumi.Resource]
 
 
@@ -100,34 +105,21 @@ class ImageFunction(pulumi.ComponentResource):
             ),
             *args.statements,
         ]
+        self.role, policy = create_role(name, service="lambda.amazonaws.com", statements=statements, parent=self)
         placement: dict[str, Any] = {}
-        dependencies: list[pulumi.Resource] = [logs]
+        dependencies: list[pulumi.Resource] = [logs, policy]
         if args.mount is not None:
-            # AWS offers no resource level for a function's network interfaces.
-            statements.append(
-                statement(
-                    "ManageNetworkInterfaces",
-                    [
-                        "ec2:CreateNetworkInterface",
-                        "ec2:DescribeNetworkInterfaces",
-                        "ec2:DescribeSubnets",
-                        "ec2:DeleteNetworkInterface",
-                        "ec2:AssignPrivateIpAddresses",
-                        "ec2:UnassignPrivateIpAddresses",
-                    ],
-                    ["*"],
-                )
-            )
+            interfaces = attach_policy(f"{name}-interfaces", self.role, _manage_interfaces(physical), parent=self)
+            place = args.mount.join([self.role, interfaces])
             placement = {
                 "vpc_config": aws.lambda_.FunctionVpcConfigArgs(
-                    subnet_ids=list(args.mount.subnet_ids), security_group_ids=[args.mount.security_group_id]
+                    subnet_ids=list(args.mount.subnet_ids), security_group_ids=[place.group.id]
                 ),
                 "file_system_config": aws.lambda_.FunctionFileSystemConfigArgs(
                     arn=args.mount.access_point_arn, local_mount_path=args.mount.path
                 ),
             }
-            dependencies += args.mount.mount_targets
-        self.role, policy = create_role(name, service="lambda.amazonaws.com", statements=statements, parent=self)
+            dependencies += [*args.mount.mount_targets, *place.ready]
         self.function = aws.lambda_.Function(
             f"{name}-function",
             name=physical,
@@ -142,7 +134,31 @@ class ImageFunction(pulumi.ComponentResource):
             environment=aws.lambda_.FunctionEnvironmentArgs(variables=dict(args.variables)),
             logging_config=aws.lambda_.FunctionLoggingConfigArgs(log_format="JSON", log_group=logs.name),
             tags=tags(),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, *dependencies]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=dependencies),
             **placement,
         )
         self.register_outputs({"function": self.function, "role": self.role})
+
+
+def _manage_interfaces(function: str) -> list[Statement]:
+    """Lambda's rights to a function's network interfaces, which the function's own code cannot use.
+
+    Both statements are those of the AWS Lambda developer guide, configuration-vpc: AWS offers no resource level for
+    most of these actions, and only the code's own calls carry the function's ARN.
+    """
+    actions = [
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ]
+    return [
+        statement("ManageNetworkInterfaces", actions, ["*"]),
+        {
+            **statement("NotByTheFunctionsOwnCode", actions, ["*"]),
+            "Effect": "Deny",
+            "Condition": {"ArnLike": {"lambda:SourceFunctionArn": f"arn:*:lambda:*:*:function:{function}"}},
+        },
+    ]

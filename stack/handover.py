@@ -1,15 +1,19 @@
 """The hooks that make a switch break before make: they run inside the update, and only when something changes hands.
 
 What they wait for is decided and looked up in ``pipeline/consumers``; this module tells them which queue and how long.
+They import AWS's clients when they run: most updates change nothing that a hook waits for.
 """
+
+from typing import TYPE_CHECKING
 
 import pulumi
 
 from pipeline.consumers.access import AwsAccess
-from pipeline.consumers.drain import Patience, move_and_wait_until_empty, wait_until_drained
 from pipeline.consumers.observation import Identity
-from pipeline.consumers.observer import ConsumerObserver
 from stack.settings import HandoverSettings
+
+if TYPE_CHECKING:
+    from pipeline.consumers.drain import Patience
 
 
 def drained_hook(
@@ -25,6 +29,9 @@ def drained_hook(
     """
 
     async def wait(args: pulumi.ResourceHookArgs) -> None:
+        from pipeline.consumers.drain import wait_until_drained
+        from pipeline.consumers.observer import ConsumerObserver
+
         del args
         await wait_until_drained(
             ConsumerObserver(access.client, emulated=access.endpoint is not None),
@@ -42,6 +49,8 @@ def emptied_hook(
     """Before a queue is deleted: move what it holds to ``destination_name``. For ``before_delete``."""
 
     async def move(args: pulumi.ResourceHookArgs) -> None:
+        from pipeline.consumers.drain import move_and_wait_until_empty
+
         del args
         moved = await move_and_wait_until_empty(
             access.client("sqs"),
@@ -55,7 +64,9 @@ def emptied_hook(
     return pulumi.ResourceHook(f"{queue_name}-is-emptied", move)
 
 
-def _patience(settings: HandoverSettings) -> Patience:
+def _patience(settings: HandoverSettings) -> "Patience":
+    from pipeline.consumers.drain import Patience
+
     return Patience(
         timeout_seconds=settings.timeout_seconds,
         poll_seconds=settings.poll_seconds,

@@ -1,15 +1,16 @@
 """A network without NAT: public subnets closed to the inside, free gateways to S3 and DynamoDB, one address of SQS."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
+from stack.limits import SUBNET_BITS
 from stack.naming import physical_name, tags
-from stack.settings import SUBNET_BITS
+from stack.permissions import Statement, account_id, document
 
 NFS_PORT, HTTPS_PORT = 2049, 443
 
@@ -23,19 +24,35 @@ class NetworkArgs:
     region: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where something of the stack runs in the network.
+
+    Attributes:
+        group: its security group.
+        ready: routes, endpoints and rules that it needs from its start until it has stopped.
+    """
+
+    group: aws.ec2.SecurityGroup
+    ready: Sequence[pulumi.Resource]
+
+
 class Network(pulumi.ComponentResource):
-    """VPC, subnets by zone, and the three security groups: worker, merge, file system."""
+    """VPC, subnets by zone, endpoints, and the security groups.
+
+    Attributes:
+        worker: where the worker's tasks run; the function in the network has its place by ``merge``.
+    """
 
     subnets: Mapping[str, aws.ec2.Subnet]
-    worker_group: aws.ec2.SecurityGroup
-    merge_group: aws.ec2.SecurityGroup
     file_system_group: aws.ec2.SecurityGroup
+    worker: Place
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("receipts:stack:Network", name, None, opts)
         self._name = name
         child = pulumi.ResourceOptions(parent=self)
-        vpc = aws.ec2.Vpc(
+        self._vpc = vpc = aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=args.cidr,
             enable_dns_hostnames=True,
@@ -53,6 +70,7 @@ class Network(pulumi.ComponentResource):
         )
         ranges = ipaddress.IPv4Network(args.cidr).subnets(prefixlen_diff=SUBNET_BITS)
         self.subnets = {}
+        associations = []
         for zone, block in zip(args.zones, islice(ranges, len(args.zones)), strict=True):
             subnet = aws.ec2.Subnet(
                 f"{name}-subnet-{zone}",
@@ -62,56 +80,46 @@ class Network(pulumi.ComponentResource):
                 tags=tags(),
                 opts=child,
             )
-            aws.ec2.RouteTableAssociation(
-                f"{name}-association-{zone}", subnet_id=subnet.id, route_table_id=routes.id, opts=child
+            associations.append(
+                aws.ec2.RouteTableAssociation(
+                    f"{name}-association-{zone}", subnet_id=subnet.id, route_table_id=routes.id, opts=child
+                )
             )
             self.subnets[zone] = subnet
-        gateways = {
+        self._gateways = {
             service: aws.ec2.VpcEndpoint(
                 f"{name}-{service}",
                 vpc_id=vpc.id,
                 service_name=f"com.amazonaws.{args.region}.{service}",
                 vpc_endpoint_type="Gateway",
                 route_table_ids=[routes.id],
+                policy=_own_alone(service, args.region),
                 tags=tags(),
                 opts=child,
             )
             for service in ("s3", "dynamodb")
         }
-        self.worker_group = self._group("worker", vpc)
-        self.merge_group = self._group("merge", vpc)
-        self.file_system_group = self._group("file-system", vpc)
-        sqs_group = self._group("sqs", vpc)
+        self.file_system_group = self._group("file-system")
+        self._sqs_group = self._group("sqs")
         # The merge function parks what it cannot merge, and has no way to the internet. One zone is enough: while
         # it is away, what would be parked is delivered again.
-        aws.ec2.VpcEndpoint(
+        sqs = aws.ec2.VpcEndpoint(
             f"{name}-sqs",
             vpc_id=vpc.id,
             service_name=f"com.amazonaws.{args.region}.sqs",
             vpc_endpoint_type="Interface",
             private_dns_enabled=True,
             subnet_ids=[self.subnets[args.zones[0]].id],
-            security_group_ids=[sqs_group.id],
+            security_group_ids=[self._sqs_group.id],
+            policy=_own_alone("sqs", args.region),
             tags=tags(),
             opts=child,
         )
-        for part, group in (("worker", self.worker_group), ("merge", self.merge_group)):
-            self._open(f"{part}-to-files", group, self.file_system_group, NFS_PORT)
-            self._open(f"{part}-to-sqs", group, sqs_group, HTTPS_PORT)
-        for service, endpoint in gateways.items():
-            aws.vpc.SecurityGroupEgressRule(
-                f"{name}-merge-to-{service}",
-                security_group_id=self.merge_group.id,
-                prefix_list_id=endpoint.prefix_list_id,
-                ip_protocol="tcp",
-                from_port=HTTPS_PORT,
-                to_port=HTTPS_PORT,
-                tags=tags(),
-                opts=child,
-            )
-        aws.vpc.SecurityGroupEgressRule(
+        self._ways: list[pulumi.Resource] = [*associations, *self._gateways.values(), sqs]
+        group = self._group("worker")
+        internet = aws.vpc.SecurityGroupEgressRule(
             f"{name}-worker-to-internet",
-            security_group_id=self.worker_group.id,
+            security_group_id=group.id,
             cidr_ipv4="0.0.0.0/0",
             ip_protocol="tcp",
             from_port=HTTPS_PORT,
@@ -119,21 +127,60 @@ class Network(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
-        self.register_outputs({"worker_group": self.worker_group.id, "merge_group": self.merge_group.id})
+        self.worker = self._place("worker", group, [internet])
+        self.register_outputs({"worker_group": group.id})
 
-    def _group(self, part: str, vpc: aws.ec2.Vpc) -> aws.ec2.SecurityGroup:
+    def merge(self, after: Sequence[pulumi.Resource]) -> Place:
+        """The place of the one function in the network; asked for once.
+
+        Args:
+            after: what Lambda needs to remove the function's network interfaces. It removes them up to 20 minutes
+                after the function, by the function's role (AWS Lambda developer guide, configuration-vpc), and the
+                group is not deleted before they are gone: so these go after the group.
+        """
+        group = self._group("merge", after)
+        rules = [
+            aws.vpc.SecurityGroupEgressRule(
+                f"{self._name}-merge-to-{service}",
+                security_group_id=group.id,
+                prefix_list_id=endpoint.prefix_list_id,
+                ip_protocol="tcp",
+                from_port=HTTPS_PORT,
+                to_port=HTTPS_PORT,
+                tags=tags(),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for service, endpoint in self._gateways.items()
+        ]
+        return self._place("merge", group, rules)
+
+    def _place(self, part: str, group: aws.ec2.SecurityGroup, rules: Sequence[pulumi.Resource]) -> Place:
+        """The group with its ways to the collections and to SQS beside ``rules``."""
+        return Place(
+            group=group,
+            ready=[
+                *self._ways,
+                *rules,
+                *self._open(f"{part}-to-files", group, self.file_system_group, NFS_PORT),
+                *self._open(f"{part}-to-sqs", group, self._sqs_group, HTTPS_PORT),
+            ],
+        )
+
+    def _group(self, part: str, after: Sequence[pulumi.Resource] = ()) -> aws.ec2.SecurityGroup:
         return aws.ec2.SecurityGroup(
             f"{self._name}-{part}-group",
             name=physical_name(part),
             description=f"Receipts: {part}; nothing may come in that no rule names.",
-            vpc_id=vpc.id,
+            vpc_id=self._vpc.id,
             tags=tags(),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
 
-    def _open(self, part: str, source: aws.ec2.SecurityGroup, target: aws.ec2.SecurityGroup, port: int) -> None:
+    def _open(
+        self, part: str, source: aws.ec2.SecurityGroup, target: aws.ec2.SecurityGroup, port: int
+    ) -> Sequence[pulumi.Resource]:
         child = pulumi.ResourceOptions(parent=self)
-        aws.vpc.SecurityGroupEgressRule(
+        out = aws.vpc.SecurityGroupEgressRule(
             f"{self._name}-{part}-out",
             security_group_id=source.id,
             referenced_security_group_id=target.id,
@@ -143,7 +190,7 @@ class Network(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
-        aws.vpc.SecurityGroupIngressRule(
+        into = aws.vpc.SecurityGroupIngressRule(
             f"{self._name}-{part}-in",
             security_group_id=target.id,
             referenced_security_group_id=source.id,
@@ -153,3 +200,39 @@ class Network(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
+        return [out, into]
+
+
+def _own_alone(service: str, region: str) -> pulumi.Output[str]:
+    """An endpoint's policy: it leads to what the stack owns, and for S3 to the layers of images, and nowhere else.
+
+    What a role may do there is in the role's policies. ECR keeps layers in a bucket of AWS's, and the worker's tasks
+    get them through the gateway (Amazon ECR user guide, vpc-endpoints).
+    """
+    own = physical_name("")
+    account = account_id()
+    resources: Mapping[str, list[pulumi.Input[str]]] = {
+        "s3": [f"arn:aws:s3:::{own}*", f"arn:aws:s3:::{own}*/*"],
+        "dynamodb": [pulumi.Output.concat(f"arn:aws:dynamodb:{region}:", account, f":table/{own}*")],
+        "sqs": [pulumi.Output.concat(f"arn:aws:sqs:{region}:", account, f":{own}*")],
+    }
+    statements: list[Statement] = [
+        {
+            "Sid": "WhatTheStackOwns",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": f"{service}:*",
+            "Resource": resources[service],
+        }
+    ]
+    if service == "s3":
+        statements.append(
+            {
+                "Sid": "LayersOfImages",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::prod-{region}-starport-layer-bucket/*",
+            }
+        )
+    return document(statements)

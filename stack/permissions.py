@@ -1,12 +1,11 @@
 """Roles and statements: exact actions, exact resources, a ``Sid`` that names the intent. Receiving is not here."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.naming import physical_name, tags
 
 Statement = dict[str, Any]
@@ -27,32 +26,36 @@ def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
 def create_role(
     name: str, *, service: str, statements: Sequence[Statement], parent: pulumi.Resource
 ) -> tuple[aws.iam.Role, aws.iam.RolePolicy]:
-    """A role that one service may take, and its policy."""
-    trust = {
-        "Version": POLICY_VERSION,
-        "Statement": [
-            {
-                "Sid": "TakenByOneService",
-                "Effect": "Allow",
-                "Action": "sts:AssumeRole",
-                "Principal": {"Service": service},
-            }
-        ],
+    """A role that one service may take, on behalf of this account alone, and its policy."""
+    trust: Statement = {
+        "Sid": "TakenByOneService",
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": service},
+        "Condition": {"StringEquals": {"aws:SourceAccount": account_id()}},
     }
     role = aws.iam.Role(
         f"{name}-role",
         name=physical_name(name),
-        assume_role_policy=json.dumps(trust),
+        assume_role_policy=document([trust]),
         tags=tags(),
         opts=pulumi.ResourceOptions(parent=parent),
     )
-    policy = aws.iam.RolePolicy(
-        f"{name}-policy",
-        role=role.id,
-        policy=document(statements),
-        opts=pulumi.ResourceOptions(parent=parent),
+    return role, attach_policy(f"{name}-policy", role, statements, parent=parent)
+
+
+def attach_policy(
+    name: str, role: aws.iam.Role, statements: Sequence[Statement], *, parent: pulumi.Resource
+) -> aws.iam.RolePolicy:
+    """A policy of a role."""
+    return aws.iam.RolePolicy(
+        name, role=role.id, policy=document(statements), opts=pulumi.ResourceOptions(parent=parent)
     )
-    return role, policy
+
+
+def account_id() -> pulumi.Output[str]:
+    """The account that is deployed to."""
+    return aws.caller_account()
 
 
 def send_to(sid: str, *queue_arns: Any) -> Statement:
@@ -61,10 +64,18 @@ def send_to(sid: str, *queue_arns: Any) -> Statement:
 
 
 def read_objects(sid: str, bucket: aws.s3.Bucket, *patterns: str) -> list[Statement]:
-    """Read, and list, so that what is missing is told from what is forbidden."""
+    """Read, and list, so that what is missing is told from what is forbidden.
+
+    To tell that of one object, S3 asks for the right to list without a prefix, hence ``IfExists``.
+    """
     return [
         statement(f"Read{sid}", ["s3:GetObject"], [pulumi.Output.concat(bucket.arn, "/", item) for item in patterns]),
-        statement(f"List{sid}", ["s3:ListBucket"], [bucket.arn]),
+        statement(
+            f"List{sid}",
+            ["s3:ListBucket"],
+            [bucket.arn],
+            Condition={"StringLikeIfExists": {"s3:prefix": list(patterns)}},
+        ),
     ]
 
 
@@ -75,18 +86,25 @@ def write_objects(sid: str, bucket: aws.s3.Bucket, *patterns: str) -> Statement:
     )
 
 
-def use_table(table: aws.dynamodb.Table) -> Statement:
-    """Read and write items and ask the index; nothing about the table itself."""
+def use_table(sid: str, table: aws.dynamodb.Table, *operations: str) -> Statement:
+    """Operations on the table's items; nothing about the table itself. A transaction needs those of its parts."""
+    return statement(sid, [f"dynamodb:{operation}" for operation in operations], [table.arn])
+
+
+def ask_index(table: aws.dynamodb.Table) -> Statement:
+    """Find unfinished runs."""
     return statement(
-        "KeepRuns",
-        [
-            "dynamodb:GetItem",
-            "dynamodb:BatchGetItem",
-            "dynamodb:PutItem",
-            "dynamodb:UpdateItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:Query",
-        ],
-        [table.arn, pulumi.Output.concat(table.arn, "/index/unfinished-runs")],
+        "FindUnfinishedRuns", ["dynamodb:Query"], [pulumi.Output.concat(table.arn, "/index/unfinished-runs")]
     )
+
+
+def refuse_without_tls(service: str, actions: Sequence[str], resources: Sequence[Any]) -> Statement:
+    """A resource policy's denial of what is sent in the clear, to everybody."""
+    return {
+        "Sid": "RefuseWithoutTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": [f"{service}:{action}" for action in actions],
+        "Resource": list(resources),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
-from stack.consumers import Consumer, FunctionConsumer
+from stack import aws
+from stack.consumers import Consumer, FunctionConsumer, ServiceConsumer
 from stack.errors import RefusalCode, StackRefusal
+from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
-from stack.permissions import Statement, document, statement
+from stack.permissions import Statement, account_id, attach_policy, document, refuse_without_tls, statement
 from stack.rules import check_dead_letter, check_mapping
-from stack.settings import SECONDS_PER_DAY
 
 CONSUMER_TAG = "Consumer"
 DEAD_LETTER_RETENTION_SECONDS = 14 * SECONDS_PER_DAY
 """The longest SQS has (quotas-messages); deltas and artifacts outlive it, see ``stack/storage.py``."""
+
+MESSAGE_ACTIONS = ("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")
+"""What carries a message or its handle."""
 
 
 def _kind(fifo: bool) -> dict[str, Any]:
@@ -49,6 +52,12 @@ class DeadLetterQueue(pulumi.ComponentResource):
             **_kind(fifo),
         )
         self.url, self.arn = self.queue.url, self.queue.arn
+        aws.sqs.QueuePolicy(
+            f"{name}-tls-only",
+            queue_url=self.url,
+            policy=document([_tls_only(self.arn)]),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self.register_outputs({"url": self.url, "arn": self.arn})
 
     def serve(self, sources: "Sequence[Queue]") -> None:
@@ -214,11 +223,8 @@ class Queue(pulumi.ComponentResource):
                 rule="one queue, one consumer: two would share its messages at random",
                 way_out="turn one of them off; for the embed queue receipts:embedConsumer decides which",
             )
-        rights = aws.iam.RolePolicy(
-            f"{consumer.claimant}-consumes-{self._name}",
-            role=consumer.role.id,
-            policy=document([self._consume()]),
-            opts=pulumi.ResourceOptions(parent=parent),
+        rights = attach_policy(
+            f"{consumer.claimant}-consumes-{self._name}", consumer.role, [self._consume(consumer)], parent=parent
         )
         lock = None
         if consumer.on:
@@ -232,13 +238,12 @@ class Queue(pulumi.ComponentResource):
         """Lock the queue for everybody: messages wait. For a queue whose every claim is off."""
         self._lock(None, handover)
 
-    def _consume(self) -> Statement:
+    def _consume(self, consumer: Consumer) -> Statement:
         # Lambda looks for these in the role when a mapping is made, enabled or not; so they do not follow the claim.
-        return statement(
-            "ConsumeWhereTheQueueLets",
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
-            [self.arn],
-        )
+        actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+        if not isinstance(consumer, ServiceConsumer):
+            actions.append("sqs:GetQueueAttributes")
+        return statement("ConsumeWhereTheQueueLets", actions, [self.arn])
 
     def _lock(self, role: aws.iam.Role | None, handover: Handover) -> aws.sqs.QueuePolicy:
         """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on.
@@ -268,7 +273,11 @@ class Queue(pulumi.ComponentResource):
                     "Principal": {"Service": "s3.amazonaws.com"},
                     "Action": "sqs:SendMessage",
                     "Resource": self.arn,
-                    "Condition": {"ArnEquals": {"aws:SourceArn": self._args.announces.arn}},
+                    # A bucket's ARN has no account: another account could own a bucket of that name later.
+                    "Condition": {
+                        "ArnEquals": {"aws:SourceArn": self._args.announces.arn},
+                        "StringEquals": {"aws:SourceAccount": account_id()},
+                    },
                 }
             )
         hooks = None
@@ -277,7 +286,7 @@ class Queue(pulumi.ComponentResource):
         return aws.sqs.QueuePolicy(
             f"{self._name}-lock",
             queue_url=self.url,
-            policy=document([*senders, closed]),
+            policy=document([*senders, closed, _tls_only(self.arn)]),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(handover.after), hooks=hooks),
         )
 
@@ -311,6 +320,10 @@ class Queue(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[rights, *([lock] if lock else [])]),
             **optional,
         )
+
+
+def _tls_only(queue_arn: pulumi.Output[str]) -> Statement:
+    return refuse_without_tls("sqs", MESSAGE_ACTIONS, [queue_arn])
 
 
 def _sessions(role_arn: str) -> str:

@@ -6,10 +6,13 @@ is in ``stack/queues.py``.
 
 from stack.consumers import FunctionConsumer
 from stack.errors import RefusalCode, StackRefusal
-from stack.settings import CONCURRENCY_MAXIMUM, CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
-
-STANDARD_BATCH_MAXIMUM = 10_000
-"""AWS Lambda developer guide, services-sqs-parameters; above 10 a window of at least one second is demanded."""
+from stack.limits import (
+    CONCURRENCY_MAXIMUM,
+    CONCURRENCY_MINIMUM,
+    FIFO_BATCH_MAXIMUM,
+    POLLERS_MAXIMUM,
+    STANDARD_BATCH_MAXIMUM,
+)
 
 
 def check_mapping(consumer: FunctionConsumer, *, queue: str, fifo: bool, visibility_timeout_seconds: int) -> None:
@@ -22,7 +25,7 @@ def check_mapping(consumer: FunctionConsumer, *, queue: str, fifo: bool, visibil
         visibility_timeout_seconds: the queue's.
 
     Raises:
-        StackRefusal: FIFO_BATCHING_WINDOW, BATCH_SIZE, MAXIMUM_CONCURRENCY, CONCURRENCY_AND_POLLERS or
+        StackRefusal: FIFO_BATCHING_WINDOW, BATCH_SIZE, MAXIMUM_CONCURRENCY, CONCURRENCY_AND_POLLERS, OUT_OF_RANGE or
             VISIBILITY_BELOW_TIMEOUT.
     """
     window, size, concurrency = consumer.batching_window_seconds, consumer.batch_size, consumer.maximum_concurrency
@@ -56,6 +59,13 @@ def check_mapping(consumer: FunctionConsumer, *, queue: str, fifo: bool, visibil
             value=f"{who}: maximum concurrency {concurrency}, provisioned pollers {consumer.provisioned_pollers}",
             rule="the two exclude each other",
             way_out="keep one of them",
+        )
+    if consumer.provisioned_pollers is not None and not 1 <= consumer.provisioned_pollers <= POLLERS_MAXIMUM:
+        raise StackRefusal(
+            RefusalCode.OUT_OF_RANGE,
+            value=f"{who} has up to {consumer.provisioned_pollers} provisioned pollers",
+            rule=f"1 to {POLLERS_MAXIMUM}",
+            way_out="choose a number in that range, or none for Lambda's own polling",
         )
     if visibility_timeout_seconds < consumer.function_timeout_seconds:
         raise StackRefusal(

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.naming import BUCKET_PREFIX_LIMIT, physical_name, tags
 from stack.network import Network
-from stack.permissions import POLICY_VERSION
+from stack.permissions import Statement, document, refuse_without_tls
 
 DELTA_RETENTION_DAYS = 90
 """A message waits up to 14 days in its queue and 14 in the dead letter queue; a redrive must find its delta."""
 UNFINISHED_UPLOAD_DAYS = 7
+SECRET_RECOVERY_DAYS = 30
+"""The longest (AWS Secrets Manager API reference, DeleteSecret): the key of a protected stack can be brought back."""
 OLD_OBJECT_DAYS = 30
 COLLECTIONS_USER = 1000
 """The POSIX user of the access point; the image's user, too."""
@@ -23,7 +25,8 @@ class StorageArgs:
     """Storage.
 
     Attributes:
-        protect: refuse to delete the buckets, the table and the file system.
+        protect: refuse to delete the buckets, the table and the file system; otherwise everything goes with the stack,
+            at once.
         keep_secret: make a container for the OpenAI key; its value is never a setting.
     """
 
@@ -105,7 +108,9 @@ class Storage(pulumi.ComponentResource):
         if args.keep_secret:
             self.secret_arn = aws.secretsmanager.Secret(
                 f"{name}-openai-api-key",
-                name=physical_name("openai-api-key"),
+                # With a prefix: a deleted secret keeps its name until its recovery window ends.
+                name_prefix=physical_name("openai-api-key", suffix="-"),
+                recovery_window_in_days=SECRET_RECOVERY_DAYS if args.protect else 0,
                 description="Put the key here by hand or by your secrets tool; Pulumi never sees it.",
                 tags=tags(),
                 opts=child,
@@ -117,6 +122,35 @@ class Storage(pulumi.ComponentResource):
                 "table": self.table.name,
                 "file_system": self.file_system.id,
             }
+        )
+
+    def let_in(self, *, writer: aws.iam.Role, reader: aws.iam.Role) -> None:
+        """Let two roles use the collections, by the access point and TLS, and nobody else; said once.
+
+        Without a policy EFS gives whoever reaches a mount target everything, whatever the roles say (Amazon EFS user
+        guide, iam-access-control-nfs-efs).
+        """
+        mount, write = "elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"
+        statements: list[Statement] = [
+            {
+                "Sid": sid,
+                "Effect": "Allow",
+                "Principal": {"AWS": role.arn},
+                "Action": actions,
+                "Resource": self.file_system.arn,
+                "Condition": {
+                    "StringEquals": {"elasticfilesystem:AccessPointArn": self.access_point.arn},
+                    "Bool": {"aws:SecureTransport": "true"},
+                },
+            }
+            for sid, role, actions in (("TheMergeWrites", writer, [mount, write]), ("TheWorkerReads", reader, [mount]))
+        ]
+        actions = ["ClientMount", "ClientWrite", "ClientRootAccess"]
+        aws.efs.FileSystemPolicy(
+            f"{self._name}-collections-policy",
+            file_system_id=self.file_system.id,
+            policy=document([*statements, refuse_without_tls("elasticfilesystem", actions, [self.file_system.arn])]),
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _bucket(self, part: str, *, expiring: tuple[str, ...]) -> aws.s3.Bucket:
@@ -159,21 +193,7 @@ class Storage(pulumi.ComponentResource):
         aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=bucket.id,
-            policy=pulumi.Output.json_dumps(
-                {
-                    "Version": POLICY_VERSION,
-                    "Statement": [
-                        {
-                            "Sid": "RefuseWithoutTls",
-                            "Effect": "Deny",
-                            "Principal": "*",
-                            "Action": "s3:*",
-                            "Resource": [bucket.arn, pulumi.Output.concat(bucket.arn, "/*")],
-                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                        }
-                    ],
-                }
-            ),
+            policy=document([refuse_without_tls("s3", ["*"], [bucket.arn, pulumi.Output.concat(bucket.arn, "/*")])]),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[closed]),
         )
         aws.s3.BucketLifecycleConfiguration(

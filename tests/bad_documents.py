@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "text that is cut": (document(receipt())[:-9], "it is not JSON: "),
     "bytes that are not UTF-8": (document(receipt(text="caf?")).replace(b"caf?", b"caf\xe9"), "it is not UTF-8: "),
     "brackets without end": (b"[" * 100_000, "it is nested too deep"),
-    "an empty file": (b"", "it is not JSON: "),
+    "an empty file": (b"", "it is empty"),
     "a list": (b"[]", "document: "),
     "a receipt that is a number": (b'{"image_id": "%s", "receipts": [7]}' % IMAGE.encode(), "receipts.0: "),
     "more bytes than are read": (b" " * (8 * 1024 * 1024 + 1), "has 8388609 bytes"),

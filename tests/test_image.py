@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -42,20 +43,21 @@ class BuiltImage:
 
     application: Path
     python: Path
+    variables: Mapping[str, str]
 
     def environment(self, model: type[Environment], directory: Path) -> dict[str, str]:
-        """Every variable of an entry point, and nothing of this machine's."""
+        """Every variable of an entry point and of the Dockerfile, and nothing of this machine's; no passwd entry."""
         return {
+            **self.variables,
+            "PYTHONPATH": str(ROOT / "tests" / "nobody"),
             **{name: example(model, field, directory) for field, name in model.variable_names().items()},
             "PATH": "/usr/bin:/bin",
-            "HOME": str(directory),
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             # Nobody listens there: no entry point may need AWS in order to start.
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
 
@@ -101,7 +103,26 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
             break
     install = [str(UV), "pip", "install", "--quiet", "--python", str(virtual / "bin" / "python")]
     subprocess.run([*install, "--requirement", str(application / "requirements" / "runtime.txt")], check=True)
-    return BuiltImage(application=application, python=virtual / "bin" / "python")
+    set_there = re.search(r"^ENV (.+)$", dockerfile, re.MULTILINE)
+    assert set_there is not None
+    variables = dict(item.split("=", 1) for item in set_there[1].split())
+    return BuiltImage(application=application, python=virtual / "bin" / "python", variables=variables)
+
+
+def test_chroma_is_imported_by_a_user_who_has_no_home(image):
+    # A function's user has no passwd entry, and Lambda sets no HOME; chromadb looks for its home when it is imported.
+    environment = image.environment(MergeEnvironment, Path("/nowhere"))
+    result = subprocess.run(
+        [str(image.python), "-c", "import pwd, pathlib, chromadb; print(pathlib.Path.home())"],
+        cwd=image.application,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    # The one place that both hosts let a process write to.
+    assert result.stdout.strip() == "/tmp"  # noqa: S108 - a volume of the task, the function's own disk
 
 
 def test_the_image_holds_no_infrastructure(image):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
+from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.embedding import EmbedQueues
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
@@ -17,7 +17,6 @@ from upload_images.environment import ProcessOcrResultsEnvironment
 TIMEOUT_SECONDS = 120
 VISIBILITY_TIMEOUT_SECONDS = 6 * TIMEOUT_SECONDS
 MEMORY_MB = 512
-MAXIMUM_CONCURRENCY = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ class UploadImages(pulumi.ComponentResource):
                 role=self.function.role,
                 function_timeout_seconds=TIMEOUT_SECONDS,
                 batch_size=10,
-                maximum_concurrency=MAXIMUM_CONCURRENCY,
+                maximum_concurrency=settings.upload.maximum_concurrency,
             ),
             parent=self,
         )

@@ -42,7 +42,9 @@ class OcrResultsProcessor:
             except Exception as error:
                 # Nothing is parked yet: another delivery says again what is refused.
                 reason = in_the_tree(error)
-                logger.exception("left for another delivery", extra={"error_code": reason.code})
+                logger.exception(
+                    "left for another delivery", extra={"message_id": record["messageId"], "error_code": reason.code}
+                )
                 failed.add(record["messageId"])
                 continue
             for error in refused:
@@ -95,10 +97,14 @@ class OcrResultsProcessor:
                     deduplication_id=export.message.deduplication_id,
                 )
             )
+        refused = [refusal_of(document.refused, source)] if document.refused else []
         for queue_url, messages in outgoing.items():
-            send_batch(self.sqs_client, queue_url, messages)
+            try:
+                send_batch(self.sqs_client, queue_url, messages)
+            except PermanentError as error:
+                refused.append(error)
         logger.info("exported", extra={"key": arrived.key, "receipts": len(document.receipts)})
-        return [refusal_of(document.refused, source)] if document.refused else []
+        return refused
 
     def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
         try:

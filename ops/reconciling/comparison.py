@@ -34,6 +34,7 @@ class Difference(StrEnum):
     ROWS_SURPLUS = "ROWS_SURPLUS"
     ROWS_STALE = "ROWS_STALE"
     VECTORS_MISSING = "VECTORS_MISSING"
+    SNAPSHOT_INCOMPLETE = "SNAPSHOT_INCOMPLETE"
     RUN_NOT_HELD = "RUN_NOT_HELD"
     RUN_FAILED = "RUN_FAILED"
     RUN_STUCK = "RUN_STUCK"
@@ -47,6 +48,7 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.ROWS_SURPLUS: "Rows are published that no run accounts for, or that were removed.",
     Difference.ROWS_STALE: "Rows are published as an older operation left them.",
     Difference.VECTORS_MISSING: "Texts are published that the Chroma collection does not find by their own vector.",
+    Difference.SNAPSHOT_INCOMPLETE: "Objects of the published version are gone from S3, or were changed there.",
     Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
     Difference.RUN_FAILED: "A run was given up, with the reason it says.",
     Difference.RUN_STUCK: "A run waits for longer than any message or tick takes.",
@@ -89,11 +91,13 @@ class PublishedRows:
         run_ids: the runs in its ledger.
         rows: every row; read once.
         losses: what its Chroma collection does not find, each a sentence.
+        gaps: keys of its objects that S3 has lost, or has with another content.
     """
 
     run_ids: frozenset[str]
     rows: Iterable[Row]
     losses: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 class _Deltas:
@@ -165,7 +169,7 @@ def compare(
         receipt.found.add(row.id)
         if _is_stale(receipt.state, row.metadata):
             receipt.stale.add(row.id)
-    findings = [_loss(collection, loss) for loss in (() if published is None else published.losses)]
+    findings = [] if published is None else list(_of_version(collection, published))
     stored = _Deltas(collection, deltas)
     for receipt in receipts.values():
         findings += _of_rows(collection, receipt, held, stored)
@@ -195,16 +199,19 @@ def _is_stale(state: ReceiptState, metadata: Metadata) -> bool:
     )
 
 
-def _loss(collection: CollectionName, loss: str) -> Finding:
-    return Finding(
-        difference=Difference.VECTORS_MISSING,
-        collection=collection,
-        receipt=None,
-        run_id=None,
-        detail=loss,
-        repair=None,
-        way_out=f"receipts rebuild --collection {collection}",
-    )
+def _of_version(collection: CollectionName, published: PublishedRows) -> Iterator[Finding]:
+    details = [(Difference.VECTORS_MISSING, loss) for loss in published.losses]
+    details += [(Difference.SNAPSHOT_INCOMPLETE, f"{key} is not as it was published") for key in published.gaps]
+    for difference, detail in details:
+        yield Finding(
+            difference=difference,
+            collection=collection,
+            receipt=None,
+            run_id=None,
+            detail=detail,
+            repair=None,
+            way_out=f"receipts rebuild --collection {collection}",
+        )
 
 
 def _of_rows(collection: CollectionName, receipt: _Receipt, held: frozenset[str], deltas: _Deltas) -> Iterator[Finding]:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from ops.operations import repository
 from ops.reconciling.comparison import Finding, PublishedRows, compare, unreadable
 from ops.target import Target
+from pipeline.collections.layout import MANIFEST_NAME
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
 from pipeline.collections.recall import describe_losses, measure_recall
+from pipeline.collections.store import gaps_in_s3
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.deltas import delta_objects
@@ -67,7 +69,7 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
             collection=collection,
             runs=runs,
             completed_before=before,
-            published=None if published is None else _rows(published),
+            published=None if published is None else _rows(target, published),
             deltas=deltas,
             now=moment,
             publish_every=timedelta(seconds=int(target.outputs["publishEverySeconds"])),
@@ -88,7 +90,7 @@ def completed(runs: Iterable[CompactionRun], collection: CollectionName) -> froz
     return frozenset(run.run_id for run in runs if run.progress(collection).state is RunState.COMPLETED)
 
 
-def _rows(published: PublishedCollection) -> PublishedRows:
+def _rows(target: Target, published: PublishedCollection) -> PublishedRows:
     texts = published.database.rows.texts()
     index = published.open_index()
     recall = measure_recall(
@@ -98,4 +100,13 @@ def _rows(published: PublishedCollection) -> PublishedRows:
         run_ids=frozenset(published.database.ledger.run_ids()),
         rows=published.rows(),
         losses=tuple(describe_losses(recall, texts)),
+        gaps=tuple(
+            gaps_in_s3(
+                ObjectStore(target.s3),
+                target.outputs["vectorsBucket"],
+                published.collection,
+                published.pointer,
+                (published.directory / MANIFEST_NAME).read_bytes(),
+            )
+        ),
     )

@@ -29,6 +29,17 @@ from pipeline.runs import RunRepository
 from stack.choice import EmbedConsumer
 
 POLL_SECONDS = 0.5
+CHECK_SECONDS = 300.0
+"""For a consumer that runs. 120 until its new right holds everywhere (``PROPAGATION_SECONDS`` of the worker), 60 until
+S3 announces the object (Amazon S3 user guide, EventNotifications: seconds, sometimes a minute or longer), and 60 each
+for stage 1 and stage 2 to start from their image and to do their work."""
+METRICS_SECONDS = 900.0
+"""Until CloudWatch shows a queue that was not used for six hours (Amazon SQS developer guide,
+monitoring-using-cloudwatch)."""
+ALARM_SECONDS = 120.0
+"""One period of a minute that the alarm of the worker's scaling looks at, and one until its action is taken."""
+WORKER_START_SECONDS = 600.0
+"""Until a task has pulled its image and is healthy: ``START_SECONDS`` of the worker's component."""
 CHECK_TITLES = (
     "a receipt is uploaded",
     "the queue drains",
@@ -200,6 +211,20 @@ class SwitchChecks:
         if self._receipt is None:
             raise OperatorError("NOT_UPLOADED", "the check's receipt is not uploaded", "see the first check")
         return self._receipt.runs[0]
+
+
+def check_seconds(wanted: EmbedConsumer, *, on_fargate: bool) -> float:
+    """How long the checks may take: what the chosen consumer needs at worst.
+
+    Its scaling may take the worker back to zero between the update and the check's receipt, so on Fargate there is time
+    for one that starts from zero: until the alarm sees the message, and until the task works.
+
+    Args:
+        wanted: who consumes now.
+        on_fargate: whether the worker's tasks start there; on one machine they are processes.
+    """
+    from_zero = METRICS_SECONDS + ALARM_SECONDS + WORKER_START_SECONDS
+    return CHECK_SECONDS + (from_zero if on_fargate and winner(wanted) == "ecs" else 0.0)
 
 
 def _looked(look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from ops.auditing import as_document, audit
 from ops.console import Output, styled
 from ops.failures import reason
-from ops.switching.checks import Check, CheckState, SwitchChecks, embed_queues
+from ops.switching.checks import Check, CheckState, SwitchChecks, check_seconds, embed_queues
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError
@@ -28,12 +28,12 @@ class SwitchOptions:
     Attributes:
         dry_run: tell the plan and change nothing.
         roll_back: asked when the update or a check failed, with what failed; true goes back to the old consumer.
-        timeout_seconds: for the checks.
+        timeout_seconds: for the checks; None is what the chosen consumer needs (``check_seconds``).
     """
 
     dry_run: bool = False
     roll_back: Callable[[str], bool] = lambda _: False
-    timeout_seconds: float = 300.0
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +227,10 @@ def _check(
     checks: list[Check],
 ) -> None:
     """Make the checks; ``checks`` holds what was seen last, also when they are interrupted."""
-    output.heading("4. Checks")
+    seconds = options.timeout_seconds
+    if seconds is None:
+        seconds = check_seconds(wanted, on_fargate=stack.on_fargate)
+    output.heading(f"4. Checks, for up to {seconds:.0f} s")
     run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
     with output.live_checks() as show:
 
@@ -235,7 +238,7 @@ def _check(
             checks[:] = seen
             show(seen)
 
-        run.run(options.timeout_seconds, tell)
+        run.run(seconds, tell)
 
 
 def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, attempt: Attempt, *, after: int) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from ops.local.engines.steps import Step
 from ops.local.stack import LocalStack
+from ops.pulumi_errors import Diagnostics, explaining
 from ops.switching.pending import require_free
 from ops.target import (
     LOCAL_STACK_NAME,
@@ -29,12 +29,16 @@ from stack.settings import NAMESPACE, Settings, load
 Say = Callable[[str], object]
 OnBegin = Callable[[], object]
 FLAG = f"{NAMESPACE}:embedConsumer"
-ERROR_LENGTH = 2_000
-"""Characters of Pulumi's words that are passed on; what went wrong is at their end."""
 
 
 class SwitchableStack(Protocol):
-    """What the procedure needs of a stack."""
+    """What the procedure needs of a stack.
+
+    Attributes:
+        on_fargate: whether the worker's tasks start there, which takes minutes.
+    """
+
+    on_fargate: bool
 
     def target(self) -> Target:
         """The stack as it is now."""
@@ -91,6 +95,8 @@ class LocalSwitchable:
     Args:
         stack: it is up.
     """
+
+    on_fargate = False
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
@@ -154,6 +160,8 @@ class PulumiSwitchable:
         name: the Pulumi stack.
     """
 
+    on_fargate = True
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._pulumi: Any = pulumi_stack(name)
@@ -162,10 +170,9 @@ class PulumiSwitchable:
         """The stack as it is now.
 
         Raises:
-            OperatorError: STACK_UNREADABLE.
+            OperatorError: STACK_UNREADABLE, or what is wrong with the CLI.
         """
-        with _in_a_line("STACK_UNREADABLE", "check `pulumi stack output`"):
-            return pulumi_target(self._name)
+        return pulumi_target(self._name)
 
     def command(self, consumer: EmbedConsumer) -> str:
         """What an operator types to switch this stack."""
@@ -177,7 +184,7 @@ class PulumiSwitchable:
         Raises:
             OperatorError: STACK_UNREADABLE.
         """
-        with _in_a_line("STACK_UNREADABLE", "check `pulumi stack history`"):
+        with explaining(self._name, "STACK_UNREADABLE", "check `pulumi stack history`"):
             return max((entry.version for entry in self._pulumi.history(page_size=1, page=1)), default=0)
 
     def require_free(self) -> None:
@@ -186,7 +193,7 @@ class PulumiSwitchable:
         Raises:
             OperatorError: STACK_BUSY, OPERATIONS_PENDING, STACK_UNREADABLE.
         """
-        with _in_a_line("STACK_UNREADABLE", "check `pulumi stack export`"):
+        with explaining(self._name, "STACK_UNREADABLE", "check `pulumi stack export`"):
             require_free(self._pulumi, self._name, NAMESPACE)
 
     def settings(self, consumer: EmbedConsumer) -> Settings:
@@ -195,7 +202,7 @@ class PulumiSwitchable:
         Raises:
             OperatorError: CONFIGURATION_UNREADABLE.
         """
-        with _in_a_line("CONFIGURATION_UNREADABLE", "check `pulumi config`"):
+        with explaining(self._name, "CONFIGURATION_UNREADABLE", "check `pulumi config`"):
             configuration = self._pulumi.get_all_config()
         return _resulting({key: item.value for key, item in configuration.items()}, consumer)
 
@@ -203,7 +210,7 @@ class PulumiSwitchable:
         """``pulumi preview`` of a copy of the stack's configuration: there is no flag to put back, whatever happens.
 
         Raises:
-            OperatorError: PREVIEW_FAILED, with the end of Pulumi's own words.
+            OperatorError: PREVIEW_FAILED, with the errors that the engine told.
         """
         kept = PROJECT_DIRECTORY / f"Pulumi.{self._name.rsplit('/', 1)[-1]}.yaml"
         if not kept.exists():
@@ -217,21 +224,21 @@ class PulumiSwitchable:
         with tempfile.TemporaryDirectory() as directory:
             copy = Path(directory) / kept.name
             copy.write_text(yaml.safe_dump(content))
-            with _in_a_line("PREVIEW_FAILED", "mend what it names; nothing was changed"):
-                self._pulumi.preview(on_output=say, color="never", config_file=str(copy))
+            errors = Diagnostics()
+            with explaining(self._name, "PREVIEW_FAILED", "mend what it names; nothing was changed", errors.cause):
+                self._pulumi.preview(on_output=say, on_event=errors.note, color="never", config_file=str(copy))
 
     def update(self, consumer: EmbedConsumer, say: Say, *, after: int, on_begin: OnBegin) -> None:
         """``pulumi config set`` and ``pulumi up``, never with a target. The flag is put back when nothing has changed.
 
         Raises:
-            OperatorError: UPDATE_OVERTAKEN, STACK_BUSY; UPDATE_FAILED, with the end of Pulumi's own words.
+            OperatorError: UPDATE_OVERTAKEN, STACK_BUSY; UPDATE_FAILED, with the errors that the engine told.
         """
-        from pulumi import automation  # noqa: PLC0415 - only stacks on AWS need it
-
-        begun = False
+        begun, errors = False, Diagnostics()
 
         def tell(event: Any) -> None:
             nonlocal begun
+            errors.note(event)
             if not begun and _changes(event):
                 begun = True
                 on_begin()
@@ -242,20 +249,15 @@ class PulumiSwitchable:
                 "somebody else has updated the stack since it was looked at; nothing was changed",
                 "receipts audit shows what the stack is now; then decide again",
             )
-        with _in_a_line("UPDATE_FAILED", "mend what it names and run receipts switch again, or roll back"):
+        way_out = "mend what it names and run receipts switch again, or roll back"
+        with explaining(self._name, "UPDATE_FAILED", way_out, errors.cause):
             kept = self._pulumi.get_all_config().get(FLAG)
             try:
-                self._pulumi.set_config(FLAG, automation.ConfigValue(consumer))
+                self._pulumi.set_config(FLAG, _value(consumer))
                 self._pulumi.up(on_output=say, on_event=tell, color="never")
-            except BaseException as error:
+            except BaseException:
                 if not begun:
                     self._put_back(kept)
-                if isinstance(error, automation.ConcurrentUpdateError):
-                    raise OperatorError(
-                        "STACK_BUSY",
-                        "somebody else is updating the stack; nothing was changed",
-                        "wait until that update has ended; `pulumi cancel` only when none runs any more",
-                    ) from error
                 raise
 
     def _put_back(self, kept: Any) -> None:
@@ -300,15 +302,10 @@ def _resulting(configuration: Mapping[str, Any], consumer: EmbedConsumer) -> Set
     return load({key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)})
 
 
-@contextmanager
-def _in_a_line(code: str, way_out: str) -> Iterator[None]:
-    """Turn a failing Pulumi CLI into an error of the operator."""
+def _value(consumer: EmbedConsumer) -> Any:
     from pulumi import automation  # noqa: PLC0415 - only stacks on AWS need it
 
-    try:
-        yield
-    except automation.CommandError as error:
-        raise OperatorError(code, str(error).strip()[-ERROR_LENGTH:], way_out) from error
+    return automation.ConfigValue(consumer)
 
 
 def switchable(name: str) -> SwitchableStack:

@@ -34,6 +34,9 @@ class PrivateDirectory:
             except (BlockingIOError, FileNotFoundError):
                 # Another process took it for abandoned before it was locked.
                 continue
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
 
     def remove(self) -> None:
         """Delete the directory."""
@@ -51,7 +54,8 @@ def remove_abandoned(parent: Path) -> list[Path]:
     for path in parent.glob(f"*{SUFFIX}"):
         try:
             abandoned = PrivateDirectory(path, _lock(path))
-        except (BlockingIOError, FileNotFoundError):
+        except OSError:
+            # Its owner lives, or it is gone, or a full disk has no room for a lock that it never had.
             continue
         abandoned.remove()
         removed.append(path)

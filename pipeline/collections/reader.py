@@ -37,7 +37,7 @@ from pipeline.collections.search import EXACT_TEXTS, PROPOSED, RANKED, Filter, H
 from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
-from pipeline.errors import ErrorCode, PermanentError
+from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0
@@ -343,6 +343,7 @@ class SnapshotSource:
 
         Raises:
             PermanentError: SNAPSHOT_MISSING, SNAPSHOT_CORRUPT when the pointer does not name a sound version.
+            RetryableError: STORAGE_FULL when there is no room for the version beside no other one; SERVICE_UNAVAILABLE.
         """
         pointer, root = self._pointer()
         if pointer is None:
@@ -388,7 +389,15 @@ class SnapshotSource:
             return require_version(root, self._collection, pointer)
         if self._objects is None:
             raise ValueError("a SnapshotSource has a directory or a bucket")
-        return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
+        try:
+            return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
+        except RetryableError as error:
+            if error.code is not ErrorCode.STORAGE_FULL:
+                raise
+            # Two versions do not fit beside each other, so the older one goes first.
+            self.close()
+            self._remove_cached(pointer.version)
+            return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
 
     def _remove_cached(self, current: str) -> None:
         """Remove every other version that was brought from S3; views of other processes hold what they need of it.

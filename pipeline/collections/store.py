@@ -35,6 +35,7 @@ from pipeline.contracts.digests import FileDigest
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
+from pipeline.storage import storage_error, writing_to
 
 CHUNK_BYTES = 256 * 1024
 """Bytes of a file in memory at once while it is copied."""
@@ -85,11 +86,10 @@ def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> b
         False when the file was left as it is.
 
     Raises:
-        RetryableError: LEASE_HELD when another handler keeps the file locked.
+        RetryableError: LEASE_HELD when another handler keeps the file locked; STORAGE_FULL, SERVICE_UNAVAILABLE.
     """
     target = current_path(root, collection)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f"{target.name}.lock"), collection):
+    with writing_to(root), _locked(target.with_name(f"{target.name}.lock"), collection):
         present = read_current(root, collection)
         if present is not None and present.version >= pointer.version:
             return False
@@ -189,6 +189,7 @@ def download_version(
 
     Raises:
         PermanentError: SNAPSHOT_MISSING when an object is not there, SNAPSHOT_CORRUPT when a digest is another.
+        RetryableError: STORAGE_FULL, SERVICE_UNAVAILABLE.
     """
     target = version_path(root, collection, pointer.version)
     _require_plain(target)
@@ -196,8 +197,8 @@ def download_version(
         return target
     partial = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         manifest = objects.get_verified(bucket, version_key(collection, pointer.version, MANIFEST_NAME), pointer.digest)
         for name, digest in _files_of(manifest, f"s3://{bucket}").items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
@@ -208,12 +209,12 @@ def download_version(
         partial.rename(target)
     except PermanentError as error:
         if error.code is ErrorCode.OBJECT_MISSING:
-            raise missing_version(collection, pointer, f"s3://{bucket}") from error
-        raise corrupt_version(error.value, error.rule) from error
-    except OSError:
-        # Another process of this host brought it first.
+            raise missing_version(collection, pointer, f"s3://{bucket}", error.value) from error
+        raise corrupt_version(error.value, error.rule, collection) from error
+    except OSError as error:
+        # Another process of this host may have brought it first.
         if not target.is_dir():
-            raise
+            raise storage_error(error, root) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -313,23 +314,53 @@ def delete_expired(
     return expired
 
 
-def missing_version(collection: CollectionName, pointer: Pointer, place: str) -> PermanentError:
+def gaps_in_s3(
+    objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer, manifest: bytes
+) -> list[str]:
+    """The keys of a published version's objects that S3 has lost, or has with another checksum.
+
+    Args:
+        objects: S3.
+        bucket: the vectors bucket.
+        collection: the collection.
+        pointer: names the version.
+        manifest: the version's, as it is on the directory or was read from S3.
+
+    Raises:
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
+    wanted = {**_files_of(manifest, f"s3://{bucket}"), MANIFEST_NAME: pointer.digest}
+    keys = {version_key(collection, pointer.version, name): digest for name, digest in wanted.items()}
+    return [key for key, digest in keys.items() if not objects.holds(bucket, key, digest)]
+
+
+def missing_version(collection: CollectionName, pointer: Pointer, place: str, reason: str = "") -> PermanentError:
     """The error of a pointer that names a version which is not there."""
     return PermanentError(
         ErrorCode.SNAPSHOT_MISSING,
-        value=f"version {pointer.version} of {collection} is not in {place}",
+        value=f"version {pointer.version} of {collection} is not whole in {place}" + (f": {reason}" if reason else ""),
         rule="CURRENT names a version that is there",
-        way_out="restore the version from S3 or from a backup; do not start empty",
+        way_out=f"{_way_out(collection)}; do not start empty",
     )
 
 
-def corrupt_version(value: str, rule: str) -> PermanentError:
+def corrupt_version(value: str, rule: str, collection: CollectionName | None = None) -> PermanentError:
     """The error of a version, or of a pointer, that is not what was published."""
     return PermanentError(
         ErrorCode.SNAPSHOT_CORRUPT,
         value=value,
         rule=rule,
-        way_out="point CURRENT at the version before, or restore this one from S3",
+        way_out="put CURRENT back as it was, or restore the version from S3"
+        if collection is None
+        else _way_out(collection),
+    )
+
+
+def _way_out(collection: CollectionName) -> str:
+    return (
+        "put the object back from the bucket's earlier object versions; or publish the collection anew: `receipts "
+        f"rebuild --collection {collection}`, and where no whole copy is left `receipts rebuild --collection "
+        f"{collection} --from-deltas`"
     )
 
 
@@ -414,6 +445,7 @@ def _files(directory: Path) -> list[str]:
 
 @contextmanager
 def _locked(path: Path, collection: CollectionName) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # The lock is the kernel's (on EFS the server's) and goes with its holder, however that ends.
     with path.open("ab") as file:
         for _ in range(LOCK_TRIES):

@@ -9,20 +9,18 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
+from pipeline.contracts.identifiers import COLLECTIONS, CollectionName, Precision
 from pipeline.contracts.limits import LARGEST_INTEGER
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.versions import require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
-
-Precision = Literal["float32", "float16"]
 
 FORMAT_VERSION = "2.0"
 SUPPORTED_MAJORS = (1, 2)

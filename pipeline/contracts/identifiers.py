@@ -7,6 +7,8 @@ from uuid import UUID
 
 CollectionName = Literal["lines", "words"]
 COLLECTIONS: tuple[CollectionName, ...] = ("lines", "words")
+Precision = Literal["float32", "float16"]
+"""Of the vectors in a delta; here, and not beside the delta, because the settings need no numpy."""
 
 CONTENT_DIGEST_LENGTH = 16
 """Hex digits of the content digest that name a receipt's folder: 64 bits, per receipt, so collisions do not matter."""

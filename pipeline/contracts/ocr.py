@@ -154,6 +154,8 @@ def parse_ocr_document(content: bytes, source: str) -> OcrDocument:
         PermanentError: OCR_DOCUMENT_INVALID when no receipt of it can be accepted, naming each fault.
     """
     require_document_size(len(content), source)
+    if not content:
+        raise _refusal(source, ["it is empty"])
     try:
         image = _Image.model_validate(json.loads(content.decode("utf-8-sig")))
     except ValidationError as error:

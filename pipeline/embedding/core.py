@@ -21,6 +21,7 @@ from pipeline.contracts.messages import EmbedMessage, parse_message, require_own
 from pipeline.contracts.versions import DELTA_VERSION
 from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.embedding.pauses import pause_seconds
 from pipeline.embedding.recording import Consumer, RunRecorder
 from pipeline.embedding.work import Disposition, IncomingMessage, Outcome, Receipt, TextVectors, Work
 from pipeline.errors import PermanentError, PipelineError, RetryableError, in_the_tree
@@ -188,7 +189,8 @@ class EmbeddingCore:
         outcomes: list[Outcome] = []
         for work in works:
             if outcomes and outcomes[-1].disposition is Disposition.RETRY:
-                outcomes.append(Outcome(message_id=work.incoming.message_id, disposition=Disposition.RETRY))
+                # While one message of a group is hidden SQS gives none of them, so they come back together.
+                outcomes.append(replace(outcomes[-1], message_id=work.incoming.message_id, error=None))
             else:
                 outcomes.append(self._write_one(work))
         return outcomes
@@ -238,7 +240,12 @@ class EmbeddingCore:
                 error = _told(park_error)
             else:
                 return Outcome(message_id=incoming.message_id, disposition=Disposition.PARKED, error=error)
-        return Outcome(message_id=incoming.message_id, disposition=Disposition.RETRY, error=error)
+        return Outcome(
+            message_id=incoming.message_id,
+            disposition=Disposition.RETRY,
+            error=error,
+            pause_seconds=pause_seconds(error, incoming.receives),
+        )
 
 
 def _told(error: Exception) -> PipelineError:

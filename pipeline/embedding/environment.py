@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pipeline.contracts.delta import Precision
+from pipeline.contracts.identifiers import Precision
 from pipeline.environment import Environment
 
 EmbedderName = Literal["openai", "minilm", "hashing"]

@@ -13,10 +13,11 @@ from typing import Literal
 
 from pipeline.collections.receipts import applied_again, operation_of
 from pipeline.contracts.artifacts import LineRow, WordRow
-from pipeline.contracts.delta import Precision, make_delta
+from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
     COLLECTIONS,
     CollectionName,
+    Precision,
     line_vector_id,
     upload_id,
     word_vector_id,

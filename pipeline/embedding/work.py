@@ -24,20 +24,30 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class IncomingMessage:
-    """A message as a host received it."""
+    """A message as a host received it.
+
+    Attributes:
+        receives: how often, this time included.
+    """
 
     message_id: str
     body: str
     group_id: str
+    receives: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one message, and why when it was not embedded."""
+    """What became of one message, and why when it was not embedded.
+
+    Attributes:
+        pause_seconds: when a RETRY is to come back; None leaves it to the queue's visibility timeout.
+    """
 
     message_id: str
     disposition: Disposition
     error: PipelineError | None = None
+    pause_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipeline.errors import ErrorCode
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode
 from pipeline.merchants.lines import Line, telling_lines
 from pipeline.merchants.names import KnownMerchant, KnownNames, index_names, likeness
 from pipeline.merchants.vote import Neighbour, confirmed, vote
@@ -88,7 +88,7 @@ class MerchantResolver:
         except Exception as error:
             logger.exception("merchant resolution failed", extra={"error_code": ErrorCode.MERCHANT_RESOLUTION_FAILED})
             reason = f"{ErrorCode.MERCHANT_RESOLUTION_FAILED}: {type(error).__name__}: {error}"
-            return Merchant(name=None, source="failed", error=reason)
+            return Merchant(name=None, source="failed", error=reason[:SHOWN_CHARACTERS])
         if decision.merchant_name is None:
             return Merchant(name=None, source="none")
         return Merchant(name=decision.merchant_name, source="resolved")

@@ -15,6 +15,7 @@ from compaction_handler.checking import ChildCheck, Inspection
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME
 from pipeline.errors import ErrorCode, RetryableError
 from tests.compaction.copies import inspection_of, sealed_copy
+from tests.compaction.disks import filled, small_disk
 
 ROWS = 8
 TAKEN = 300 * 1024 * 1024
@@ -57,6 +58,18 @@ def test_a_copy_over_which_the_check_breaks_is_rejected(check, inspection):
     Path(inspection.directory, INDEX_NAME, DATABASE_NAME).unlink()
     assert "ended with 1" in rejection(check, inspection)
     assert not check.ready
+
+
+def test_a_disk_without_room_for_the_check_is_no_fault_of_the_copy(check, inspection, tmp_path):
+    with small_disk(tmp_path / "disk", 8 * 1024 * 1024) as disk:
+        elsewhere = replace(inspection, private_directory=str(disk / "private"))
+        check.run(elsewhere)
+        with filled(disk, 0), pytest.raises(RetryableError) as caught:
+            check.run(elsewhere)
+        assert caught.value.code is ErrorCode.STORAGE_FULL
+        assert str(disk) in str(caught.value)
+        check.run(elsewhere)
+    assert check.ready
 
 
 def test_a_child_that_was_killed_rejects_the_copy_and_says_that_it_is_not_ready(check, inspection):

@@ -24,7 +24,7 @@ from tests.compaction.world import ids, spoil, world
 
 __all__ = ["world"]
 
-POISON, NEIGHBOURS, DELIVERIES = 7, {"the index": 60}, 10
+POISON, NEIGHBOURS, DELIVERIES = 7, 12, 10
 
 
 class StrangeError(Exception):
@@ -73,7 +73,7 @@ PLACES: dict[str, tuple[Any, str, Callable[..., bool]]] = {
 def test_wherever_a_merge_breaks_over_one_run_its_neighbours_are_published(world, monkeypatch, place):
     owner, name, is_poison = PLACES[place]
     monkeypatch.setattr(owner, name, breaks(getattr(owner, name), is_poison))
-    numbers = range(1, NEIGHBOURS.get(place, 12) + 2)
+    numbers = range(1, NEIGHBOURS + 2)
     runs = {
         number: world.operation("upsert", number, rows=1, texts=["poison" if number == POISON else "milk"])
         for number in numbers
@@ -111,7 +111,7 @@ def test_a_run_for_whose_texts_no_version_is_published_takes_no_neighbour_along(
     """Also with an interval, where the run is MERGED long before the publication that it makes impossible."""
     world.settings["publish_every_seconds"] = every
     monkeypatch.setattr(
-        "tests.compaction.world.judge",
+        "tests.compaction.world.judge_where_there_is_room",
         judging(lambda texts: REFUSALS[code] if "poison" in texts else Verdict()),
     )
     merger = world.merger()
@@ -142,7 +142,7 @@ def test_a_version_that_is_itself_refused_quarantines_no_run_however_long_it_las
     runs = [world.run(number) for number in (1, 2)]
     with monkeypatch.context() as patch:
         patch.setattr(
-            "tests.compaction.world.judge",
+            "tests.compaction.world.judge_where_there_is_room",
             judging(lambda texts: REFUSALS[code] if is_first or "old" in texts else Verdict()),
         )
         for _ in range(MAXIMUM_ATTEMPTS + 1):
@@ -160,7 +160,7 @@ def test_a_poison_of_each_kind_in_one_message_of_sixty_is_quarantined_within_fiv
     for owner, name, is_poison in (PLACES["the plan"], PLACES["the index"]):
         monkeypatch.setattr(owner, name, breaks(getattr(owner, name), is_poison))
     monkeypatch.setattr(
-        "tests.compaction.world.judge",
+        "tests.compaction.world.judge_where_there_is_room",
         judging(lambda texts: REFUSALS[ErrorCode.SNAPSHOT_UNSOUND] if "unsound" in texts else Verdict()),
     )
     texts = {20: "poison", 45: "unsound"}

@@ -1,5 +1,6 @@
 """The stream processor; its failure would leave runs PENDING for ever, or one message a run."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,19 @@ from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
 from pipeline.contracts.identifiers import sha256_hex
+from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MAXIMUM_ROWS
 from pipeline.contracts.messages import CompactionMessage, parse_message
 from pipeline.contracts.run import CollectionProgress, CompactionRun
-from pipeline.runs import run_from_item, run_to_item
-from tests.stages.anything import ERRORS, VALUES
+from pipeline.errors import SHOWN_CHARACTERS
+from pipeline.runs import ERROR_LIMIT, run_from_item, run_to_item
+from tests.stages.anything import ERRORS, VALUES, refusal
 
 ENVIRONMENT = StreamProcessorEnvironment(
     lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
 )
 SQS_LIMIT = 1024 * 1024
+DYNAMODB_LIMIT = 400 * 1024
+"""Of an item (docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -164,3 +169,76 @@ def test_a_message_that_sqs_does_not_take_brings_the_whole_batch_back():
 
     answer = process_records([record(5), record(6)], environment=ENVIRONMENT, sqs_client=Full())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "5"}]}
+
+
+class Strict(Sqs):
+    """Refuses what SQS refuses for its size."""
+
+    def send_message(self, *, QueueUrl: str, **entry: Any) -> dict:
+        attributes = entry["MessageAttributes"]
+        size = len(entry["MessageBody"]) + sum(len(name) + len(str(value)) for name, value in attributes.items())
+        if size > SQS_LIMIT:
+            raise refusal("InvalidParameterValue")
+        return super().send_message(QueueUrl=QueueUrl, **entry)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "東", "\\"])
+def test_a_record_of_the_largest_item_is_parked_in_one_message_and_its_neighbour_goes_on(letter):
+    """DynamoDB's 400 kB, in letters that JSON writes as up to six bytes for two."""
+    large = record(7)
+    large["eventID"] = "event"
+    large["dynamodb"]["Keys"] = {name: large["dynamodb"]["NewImage"][name] for name in ("PK", "SK")}
+    padding = letter * (DYNAMODB_LIMIT // len(letter.encode()))
+    large["dynamodb"]["NewImage"] |= {"version": {"S": "9.0"}, "padding": {"S": padding}}
+    sqs = Strict()
+    answer = process_records([large, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    assert answer == {"batchItemFailures": []}
+    (parked,) = (entry for url, entry in sqs.sent if url == "failures")
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
+    body = json.loads(parked["MessageBody"])
+    assert body["eventID"] == "event"
+    assert body["dynamodb"]["SequenceNumber"] == "7"
+    assert body["dynamodb"]["Keys"] == large["dynamodb"]["Keys"]
+    assert {url for url, _ in sqs.sent} == {"failures", "lines", "words"}
+
+
+def test_a_run_with_fields_of_later_releases_up_to_the_largest_item_goes_on():
+    large = record(7)
+    large["dynamodb"]["NewImage"] |= {f"later_{number}": {"S": "東" * 99} for number in range(1_300)}
+    sqs = Strict()
+    assert process_records([large], environment=ENVIRONMENT, sqs_client=sqs) == {"batchItemFailures": []}
+    assert {url for url, _ in sqs.sent} == {"lines", "words"}
+
+
+def test_the_largest_run_that_the_pipeline_records_is_far_below_the_largest_item():
+    longest = "\U0001f9fe" * MAXIMUM_MERCHANT_NAME
+    error = "\U0001f9fe" * ERROR_LIMIT
+    progress = CollectionProgress(
+        expected_count=MAXIMUM_ROWS,
+        merged_count=MAXIMUM_ROWS,
+        attempts=5,
+        error=error,
+        delta_sha256="0" * 64,
+        snapshot_version="0" * 40,
+        superseded_by=LARGEST_INTEGER,
+    )
+    largest = run(1).model_copy(
+        update={
+            "receipt_id": LARGEST_INTEGER,
+            "receipt_version": LARGEST_INTEGER,
+            "changes": {"merchant_name": longest, "merchant_source": "given"},
+            "delta_run_id": "0" * 32,
+            "content_run_id": "0" * 32,
+            "uploaded_at": MOMENT,
+            "sequencer": "0" * 64,
+            "delta_bucket": "b" * 63,
+            "lines": progress,
+            "words": progress,
+            "merchant_name": longest,
+            "merchant_error": "\U0001f9fe" * SHOWN_CHARACTERS,
+        }
+    )
+    assert set(largest.model_dump(exclude_none=True)) == set(CompactionRun.model_fields), "a field is not filled"
+    item = run_to_item(largest)
+    size = sum(len((name + "".join(value.values())).encode()) for name, value in item.items())
+    assert size < DYNAMODB_LIMIT / 10

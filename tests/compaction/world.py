@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from compaction_handler.checking import Inspection, judge, require_sound
+from compaction_handler.checking import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
@@ -53,7 +53,7 @@ class CheckInProcess:
         pass
 
     def run(self, inspection: Inspection) -> None:
-        require_sound(inspection, judge(inspection))
+        require_sound(inspection, judge_where_there_is_room(inspection))
 
     def close(self) -> None:
         pass

@@ -18,7 +18,7 @@ from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
 from pipeline.embedding.embedders.kept import KeptVectors
-from pipeline.embedding.embedders.minilm import MINILM_MODEL, MiniLmEmbedder
+from pipeline.embedding.embedders.minilm import MINILM_MODEL, MiniLmEmbedder, by_length
 from pipeline.embedding.embedders.openai import OpenAiEmbedder
 from pipeline.embedding.embedders.requests import MAXIMUM_INPUT_TOKENS, fit_input, plan_requests
 from pipeline.embedding.environment import EmbeddingEnvironment
@@ -160,6 +160,42 @@ class TestMiniLm:
         with pytest.raises(RetryableError, match="delete the folder if the model is damaged") as caught:
             MiniLmEmbedder().embed(["a"])
         assert caught.value.code is ErrorCode.EMBEDDING_UNAVAILABLE
+
+    def test_texts_of_one_length_go_together_and_keep_their_order(self) -> None:
+        asked: list[list[str]] = []
+
+        def run(texts: list[str]) -> list[np.ndarray]:
+            asked.append(texts)
+            assert len({len(text) for text in texts}) == 1
+            return [np.full(3, float(text)) for text in texts]
+
+        texts = ["1", "22", "3", "444", "55"]
+        assert [vector[0] for vector in by_length(run, len)(texts)] == [1, 22, 3, 444, 55]
+        assert len(asked) == 3
+        with pytest.raises(ValueError, match="zip"):
+            by_length(lambda some: run(some)[1:], len)(texts)
+
+    def test_chromas_tokenizer_pads_no_more(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With Chroma's own class, a real tokenizer, and a model that shows what it is given."""
+        onnx = pytest.importorskip("chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2")
+        tokenizers = pytest.importorskip("tokenizers")
+        words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "oat": 2}, unk_token="[UNK]"))
+        words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        (tmp_path / "onnx").mkdir()
+        words.save(str(tmp_path / "onnx" / "tokenizer.json"))
+        shapes = []
+
+        class Model:
+            def run(self, _: object, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+                shapes.append(given["input_ids"].shape)
+                return [np.repeat(given["input_ids"][..., None].astype(np.float32), 384, axis=-1)]
+
+        monkeypatch.setattr(onnx.ONNXMiniLM_L6_V2, "DOWNLOAD_PATH", tmp_path)
+        monkeypatch.setattr(onnx.ONNXMiniLM_L6_V2, "_download_model_if_not_exists", lambda _: None)
+        monkeypatch.setattr(onnx.ONNXMiniLM_L6_V2, "model", Model())
+        vectors = MiniLmEmbedder().embed(["oat milk", "oat", "milk oat", "oat " * 300])
+        assert vectors.shape == (4, 384)
+        assert sorted(shapes) == [(1, 1), (1, 256), (2, 2)]
 
     def test_the_model_is_loaded_once(self) -> None:
         loads = []

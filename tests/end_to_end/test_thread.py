@@ -11,11 +11,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
+from ops import cli
 from ops.console import Output
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove, repository
+from ops.published import published_version
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
@@ -169,6 +172,60 @@ def test_runs_deltas_and_vectors_agree_after_all_that(stack):
     document = run_reconcile(Output(as_json=True), local_target(stack), mend=False, timeout_seconds=0)
     assert document["findings"] == []
     assert all(item["rows"] for item in document["collections"])
+
+
+def command(target: Target, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    """What ``receipts WORDS --json`` says."""
+    monkeypatch.setattr(cli, "connect", lambda _: target)
+    result = CliRunner().invoke(cli.application, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("more", [(), ("--from-deltas",)], ids=["from the version", "from the deltas"])
+def test_the_command_rebuild_publishes_the_same_rows_anew(stack, monkeypatch, more):
+    target = local_target(stack)
+    with published_version(target, "lines") as published:
+        before, rows = published.version, {row.id: (row.text, row.metadata) for row in published.rows()}
+    rebuilt = command(target, monkeypatch, "rebuild", "--collection", "lines", *more)
+    assert (rebuilt["collection"], rebuilt["rows"]) == ("lines", len(rows))
+    assert rebuilt["version"] > before
+    with published_version(target, "lines") as published:
+        assert published.version >= rebuilt["version"]
+        assert {row.id: (row.text, row.metadata) for row in published.rows()} == rows
+
+
+def test_the_command_resolve_names_a_receipt_that_came_before_its_merchant(stack, monkeypatch):
+    target = local_target(stack)
+    ((_, content),) = samples("mueller-1")
+    resolved_by = ""
+    for attempt in range(3):
+        name = f"ZEBRAFINK KONTOR {'ABC'[attempt]}"
+        first, second = json.loads(content), json.loads(content)
+        for document in (first, second):
+            document["image_id"] = str(uuid4())
+            (receipt,) = document["receipts"]
+            receipt["lines"] = receipt["lines"][:3]
+            receipt["lines"][0] |= {"text": name, "words": []}
+        second["receipts"][0]["merchant_name"] = name
+        first["receipts"][0].pop("merchant_name", None)
+        (early,) = process(target, [("first", json.dumps(first).encode())])
+        process(target, [("second", json.dumps(second).encode())])
+        said = command(target, monkeypatch, "resolve")
+        assert said["recorded"] <= said["asked"]
+        runs = eventually(
+            lambda run=early.runs[0]: [
+                item
+                for item in repository(target).of_receipt(run.image_id, run.receipt_id)
+                if item.kind == "metadata" and item.is_completed
+            ]
+        )
+        assert runs[0].changes["merchant_name"] == name
+        resolved_by = runs[0].consumer
+        if resolved_by != "tick":
+            break
+    # A tick may have been the first, but not three times.
+    assert resolved_by == "operator"
 
 
 def test_state_survives_a_stop_and_a_start(stack):

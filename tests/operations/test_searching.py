@@ -4,7 +4,9 @@ A failure sends an operator to the wrong receipt, or lets a receipt write to the
 """
 
 import json
+import random
 import re
+from uuid import UUID
 
 import pytest
 
@@ -215,3 +217,28 @@ def test_a_word_is_named_by_line_and_word(shop):
 )
 def test_visible_writes_out_what_a_terminal_would_act_on(text, shown):
     assert visible(text) == shown
+
+
+def test_every_word_that_stands_once_is_found_first_among_words_that_stand_everywhere(shop):
+    """Equal and nearly equal texts crowd an index; one record a distinct text, asked exactly, finds them all."""
+    draw = random.Random(7)  # noqa: S311 - repeatable, not secret
+    common = ["TOTAL", "SUBTOTAL", "CASH", "CHANGE", "TAX", "QTY", "PRICE", "ITEM", "RM", "1", "2", "DATE", "TIME"]
+    once: list[str] = []
+    receipts = []
+    for number in range(12):
+        lines = []
+        for line in range(8):
+            words = [*draw.choices(common, k=3), f"{draw.randint(0, 60)}.{draw.randint(0, 99):02d}"]
+            if line % 4 == 0:
+                once.append("".join(draw.choices("BCDFGHJKLMNPQRSTVWXZ", k=draw.randint(6, 9))))
+                words.append(once[-1])
+            lines.append(" ".join(words))
+        receipts.append(Receipt(image=str(UUID(int=number + 1)), texts=lines))
+    shop.publish(*receipts, collection="words")
+    assert len(set(once)) == len(once) == 24
+    for mode in ("vector", "hybrid"):
+        first = [
+            searching.search(shop.target, word, collection="words", limit=1, mode=mode).matches[0]["text"]
+            for word in once
+        ]
+        assert first == once, mode

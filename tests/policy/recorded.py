@@ -1,17 +1,19 @@
-"""Recorded programs as a policy pack is shown them: as a graph, and as messages of Pulumi's analyzer protocol."""
+"""Recorded programs as a policy pack is shown them: as messages of Pulumi's analyzer protocol, and as a graph."""
 
+from datetime import date
 from pathlib import Path
-from typing import Any
 
-from google.protobuf import json_format
-from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2
-from pulumi_policy.deserialize import deserialize_properties
 
-from policy.graph import UNKNOWN, Graph, Resource
+from policy.codes import Violation
+from policy.graph import Graph
+from policy.judgement import judge
+from policy.pack import resource_of
+from policy.settings import Settings
 from tests.program.engine import Recording, run_program
 
 PROGRAMS = Path(__file__).parent / "programs"
+TODAY = date(2026, 12, 1)
 
 
 def record(name: str, *, preview: bool = False) -> Recording:
@@ -20,19 +22,12 @@ def record(name: str, *, preview: bool = False) -> Recording:
 
 
 def graph_of(recording: Recording) -> Graph:
-    return Graph(
-        Resource(
-            urn=made.urn,
-            type=made.type,
-            name=made.name,
-            properties=_known(deserialize_properties(json_format.MessageToDict(made.properties))),
-            property_dependencies=made.property_dependencies,
-            dependencies=made.depends_on,
-            parent=made.parent,
-            ignored=made.ignored,
-        )
-        for made in recording.made.values()
-    )
+    return Graph(map(resource_of, messages_of(recording)))
+
+
+def judged(graph: Graph, settings: Settings | None = None) -> list[Violation]:
+    """What is wrong with a stack, as the pack finds it on a day of these tests."""
+    return judge(graph.resources.values(), settings or Settings(), TODAY)
 
 
 def messages_of(recording: Recording) -> list[analyzer_pb2.AnalyzerResource]:
@@ -52,11 +47,3 @@ def messages_of(recording: Recording) -> list[analyzer_pb2.AnalyzerResource]:
         )
         for made in recording.made.values()
     ]
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _known(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_known(item) for item in value]
-    return UNKNOWN if value == rpc.UNKNOWN else value

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from policy.graph import QUEUE, UNKNOWN, Address, Graph, Resource
-from policy.rules import MAPPING, Code, judge
+from policy.address import Address
+from policy.codes import Code
+from policy.consumers.mappings import MAPPING
+from policy.graph import QUEUE, UNKNOWN, Graph, Resource
+from tests.policy.recorded import judged
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:jobs"
 
@@ -147,20 +150,20 @@ def test_a_component_stands_for_the_queue_that_it_holds() -> None:
     component = resource("any:any:Component", "component")
     queue = resource(QUEUE, "jobs", properties={"arn": UNKNOWN}, parent=component.urn)
     graph = Graph([component, queue, mapping_of("first", component.urn), mapping_of("second", queue.urn)])
-    assert [violation.code for violation in judge(graph)] == [Code.ONE_CONSUMER]
+    assert [violation.code for violation in judged(graph)] == [Code.ONE_CONSUMER]
 
 
 def test_a_component_with_two_queues_proves_nothing() -> None:
     component = resource("any:any:Component", "component")
     queues = [resource(QUEUE, name, properties={"arn": UNKNOWN}, parent=component.urn) for name in ("jobs", "dead")]
     graph = Graph([component, *queues, mapping_of("first", component.urn), mapping_of("second", queues[0].urn)])
-    assert [violation.code for violation in judge(graph)] == [Code.ONE_CONSUMER_UNPROVEN]
+    assert [violation.code for violation in judged(graph)] == [Code.ONE_CONSUMER_UNPROVEN]
 
 
 def test_one_queue_read_twice_is_one_queue() -> None:
     twice = [resource(QUEUE, name, properties={"arn": ARN}) for name in ("made", "read")]
     graph = Graph([*twice, *(mapping_of(queue.name, queue.urn) for queue in twice)])
-    assert [violation.code for violation in judge(graph)] == [Code.ONE_CONSUMER]
+    assert [violation.code for violation in judged(graph)] == [Code.ONE_CONSUMER]
 
 
 def test_what_is_unknown_is_not_taken_for_wrong() -> None:
@@ -169,4 +172,4 @@ def test_what_is_unknown_is_not_taken_for_wrong() -> None:
     )
     queue = resource(QUEUE, "jobs", properties={"arn": ARN, "fifoQueue": True, "redrivePolicy": UNKNOWN})
     mapping = resource(MAPPING, "only", properties={**unknown, "eventSourceArn": ARN, "destinationConfig": UNKNOWN})
-    assert judge(Graph([queue, mapping])) == []
+    assert judged(Graph([queue, mapping])) == []

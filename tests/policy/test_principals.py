@@ -6,7 +6,7 @@ import pytest
 
 from policy.graph import UNKNOWN
 from policy.principals import Principal, concerns, holds
-from policy.rights import ROLE
+from policy.workloads import ROLE
 from tests.policy.test_graph import resource
 
 ARN = "arn:aws:iam::000000000000:role/teams/poller"

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from policy.rules import Code
+from policy.codes import Code
 from tests.policy.recorded import messages_of, record
 from tests.program.engine import PROJECT, Recording, run_program
 
@@ -42,11 +42,12 @@ def test_the_pack_says_which_codes_it_has_and_which_of_them_stop_an_update(
 ) -> None:
     info = pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
     assert info.name == "one-queue-one-consumer"
-    levels = {policy.name: policy.enforcementLevel for policy in info.policies}
-    assert levels.pop("one-consumer-unproven") == analyzer_pb2.ADVISORY
-    assert levels.pop("visibility-below-advised") == analyzer_pb2.ADVISORY
-    assert set(levels.values()) == {analyzer_pb2.MANDATORY}
-    assert len(levels) == len(Code) - 2
+    advisory = {"one-consumer-unproven", "visibility-below-advised", "failures-reported", "unjudged"}
+    assert {policy.name: policy.enforcementLevel for policy in info.policies} == {
+        code.policy_name: analyzer_pb2.ADVISORY if code.policy_name in advisory else analyzer_pb2.MANDATORY
+        for code in Code
+    }
+    assert {policy.policy_type for policy in info.policies} == {analyzer_pb2.POLICY_TYPE_STACK}
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])

@@ -18,6 +18,7 @@ from pulumi.runtime.sync_await import _ensure_event_loop
 PROJECT = Path(__file__).resolve().parents[2]
 COMPUTED = {"*": ("arn", "url", "id"), "aws:sqs/queue:Queue": ("policy", "redrivePolicy")}
 """What the provider fills in by itself, so that it is unknown before a resource is made."""
+ACCOUNT = "000000000000"
 DIGEST_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/receipts@sha256:" + "a" * 64
 
 
@@ -92,7 +93,14 @@ class _Mocks(mocks.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict, list[tuple[str, str]] | None]:
-        return {**args.args, "id": "1", "userName": "AWS", "password": "p", "authorizationToken": "t"}, []
+        return {
+            **args.args,
+            "id": "1",
+            "accountId": ACCOUNT,
+            "userName": "AWS",
+            "password": "p",
+            "authorizationToken": "t",
+        }, []
 
 
 class _Monitor(mocks.MockMonitor):
@@ -163,14 +171,18 @@ def run_program(
     program: Program = PROJECT / "__main__.py",
     preview: bool = False,
 ) -> Recording:
-    """Evaluate a program, by its path or as a function, once; as a preview, nothing that AWS makes up is known."""
+    """Evaluate a program, by its path or as a function, once; as a preview, nothing that AWS makes up is known.
+
+    Settings without a namespace are ``receipts:``; ``aws:region`` is us-east-1 unless given.
+    """
     recording = Recording()
     contextvars.copy_context().run(_run, recording, settings, stack, program, preview)
     return recording
 
 
 def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: Program, preview: bool) -> None:
-    pulumi.runtime.set_all_config({f"receipts:{key}": value for key, value in settings.items()})
+    named = {key if ":" in key else f"receipts:{key}": value for key, value in settings.items()}
+    pulumi.runtime.set_all_config({"aws:region": "us-east-1", **named})
     monitor = _Monitor(recording, preview=preview)
     configure(
         mocks.MockSettings(

@@ -93,8 +93,10 @@ def test_consumers_that_are_off_stand_beside_the_one_that_is_on() -> None:
         queue.consume_with(ServiceConsumer(claimant="the-holder", role=role, desired_count=1), parent=queue)
 
     recording = queue_and_consumers(body)
-    (lock,) = recording.of("aws:sqs/queuePolicy:QueuePolicy")
-    (closed,) = json.loads(lock.inputs["policy"])["Statement"]
+    lock = recording.one("aws:sqs/queuePolicy:QueuePolicy", "embed-lock")
+    statements = {item["Sid"]: item for item in json.loads(lock.inputs["policy"])["Statement"]}
+    assert statements.keys() == {"OnlyTheConsumerReceives", "RefuseWithoutTls"}
+    closed = statements["OnlyTheConsumerReceives"]
     assert closed["Effect"] == "Deny"
     assert closed["Action"] == "sqs:ReceiveMessage"
     assert closed["Condition"]["ArnNotLike"]["aws:PrincipalArn"][0].endswith("role")
@@ -109,6 +111,8 @@ MAPPINGS: list[tuple[dict[str, Any], bool, RefusalCode]] = [
     ({"maximum_concurrency": 1}, True, RefusalCode.MAXIMUM_CONCURRENCY),
     ({"maximum_concurrency": 1_001}, False, RefusalCode.MAXIMUM_CONCURRENCY),
     ({"provisioned_pollers": 2}, True, RefusalCode.CONCURRENCY_AND_POLLERS),
+    ({"provisioned_pollers": 10_001, "maximum_concurrency": None}, True, RefusalCode.OUT_OF_RANGE),
+    ({"provisioned_pollers": 0, "maximum_concurrency": None}, True, RefusalCode.OUT_OF_RANGE),
     ({"function_timeout_seconds": 61}, True, RefusalCode.VISIBILITY_BELOW_TIMEOUT),
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.errors import RefusalCode, SettingsRefused
+from stack.errors import RefusalCode, SettingsRefused, StackRefusal
 from stack.settings import load
 from tests.program import engine
 from tests.program.engine import PROJECT
@@ -33,6 +33,16 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     ({"imageUri": "repository:latest"}, RefusalCode.IMAGE_NOT_BY_DIGEST, "repository:latest"),
     ({"embedder": "minilm", "embeddingDimensions": 512}, RefusalCode.EMBEDDING_MISMATCH, "512"),
     ({"network": {"zones": ["us-east-1a", "eu-west-1a"]}}, RefusalCode.ZONE_OUTSIDE_REGION, "eu-west-1a"),
+    ({"network": {"zones": ["cn-north-1a"]}}, RefusalCode.PARTITION_UNSUPPORTED, "aws-cn"),
+    ({"network": {"cidr": "10.0.0.0/25"}}, RefusalCode.NETWORK_TOO_SMALL, "10.0.0.0/25"),
+    ({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 17}}, RefusalCode.NETWORK_TOO_SMALL, "= 17"),
+    (
+        {"network": {"cidr": "10.0.0.0/24", "zones": ["us-east-1a"]}, "ecs": {"maximumTasks": 9}},
+        RefusalCode.NETWORK_TOO_SMALL,
+        "= 9",
+    ),
+    ({"ecs": {"maximumTasks": 51}}, RefusalCode.OUT_OF_RANGE, "51"),
+    ({"upload": {"maximumConcurrency": 1}}, RefusalCode.OUT_OF_RANGE, "1"),
 ]
 
 
@@ -45,6 +55,70 @@ def test_a_bad_setting_is_refused_with_its_way_out(settings: dict[str, Any], cod
     assert value in refusal.value
     assert refusal.rule
     assert refusal.way_out
+
+
+def test_the_smallest_network_has_an_address_for_each_task_it_is_accepted_with() -> None:
+    # A /28 has 16 addresses, of which AWS keeps 5, and a mount target, an endpoint and a function have one each.
+    load({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 16}})
+
+
+WHERE: list[tuple[dict[str, str], RefusalCode, str]] = [
+    ({"aws:region": ""}, RefusalCode.REGION_UNSET, "not set"),
+    ({"aws:region": "eu-west-1"}, RefusalCode.ZONE_OUTSIDE_REGION, "aws:region eu-west-1"),
+    ({"embedder": "minilm"}, RefusalCode.EMBEDDER_LOCAL_ONLY, "minilm"),
+]
+
+
+@pytest.mark.parametrize(("settings", "code", "value"), WHERE)
+def test_what_cannot_be_deployed_there_is_refused_before_anything_is_made(
+    settings: dict[str, str], code: RefusalCode, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A region in the environment must not fill in for the stack's.
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    recording = engine.Recording()
+    monkeypatch.setattr(engine, "Recording", lambda: recording)
+    with pytest.raises(SettingsRefused) as refused:
+        engine.run_program(settings)
+    (refusal,) = refused.value.refusals
+    assert refusal.code == code
+    assert value in refusal.value
+    assert recording.made == {}
+
+
+def test_minilm_is_for_one_machine() -> None:
+    endpoints = '[{"sqs": "http://127.0.0.1:4566"}]'
+    made = engine.run_program({"embedder": "minilm", "aws:endpoints": endpoints, "imageUri": engine.DIGEST_IMAGE})
+    assert made.outputs["embedder"] == "minilm"
+
+
+@pytest.mark.parametrize(
+    ("stack", "code"),
+    [
+        ("Dev", RefusalCode.NAME_INVALID),
+        ("dev_1", RefusalCode.NAME_INVALID),
+        ("dev.1", RefusalCode.NAME_INVALID),
+        ("-dev", RefusalCode.NAME_INVALID),
+        ("d" * 18, RefusalCode.NAME_TOO_LONG),
+    ],
+)
+def test_a_stack_name_that_aws_would_refuse_is_refused_before_anything_is_made(
+    stack: str, code: RefusalCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = engine.Recording()
+    monkeypatch.setattr(engine, "Recording", lambda: recording)
+    with pytest.raises(StackRefusal) as refused:
+        engine.run_program({}, stack=stack)
+    assert refused.value.code == code
+    assert recording.made == {}
+
+
+@pytest.mark.parametrize("function", ["lambda", "merge"])
+def test_a_timeout_that_aws_would_take_is_refused_in_the_providers_name(function: str) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load({function: {"timeoutSeconds": 901}, "queue": {"visibilityTimeoutSeconds": 5_400}})
+    (refusal,) = refused.value.refusals
+    assert refusal.code == RefusalCode.OUT_OF_RANGE
+    assert "pulumi-aws" in refusal.rule
 
 
 def test_all_problems_are_told_at_once() -> None:

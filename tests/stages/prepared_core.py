@@ -63,6 +63,7 @@ class PreparedCore:
     """
 
     dispositions: dict[str, Disposition] = field(default_factory=dict)
+    pauses: dict[str, int] = field(default_factory=dict)
     texts: dict[str, Sequence[str]] = field(default_factory=dict)
     on_prepare: Callable[[Sequence[str]], object] = nothing
     on_embed: Callable[[Sequence[str]], object] = nothing
@@ -92,4 +93,11 @@ class PreparedCore:
         self.on_write(ids)
         with self.lock:
             self.written += ids
-        return [Outcome(message_id=item, disposition=self.dispositions.get(item, Disposition.EMBEDDED)) for item in ids]
+        return [
+            Outcome(
+                message_id=item,
+                disposition=self.dispositions.get(item, Disposition.EMBEDDED),
+                pause_seconds=self.pauses.get(item),
+            )
+            for item in ids
+        ]

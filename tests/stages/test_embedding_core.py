@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import boto3
@@ -513,15 +513,46 @@ def test_an_unavailable_model_leaves_every_message_and_the_group_in_order(world)
     records = [
         {
             "messageId": "a",
+            "receiptHandle": "handle a",
             "body": first.model_dump_json(exclude_none=True),
             "attributes": {"MessageGroupId": first.group_id, "MessageDeduplicationId": "x"},
         },
         # Behind it in the same group stands a message that is already done: it must not overtake.
         {"messageId": "b", "body": "no json", "attributes": {"MessageGroupId": first.group_id}},
     ]
-    assert answer(world.core, {"Records": records}) == {
+    assert answer(world.core, {"Records": records}, embed_queue_url="https://sqs/1/embed.fifo") == {
         "batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]
     }
+    # The queue's visibility timeout is the pause.
+    assert world.queues.delayed == []
+
+
+def without_key(_: object) -> NoReturn:
+    raise RetryableError(ErrorCode.EMBEDDING_CREDENTIALS, value="no key", rule="there is one", way_out="put it there")
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 60), (2, 300), (3, None), (5, None)])
+def test_a_receipt_before_the_key_comes_back_in_a_minute_and_is_no_dead_letter_within_the_hour(
+    world, monkeypatch, receives, seconds
+):
+    monkeypatch.setattr(world.embedder, "embed", without_key)
+    first = world.message(1, ("one",))
+    attributes = {"MessageGroupId": first.group_id, "ApproximateReceiveCount": str(receives)}
+    records = [
+        {
+            "messageId": name,
+            "receiptHandle": f"handle {name}",
+            "body": first.model_dump_json(exclude_none=True),
+            "attributes": attributes,
+            "eventSourceARN": "arn:aws:sqs:us-east-1:1:receipts-dev-embed-lambda.fifo",
+        }
+        for name in ("a", "b")
+    ]
+    failed = answer(world.core, {"Records": records}, embed_queue_url="https://sqs/1/receipts-dev-embed.fifo")
+    assert [item["itemIdentifier"] for item in failed["batchItemFailures"]] == ["a", "b"]
+    # SQS gives no message of a group while one of it is hidden, so both come back together.
+    expected = [("https://sqs/1/receipts-dev-embed-lambda.fifo", f"handle {name}", seconds) for name in ("a", "b")]
+    assert world.queues.delayed == ([] if seconds is None else expected)
 
 
 def test_a_failed_upload_records_no_run(world, monkeypatch):

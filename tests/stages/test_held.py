@@ -37,8 +37,8 @@ class Queue:
         return {"Failed": [{"Id": entry["Id"], "Code": "ReceiptHandleIsInvalid", "Message": "m"} for entry in failed]}
 
     def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        seconds = {entry["VisibilityTimeout"] for entry in Entries}
-        return self._call("release" if seconds == {0} else "beat", Entries)
+        (seconds,) = {entry["VisibilityTimeout"] for entry in Entries}
+        return self._call({0: "release", 60: "beat"}.get(seconds, f"release after {seconds}"), Entries)
 
     def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         return self._call("delete", Entries)

@@ -68,6 +68,16 @@ def test_receives_share_a_request_while_more_is_expected_and_go_on_at_once_when_
     assert [len(request) for request in core.requests] == [30]
 
 
+def test_a_message_that_waits_for_the_key_comes_back_sooner_than_one_that_failed_otherwise(held, queue):
+    retry = {"m1": Disposition.RETRY, "m2": Disposition.RETRY}
+    with opened(PreparedCore(dispositions=retry, pauses={"m1": 77}), held) as stages:
+        begin(stages, held, messages(1, 3))
+        until(lambda: queue.handles("delete") == ["r3"])
+        until(lambda: not len(held))
+    assert queue.handles("release after 77") == ["r1"]
+    assert queue.handles("release") == []
+
+
 def test_a_lone_message_waits_for_nobody(held, queue, monkeypatch):
     monkeypatch.setattr(stages_module, "SLOW_NEIGHBOUR_SECONDS", 3_600)
     monkeypatch.setattr(stages_module, "WAKE_SECONDS", 3_600)

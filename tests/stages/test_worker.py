@@ -1,5 +1,6 @@
 """The ECS worker's loop. A failure here loses a message, holds one for hours, or leaves a task that polls uninvited."""
 
+import errno
 import io
 import json
 import subprocess
@@ -402,6 +403,17 @@ def test_a_task_that_ecs_does_not_want_gives_back_what_it_just_received(environm
     assert run(environment, queue, PreparedCore()) == worker_module.EXIT_REFUSED
     assert queue.deleted == ["r1"], "what it held before is finished"
     assert queue.visibilities == [("r2", 0)]
+
+
+def test_a_health_file_that_finds_no_room_costs_no_message(environment, monkeypatch, caplog):
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    queue = PolledQueue([[message(1)], []], StopRequest())
+    assert run(environment, queue, PreparedCore()) == worker_module.EXIT_OK
+    assert queue.deleted == ["r1"]
+    assert any(record.error_code == "STORAGE_FULL" for record in caplog.records if hasattr(record, "error_code"))
 
 
 def test_the_health_file_is_not_touched_while_a_message_is_held_for_too_long(environment, monkeypatch):

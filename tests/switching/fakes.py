@@ -59,6 +59,7 @@ class FakeStack:
     never_begins: bool = False
     missing: str = ""
     colleague: str | None = None
+    on_fargate: bool = False
 
     def __post_init__(self) -> None:
         self._turn(self.consumer)

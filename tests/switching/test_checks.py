@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.switching import checks
-from ops.switching.checks import CHECK_TITLES, CheckState, SwitchChecks, drains, messages
+from ops.switching.checks import CHECK_TITLES, CheckState, SwitchChecks, check_seconds, drains, messages
 from ops.target import OperatorError
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from tests.switching.fakes import NOW, FakeStack
@@ -228,6 +228,46 @@ def test_an_upload_that_fails_fails_what_follows_from_it_with_that_reason(stack,
     assert found[UPLOADED].detail == f"not yet: {stack.put_fails}"
     assert "NOT_UPLOADED" in found[RUN].detail
     assert states(list(found.values())) == dict.fromkeys(CHECK_TITLES, CheckState.FAILED) | {IDLE: CheckState.PASSED}
+
+
+class Clock:
+    """Time that passes only by waiting; ``events`` are what happens at a moment."""
+
+    def __init__(self, events: dict[float, Callable[[], None]]) -> None:
+        self.now, self.events = 0.0, events
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for moment in [moment for moment in self.events if moment <= self.now]:
+            self.events.pop(moment)()
+
+
+FROM_ZERO = checks.METRICS_SECONDS + checks.ALARM_SECONDS + checks.WORKER_START_SECONDS
+
+
+@pytest.mark.parametrize(("on_fargate", "passes"), [(True, True), (False, False)])
+def test_a_worker_that_starts_from_zero_on_fargate_is_waited_for(stack, monkeypatch, on_fargate, passes):
+    run = switch_checks(stack)
+    clock = Clock({FROM_ZERO: lambda: stack.work(run)})
+    monkeypatch.setattr(checks, "time", clock)
+    monkeypatch.setattr(checks, "POLL_SECONDS", 30.0)
+    found = run.run(check_seconds("ecs", on_fargate=on_fargate), lambda _: None)
+    assert (set(states(found).values()) == {CheckState.PASSED}) is passes
+
+
+@pytest.mark.parametrize("wanted", ["lambda", "hybrid", "none"])
+def test_nobody_waits_for_a_worker_that_is_not_chosen(wanted):
+    assert check_seconds(wanted, on_fargate=True) == check_seconds("ecs", on_fargate=False) == checks.CHECK_SECONDS
+
+
+def test_the_numbers_are_those_of_the_program_and_the_worker():
+    from compaction_worker import component, worker
+
+    assert component.START_SECONDS == checks.WORKER_START_SECONDS
+    assert worker.PROPAGATION_SECONDS < checks.CHECK_SECONDS
 
 
 def test_without_a_winner_only_idleness_is_looked_for():

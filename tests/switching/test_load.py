@@ -6,7 +6,9 @@ The figures are printed; ``pytest -s`` shows them.
 """
 
 import os
+import random
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -15,6 +17,8 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.auditing import audit
+from ops.failures import SPEAKING
+from ops.local.control import ControlError
 from ops.local.stack import LocalStack
 from ops.target import local_target
 from tests.switching import command
@@ -25,6 +29,8 @@ SWITCHES = int(os.environ.get("LOAD_SWITCHES", "2"))
 """Few in the gate, 20 with ``make torture``."""
 KILLS = int(os.environ.get("SWITCH_KILLS", "1"))
 """One in the gate; 24 with ``make torture``, twice at every place in both directions."""
+LONGEST_SECONDS = 0.8
+"""From the end of a step to the signal: within the next one, or within a later one where that is short."""
 PLACES = 6
 """Before the first step, and after each of: mapping, hook, lock, service, scaling; or the same backwards."""
 STEPS = ("  update ", "  hook ")
@@ -67,8 +73,11 @@ def test_switches_under_load_lose_nothing_repeat_nothing_and_never_have_two_cons
     )
 
 
-def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals) -> str:
-    """Run ``receipts switch`` and signal it after ``place`` steps of its update; what it said."""
+def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals, seconds: float) -> str:
+    """Run ``receipts switch`` and signal it so long after ``place`` steps of its update; what it said.
+
+    Somebody updates the stack by hand in the middle of it, and is told that it is busy.
+    """
     said, steps, sent = [], -1, False
     with command.start(stack, "switch", wanted) as process:
         assert process.stdout is not None
@@ -76,6 +85,8 @@ def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals) -
             said.append(line)
             steps += line.startswith(STEPS) if steps >= 0 else line.startswith("3. Flag and update")
             if steps == place and not sent:
+                require_busy(stack, process)
+                time.sleep(seconds)
                 process.send_signal(number)
                 sent = True
     text = "".join(said)
@@ -88,33 +99,54 @@ def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals) -
     return text
 
 
+def require_busy(stack: LocalStack, process: subprocess.Popen[str]) -> None:
+    """An update by hand is refused while the switch has begun its own and not ended it; it stands still meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        # On a slow machine it may have ended before it was stopped.
+        if stack.unfinished() is not None:
+            settings = stack.settings()
+            with pytest.raises(ControlError, match="STACK_BUSY"):
+                stack.up({"embedConsumer": "none"})
+            assert stack.settings() == settings
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the commands that look say of the stack, all of them in one line where something is wrong."""
     monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
     errors = ""
     for arguments in (["audit"], ["status"], ["search", "TOTAL"], ["reconcile"]):
         result = CliRunner().invoke(cli.application, arguments)
-        assert result.exception is None or isinstance(result.exception, (SystemExit, *cli.SPEAKING)), result.exception
+        assert result.exception is None or isinstance(result.exception, (SystemExit, *SPEAKING)), result.exception
         errors += result.stderr
     return errors
 
 
-def test_a_switch_that_is_killed_anywhere_is_completed_by_the_command_it_names(stack, monkeypatch):
+def test_a_switch_that_is_killed_anywhere_is_completed_by_the_command_it_names_or_by_hand(stack, monkeypatch):
     wanted = "ecs" if local_target(stack).outputs["embedConsumer"] == "lambda" else "lambda"
     target = local_target(stack)
     eventually(lambda: is_quiet(target))
     load, began, half_done = Load(target, "kills", pause_seconds=1.0), time.time(), 0
+    draw = random.Random(1)  # noqa: S311 - repeatable, not secret
     with load.running():
         for number in range(KILLS):
             # Evenly over the places, in both directions; in the gate in the middle.
             place = (number // 2 + (2 if KILLS < PLACES else 0)) % PLACES
-            killed(stack, wanted, place, signal.SIGINT if number % 3 == 1 else signal.SIGKILL)
+            sent = signal.SIGINT if number % 3 == 1 else signal.SIGKILL
+            killed(stack, wanted, place, sent, draw.uniform(0, LONGEST_SECONDS))
             assert len([item.on for item in audit(local_target(stack)) if len(item.on) > 1]) == 0
             errors = commands_answer(stack, monkeypatch)
             if (unfinished := stack.unfinished()) is not None:
                 half_done += 1
                 assert f"receipts switch {wanted} goes on" in errors
                 assert (unfinished, stack.settings()["embedConsumer"]) == (wanted, wanted)
+            if number % 4 == 2:
+                # The choice is kept from the first change on; before it, it is made again.
+                stack.up({} if unfinished else {"embedConsumer": wanted})
+                assert (stack.unfinished(), local_target(stack).outputs["embedConsumer"]) == (None, wanted)
+                assert [item.finding for item in audit(local_target(stack)) if item.finding] == []
             with command.start(stack, "switch", wanted, "--timeout", "120") as process:
                 text = process.communicate()[0]
             assert process.returncode == 0, text

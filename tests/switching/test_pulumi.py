@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pulumi import automation
 
+from ops import target as ops_target
 from ops.switching import stacks
 from ops.switching.stacks import PulumiSwitchable
 from ops.target import OperatorError
@@ -46,7 +47,7 @@ class FakePulumi:
         content["config"][key] = value.value
         self.file.write_text(yaml.safe_dump(content))
 
-    def preview(self, *, on_output: Any, color: str, config_file: str) -> None:
+    def preview(self, *, on_output: Any, on_event: Any, color: str, config_file: str) -> None:
         self.previewed = yaml.safe_load(Path(config_file).read_text())
         on_output("~ aws:lambda:EventSourceMapping")
         self._answer("preview")
@@ -180,3 +181,13 @@ def test_a_configuration_that_cannot_be_read_is_told_in_a_line(pulumi):
     pulumi.fails = "get_all_config"
     with pytest.raises(OperatorError, match="CONFIGURATION_UNREADABLE"):
         PulumiSwitchable("dev").settings("ecs")
+
+
+@pytest.mark.parametrize(("outputs", "region"), [({"region": "eu-west-1"}, "eu-west-1"), ({}, "us-west-2")])
+def test_a_stack_is_asked_in_its_own_region_whatever_the_shells_is(monkeypatch, outputs, region):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    values = {name: automation.OutputValue(value, secret=False) for name, value in outputs.items()}
+    monkeypatch.setattr(ops_target, "pulumi_stack", lambda _: SimpleNamespace(outputs=lambda: values))
+    client = ops_target.pulumi_target("dev").client("sqs", aws_access_key_id="x", aws_secret_access_key="y")
+    assert client.meta.region_name == region
+    client.close()

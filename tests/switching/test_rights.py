@@ -10,15 +10,30 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
 
 from ops.local.stack import LocalStack
 
 ROLES = {"lambda": "receipts-local-embed-lambda", "ecs": "receipts-local-worker-task"}
 STRANGER = "stranger"
+SEND_IN_THE_CLEAR = URLLib3Session.send
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def by_tls() -> Iterator[None]:
+    """Every call of this process says that it came by TLS, as a proxy would: loopback has none."""
+
+    def send(self: URLLib3Session, request: Any) -> Any:
+        request.headers["X-Forwarded-Proto"] = "https"
+        return SEND_IN_THE_CLEAR(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(URLLib3Session, "send", send)
+        yield
+
+
+@pytest.fixture(scope="module")
+def stack(by_tls: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack whose emulator enforces IAM; its own hosts run as the account's root there, which a lock denies too."""
     with pytest.MonkeyPatch.context() as patch, LocalStack(tmp_path_factory.mktemp("stack")) as running:
         patch.setenv("AUTH", "true")
@@ -83,6 +98,13 @@ def test_only_the_chosen_consumers_role_may_receive(stack, sessions, chosen):
             "none": {"embed": set()},
         }[chosen]
     )
+
+
+def test_nobody_receives_without_tls(stack, sessions, monkeypatch):
+    url = stack.up({"embedConsumer": "ecs"}).outputs["embedQueueUrl"]
+    assert may_receive(sessions["ecs"], url)
+    monkeypatch.setattr(URLLib3Session, "send", SEND_IN_THE_CLEAR)
+    assert not may_receive(sessions["ecs"], url)
 
 
 def test_who_lost_the_queue_may_still_finish_what_it_holds(stack, sessions):

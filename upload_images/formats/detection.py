@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 
+from upload_images.formats import Format
 from upload_images.formats.alto import read_alto
 from upload_images.formats.google_vision import read_google_vision
 from upload_images.formats.hocr import read_hocr
@@ -13,17 +13,6 @@ from upload_images.formats.textract import read_textract
 
 LOOKED_AT = 65_536
 """Bytes of a text in which what tells the format stands: it is at the beginning of every file of these formats."""
-
-
-class Format(StrEnum):
-    """The forms of an OCR result, by the names that ``--format`` takes."""
-
-    RECEIPTS = "receipts"
-    TEXTRACT = "textract"
-    TESSERACT_TSV = "tesseract-tsv"
-    HOCR = "hocr"
-    ALTO = "alto"
-    GOOGLE_VISION = "google-vision"
 
 
 READERS: Mapping[Format, Callable[[bytes], Reading]] = {

@@ -1,15 +1,18 @@
 """Services whose count of 0 turns nothing off: something puts tasks back, the 0 is ignored, or it was never written."""
 
+from typing import Any
+
 import pulumi
 import pulumi_aws as aws
 
 from tests.policy.parts import RECEIVE, allow, mapping, role, scaling, scheduled, service, task, task_set
 
 
-def poller(name: str) -> aws.iam.Role:
+def poller(name: str) -> dict[str, Any]:
+    """What a task is given to poll a queue that a mapping polls already: its URL, and a role."""
     queue = aws.sqs.Queue(name)
     mapping(f"{name}-mapping", queue.arn)
-    return role(f"{name}-role", allow(RECEIVE, queue.arn))
+    return {"variables": {"QUEUE_URL": queue.url}, "task_role": role(f"{name}-role", allow(RECEIVE, queue.arn)).arn}
 
 
 for name, ignore, count in (
@@ -22,7 +25,7 @@ for name, ignore, count in (
 ):
     made = service(
         f"{name}-service",
-        task_role=poller(name).arn,
+        **poller(name),
         name=name if name == "scheduled-by-text" else None,
         desired_count=count,
         opts=pulumi.ResourceOptions(ignore_changes=ignore),
@@ -44,11 +47,11 @@ for name, ignore, count in (
         )
 
 # A daemon has a task on every instance, whatever its count.
-service("daemon-service", task_role=poller("daemon").arn, scheduling_strategy="DAEMON", desired_count=0)
+service("daemon-service", **poller("daemon"), scheduling_strategy="DAEMON", desired_count=0)
 
 # What runs is written in task sets, of a service here or elsewhere.
 external = aws.ecs.Service(
     "external-service", cluster="main", deployment_controller={"type": "EXTERNAL"}, desired_count=1
 )
-task_set("external-set", external.id, task("external", task_role=poller("external").arn), 100)
-task_set("foreign-set", "service-of-another-stack", task("foreign", task_role=poller("foreign").arn), 50)
+task_set("external-set", external.id, task("external", **poller("external")), 100)
+task_set("foreign-set", "service-of-another-stack", task("foreign", **poller("foreign")), 50)

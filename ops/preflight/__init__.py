@@ -1,0 +1,1 @@
+"""``receipts preflight``: what an update needs of the account, and what that would refuse. It changes nothing."""

@@ -1,0 +1,156 @@
+"""What is imported before it is needed. Times differ from machine to machine; what is imported does not.
+
+A command line that takes two seconds to say how it is called is a command line that people stop asking.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops import cli
+from pipeline.contracts import limits
+from stack import aws
+from tests.program.engine import PROJECT
+
+# Pulumi's SDK has modules that are prepared and not imported; to look at one is to import it.
+LOADED = "[name for name, module in sys.modules.items() if type(module).__name__ != '_LazyModule']"
+SHOW = f"import json; print(json.dumps({LOADED}))"
+ROOT_HELP = """
+import sys
+from typer.testing import CliRunner
+from ops import cli
+
+assert CliRunner().invoke(cli.application, ["--help"]).exit_code == 0
+"""
+EVERY_HELP = """
+import sys
+from typer.main import get_command
+from typer.testing import CliRunner
+from ops import cli
+
+def ask(words, command):
+    for name, below in getattr(command, "commands", {}).items():
+        ask([*words, name], below)
+    assert CliRunner().invoke(cli.application, [*words, "--help"]).exit_code == 0, words
+    assert CliRunner().invoke(cli.application, [*words, "--no-such-option"]).exit_code == 2, words
+
+ask([], get_command(cli.application))
+"""
+HELP_NEEDS = {
+    *("ops", "upload_images"),
+    *("annotated_doc", "attr", "markdown_it", "mdurl", "pygments", "rich", "shellingham", "typer"),
+}
+TYPER_PARSES_WITH = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
+
+PREVIEW = """
+import sys
+from types import ModuleType
+from tests.program.engine import run_program
+
+run_program({"embedder": "openai"}, preview=True)
+services = {name: module for name, module in sys.modules.items() if name.count(".") == 1}
+whole = [name for name, module in services.items() if type(module) is ModuleType and hasattr(module, "__path__")]
+assert not [name for name in whole if name.startswith("pulumi_aws.")], whole
+"""
+PROGRAM_NEEDS = {
+    *("compaction_handler", "compaction_worker", "embed_lambda", "pipeline", "stack", "upload_images", "tests"),
+    *("pulumi", "pulumi_aws", "pulumi_docker_build", "dill", "google", "grpc", "opentelemetry", "yaml"),
+    *("cython_runtime", "packaging", "parver", "semver", "six"),
+    *TYPER_PARSES_WITH,
+}
+AWS_MODULES = 120
+"""Of the SDK, at most; the services as wholes have 500."""
+
+
+def imported(program: str) -> set[str]:
+    """The modules that a process of its own has imported at the end of a program."""
+    done = subprocess.run([sys.executable, "-c", program + SHOW], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def packages(modules: set[str]) -> set[str]:
+    """Their packages that are not Python's own."""
+    names = {name.split(".")[0] for name in modules}
+    return {name for name in names if not name.startswith("_")} - set(sys.stdlib_module_names)
+
+
+def test_help_imports_what_shows_it_and_nothing_else():
+    modules = imported(ROOT_HELP)
+    assert packages(modules) <= HELP_NEEDS
+    assert {name for name in modules if name.startswith("ops.")} == {"ops.cli"}
+
+
+def test_the_help_and_mistyped_options_of_every_command_import_no_more_than_typer_needs():
+    modules = imported(EVERY_HELP)
+    assert packages(modules) <= HELP_NEEDS | TYPER_PARSES_WITH
+    assert {name for name in modules if name.startswith("ops.")} == {"ops.cli"}
+
+
+def test_the_program_imports_neither_numbers_nor_clients_and_of_the_sdk_what_it_uses():
+    modules = imported(PREVIEW)
+    assert packages(modules) <= PROGRAM_NEEDS
+    sdk = [name for name in modules if name.startswith("pulumi_aws")]
+    assert AWS_MODULES / 2 < len(sdk) <= AWS_MODULES
+
+
+def test_what_the_program_imports_of_the_sdk_is_compiled_when_it_is_installed():
+    subprocess.run([sys.executable, PROJECT / ".ci" / "bytecode"], check=True)
+    show = f"print(*(sys.modules[name].__cached__ for name in {LOADED} if name.startswith('pulumi')))"
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": ""}
+    command = [sys.executable, "-B", "-c", PREVIEW + show]
+    files = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+    assert len(files) > AWS_MODULES / 2
+    assert [file for file in files if not Path(file).exists()] == []
+
+
+SDK = """
+import sys
+from types import ModuleType
+import pulumi_aws
+from stack import aws
+
+assert aws.sqs.Queue is aws.sqs.Queue
+assert not isinstance(sys.modules.get("pulumi_aws.sqs.queue_policy"), ModuleType)
+assert aws.sqs is pulumi_aws.sqs is sys.modules["pulumi_aws.sqs"]
+# A name that is in no module called after it: the whole service is imported, and nothing of it twice.
+queue = aws.lambda_.Function
+assert aws.lambda_.Runtime.PYTHON3D12.value == "python3.12"
+assert type(aws.lambda_) is ModuleType
+assert aws.lambda_.Function is queue
+# What somebody has imported as a whole stays what it is.
+import pulumi_aws.sns
+pulumi_aws.sns.Topic
+assert aws.service("sns") is sys.modules["pulumi_aws.sns"]
+for missing in (lambda: aws.sqs.Quue, lambda: aws.sns):
+    try:
+        missing()
+    except AttributeError:
+        continue
+    raise AssertionError("no error")
+"""
+
+
+def test_a_service_imports_a_class_from_its_own_module_and_the_whole_only_when_it_must():
+    imported(SDK)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("VpcEndpoint", "vpc_endpoint"),
+        ("VpcEndpointArgs", "vpc_endpoint"),
+        ("BucketV2", "bucket_v2"),
+        ("get_role_output", "get_role"),
+        ("outputs", "outputs"),
+    ],
+)
+def test_a_name_is_looked_for_where_the_sdk_keeps_it(name, first):
+    assert first in aws.places(name)
+
+
+def test_the_largest_receipt_number_is_that_of_the_contract():
+    assert cli.LARGEST_INTEGER == limits.LARGEST_INTEGER
