@@ -145,3 +145,9 @@ def test_several_refusals_are_told_in_one_line():
         in_a_line("SETTING_UNKNOWN: a. Way out: b.\nOUT_OF_RANGE: c.\n")
         == "SETTING_UNKNOWN: a. Way out: b; OUT_OF_RANGE: c"
     )
+
+
+def test_a_list_of_one_error_is_told_without_the_head_of_the_list():
+    assert (
+        in_a_line("1 error occurred:\n\t* RuntimeError: the power went out\n\n") == "RuntimeError: the power went out"
+    )

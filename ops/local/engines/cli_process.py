@@ -17,14 +17,12 @@ from pulumi.automation import _stack
 from pulumi.automation._server import LanguageServer
 from pulumi.automation.errors import create_command_error
 from pulumi.runtime._callbacks import _CallbackServicer
-from semver import VersionInfo
 
 from ops.local.control import ControlError
+from ops.pulumi_errors import OLDEST_CLI
 
 END_SECONDS = 60.0
 """How long an engine that was told to stop may finish what has begun."""
-OLDEST_CLI = VersionInfo(3, 182)
-"""It has resource hooks (pulumi's CHANGELOG, 3.182.0), by which a switch waits."""
 
 
 def find_cli() -> Path | None:

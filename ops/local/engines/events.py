@@ -1,12 +1,12 @@
 """Reads the event stream of Pulumi's engine: steps as they end, the first change, and what stopped an update."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pulumi import automation
 
 from ops.local.engines.steps import STACK_TYPE, Operation, Step, Told, tell_change
+from ops.pulumi_errors import Diagnostics
 
 OPERATIONS: Mapping[str, Operation] = {
     "create": "create",
@@ -17,9 +17,6 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Pulumi's operations that are steps; the others are parts of one, or only looks."""
 LOOKS = ("same", "read", "refresh")
-FRAMES = ("1 error occurred:", "update failed")
-"""Lines of an error that say nothing of its cause."""
-COLOR_TAGS = re.compile(r"<\{%.*?%\}>")
 
 
 class Listener:
@@ -31,13 +28,12 @@ class Listener:
 
     def __init__(self, told: Told) -> None:
         self._told = told
-        self._errors: dict[str, None] = {}
+        self._errors = Diagnostics()
         self.begun = False
 
     def hear(self, event: automation.EngineEvent) -> None:
         """Take one event."""
-        if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self._errors |= dict.fromkeys(_causes(COLOR_TAGS.sub("", event.diagnostic_event.message)))
+        self._errors.note(event)
         if event.resource_pre_event is not None:
             metadata = event.resource_pre_event.metadata
             if not self.begun and metadata.op not in LOOKS and not _is_bookkeeping(metadata):
@@ -51,7 +47,7 @@ class Listener:
     @property
     def cause(self) -> str:
         """What stopped the update, in the words of the diagnostics; empty when there were none."""
-        return "; ".join(self._errors)
+        return self._errors.cause()
 
 
 def _is_bookkeeping(metadata: Any) -> bool:
@@ -71,9 +67,3 @@ def _step(metadata: Any) -> Step:
         urn=metadata.urn,
         summary=summary,
     )
-
-
-def _causes(message: str) -> list[str]:
-    """What an error of the engine says, without its own frame and lists."""
-    lines = (line.strip().removeprefix("* ") for line in message.splitlines())
-    return [line for line in lines if line and line not in FRAMES]

@@ -22,6 +22,7 @@ from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
+from ops.pulumi_errors import told_by
 
 Program = Callable[[], None]
 
@@ -209,13 +210,7 @@ class PulumiCli:
         except automation.CommandError as error:
             if refusals:
                 raise refusals[0] from None
-            raise EngineError(listener.cause or _complaint(str(error))) from error
-
-
-def _complaint(text: str) -> str:
-    """What a command complained of before any event: the rest of its text is the command's own frame."""
-    complaints = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
-    return "; ".join(complaints) or text.strip()
+            raise EngineError(listener.cause or told_by(error)) from error
 
 
 def _value(value: str) -> Any:
