@@ -121,15 +121,6 @@ def test_the_exported_state_holds_no_secret(live):
     assert "ciphertext" not in exported
 
 
-@pytest.mark.parametrize(("before", "after"), PAIRS if EVERYTHING else [("ecs", "none")])
-def test_a_switch_turns_one_off_drains_moves_the_lock_and_turns_the_next_one_on(live, before, after):
-    if live.stack.outputs()["embedConsumer"] != before:
-        live.update(before)
-    assert live.update(after)
-    live.check_order(MAIN[before], MAIN[after])
-    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
-
-
 @pytest.mark.parametrize("target", [MAPPING, SERVICE, LOCK] if EVERYTHING else [MAPPING])
 def test_a_targeted_update_while_the_consumer_is_to_change_is_refused_in_a_sentence_and_changes_nothing(live, target):
     present = live.stack.outputs()["embedConsumer"]
@@ -148,25 +139,8 @@ def test_a_targeted_update_while_the_consumer_is_to_change_is_refused_in_a_sente
     assert (live.mapping(), live.desired_count()) == before
 
 
-MOMENTS = ("hooked", f"began {MAPPING}", f"ended {MAPPING}", f"ended {LOCK}", f"began {SERVICE}", f"ended {SERVICE}")
-
-
-@long_list
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_an_engine_killed_in_a_switch_leaves_at_most_one_consumer_and_the_next_update_goes_on(live, moment):
-    if live.stack.outputs()["embedConsumer"] != "lambda":
-        live.update("lambda")
-    kill_at(live.stack, "ecs", moment)
-    assert live.stack.unfinished() == "ecs"
-    on = [live.mapping() != "Disabled", live.desired_count() > 0]
-    assert sum(on) <= 1, "two consumers"
-    assert live.update("ecs")
-    assert (live.mapping(), live.desired_count(), live.stack.unfinished()) == ("Disabled", 1, None)
-    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
-
-
 def test_a_consumer_written_by_hand_is_refused_by_the_policy_pack_beside_what_exists(live, tmp_path):
-    with live.opened(live.stack.outputs()["embedConsumer"]) as stack:
+    with live.opened("ecs") as stack:
         judged, error = judgements(stack, policy_pack(tmp_path), by_hand("service_beside_the_components"))
     assert isinstance(error, automation.CommandError)
     ((code, _, message),) = (item for item in judged if item[1] == "mandatory")
@@ -175,7 +149,7 @@ def test_a_consumer_written_by_hand_is_refused_by_the_policy_pack_beside_what_ex
 
 
 def test_a_state_is_judged_from_a_file_without_a_login(live, tmp_path, cli):
-    with live.opened(live.stack.outputs()["embedConsumer"]) as stack:
+    with live.opened("ecs") as stack:
         exported = stack.export_stack()
     state = {"version": exported.version, "deployment": exported.deployment}
     command = [str(cli), "policy", "analyze", "--non-interactive", "--policy-pack", str(policy_pack(tmp_path))]
@@ -192,10 +166,37 @@ def test_a_state_is_judged_from_a_file_without_a_login(live, tmp_path, cli):
     (ours,) = (item for item in state["deployment"]["resources"] if item["urn"].endswith(f"::{MAPPING}"))
     second = copy.deepcopy(ours)
     second["urn"], second["id"] = ours["urn"].replace(MAPPING, "by-hand"), "another"
+    second["inputs"]["enabled"] = second["outputs"]["enabled"] = True
     state["deployment"]["resources"].append(second)
     refused = analyze("second.json")
     assert refused.returncode != 0
     assert "ONE_CONSUMER" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS if EVERYTHING else [("ecs", "none")])
+def test_a_switch_turns_one_off_drains_moves_the_lock_and_turns_the_next_one_on(live, before, after):
+    if live.stack.outputs()["embedConsumer"] != before:
+        live.update(before)
+    assert live.update(after)
+    live.check_order(MAIN[before], MAIN[after])
+    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
+
+
+MOMENTS = ("hooked", f"began {MAPPING}", f"ended {MAPPING}", f"ended {LOCK}", f"began {SERVICE}", f"ended {SERVICE}")
+
+
+@long_list
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_engine_killed_in_a_switch_leaves_at_most_one_consumer_and_the_next_update_goes_on(live, moment):
+    if live.stack.outputs()["embedConsumer"] != "lambda":
+        live.update("lambda")
+    kill_at(live.stack, "ecs", moment)
+    assert live.stack.unfinished() == "ecs"
+    on = [live.mapping() != "Disabled", live.desired_count() > 0]
+    assert sum(on) <= 1, "two consumers"
+    assert live.update("ecs")
+    assert (live.mapping(), live.desired_count(), live.stack.unfinished()) == ("Disabled", 1, None)
+    assert [item.finding for item in audit(local_target(live.stack)) if item.finding] == []
 
 
 @long_list
