@@ -165,6 +165,7 @@ def test_no_cli_is_told_in_a_sentence(real, monkeypatch):
     monkeypatch.setattr(cli_process, "find_cli", lambda: None)
     with pytest.raises(ControlError, match=r"PULUMI_CLI_MISSING.*make engine"):
         real.run('Thing("a")')
+    assert not (real.directory / "pulumi").exists(), "the next update may be the other engine's"
 
 
 def test_a_cli_that_does_not_fit_is_told_in_a_sentence(real, monkeypatch, tmp_path):

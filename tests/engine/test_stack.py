@@ -200,6 +200,22 @@ def test_an_engine_killed_in_a_switch_leaves_at_most_one_consumer_and_the_next_u
 
 
 @long_list
+def test_a_key_is_in_no_file_of_a_stack_that_is_down_and_is_handed_over_again_when_it_comes_up(live, monkeypatch):
+    key, settings = "sk-of-this-test-alone", live.stack.settings()
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    live.update("none", embedder="openai", embeddingDimensions=64, openaiBaseUrl="http://127.0.0.1:9")
+    live.stack.down()
+    files = [path for path in live.stack.state_directory.rglob("*") if path.is_file()]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+    live.update("none")
+    secret = live.stack.outputs()["openaiApiKeySecretArn"]
+    with client(live.stack, "secretsmanager") as secrets:
+        assert secrets.get_secret_value(SecretId=secret)["SecretString"] == key
+    live.stack._keep_settings(settings)
+    live.update("none")
+
+
+@long_list
 def test_destroying_a_hybrid_stack_needs_its_program_for_the_hooks_and_leaves_nothing(live):
     if live.stack.outputs()["embedConsumer"] != "hybrid":
         live.update("hybrid")

@@ -144,14 +144,15 @@ class PulumiCli:
         return self._directory / "record.json"
 
     def _open(self, attached: str, config: Mapping[str, str], program: Program) -> automation.Stack:
+        # Before anything is written: without a CLI, a directory that is still empty is of no engine.
+        cli = command()
         self._write_project(config)
         backend = self._directory / "backend"
         backend.mkdir(exist_ok=True)
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._directory),
             pulumi_home=str(self._directory / "home"),
-            pulumi_command=command(),
-            project_settings=None,
+            pulumi_command=cli,
             env_vars={
                 "PULUMI_BACKEND_URL": backend.as_uri(),
                 # Nothing of this stack is secret but the key, which no engine ever sees.
