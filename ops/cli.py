@@ -33,6 +33,14 @@ LARGEST_INTEGER = 2**63 - 1
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
+
+class Person(StrEnum):
+    """Who needs rights: to deploy and switch, or to use the other commands."""
+
+    DEPLOYER = "deployer"
+    OPERATOR = "operator"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
@@ -462,7 +470,9 @@ def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = Fal
 @application.command("preflight")
 def preflight(
     stack: Annotated[str, typer.Option("--stack", help="The Pulumi stack, on AWS, made or not yet made.")] = "dev",
-    policy: Annotated[bool, typer.Option("--policy", help="Write the deployer's IAM policy and ask nothing.")] = False,
+    policy: Annotated[
+        Person | None, typer.Option("--policy", help="Write this person's IAM policy and ask nothing.")
+    ] = None,
     account: Annotated[str, typer.Option(help="The account's number, for --policy.")] = "ACCOUNT",
     as_json: AsJson = False,
 ) -> None:
@@ -470,10 +480,10 @@ def preflight(
     from ops.console import Output
     from ops.preflight.procedure import declared, policy_of, run_preflight
 
-    output = Output(as_json=as_json or policy)
+    output = Output(as_json=as_json or policy is not None)
     wanted = declared(stack)
-    if policy:
-        output.document(policy_of(wanted, account))
+    if policy is not None:
+        output.document(policy_of(wanted, policy.value, account))
         return
     document = run_preflight(output, wanted, wanted.access.client)
     output.document(document)

@@ -19,6 +19,7 @@ CAUSE_LENGTH = 2_000
 """Characters of a cause that are passed on; the whole output was shown while the command ran."""
 COLOURS = re.compile(r"<\{%.*?%\}>")
 """Pulumi's own markup of colours in diagnostic messages."""
+COUNT = re.compile(r"\d+ errors? occurred:")
 TRACEBACK = "Traceback (most recent call last):"
 OUTCOME = re.compile(r"(update|preview|refresh|destroy) failed|non-zero exit code: \d+")
 """How diagnostics end that only say that there was an error."""
@@ -70,7 +71,8 @@ def resource_name(urn: str) -> str:
 def in_a_line(message: str) -> str:
     """A message of one or more lines as one; of a traceback only what was raised is kept."""
     head, found, trace = message.partition(TRACEBACK)
-    lines = [line.strip() for line in head.splitlines()]
+    # A provider that reports several errors writes a list, also of one.
+    lines = [line.strip().removeprefix("* ") for line in head.splitlines() if not COUNT.fullmatch(line.strip())]
     if found:
         lines += [line for line in trace.splitlines() if line.strip()][-1:]
     return "; ".join(line.removeprefix("error: ").rstrip(".") for line in lines if line).replace(":; ", ": ")

@@ -10,6 +10,7 @@ import pulumi
 from stack import aws
 from stack.limits import SUBNET_BITS
 from stack.naming import physical_name, tags
+from stack.permissions import Statement, account_id, document
 
 NFS_PORT, HTTPS_PORT = 2049, 443
 
@@ -92,6 +93,7 @@ class Network(pulumi.ComponentResource):
                 service_name=f"com.amazonaws.{args.region}.{service}",
                 vpc_endpoint_type="Gateway",
                 route_table_ids=[routes.id],
+                policy=_own_alone(service, args.region),
                 tags=tags(),
                 opts=child,
             )
@@ -109,6 +111,7 @@ class Network(pulumi.ComponentResource):
             private_dns_enabled=True,
             subnet_ids=[self.subnets[args.zones[0]].id],
             security_group_ids=[self._sqs_group.id],
+            policy=_own_alone("sqs", args.region),
             tags=tags(),
             opts=child,
         )
@@ -198,3 +201,38 @@ class Network(pulumi.ComponentResource):
             opts=child,
         )
         return [out, into]
+
+
+def _own_alone(service: str, region: str) -> pulumi.Output[str]:
+    """An endpoint's policy: it leads to what the stack owns, and for S3 to the layers of images, and nowhere else.
+
+    What a role may do there is in the role's policies. ECR keeps layers in a bucket of AWS's, and the worker's tasks
+    get them through the gateway (Amazon ECR user guide, vpc-endpoints).
+    """
+    own = physical_name("")
+    account = account_id()
+    resources: Mapping[str, list[pulumi.Input[str]]] = {
+        "s3": [f"arn:aws:s3:::{own}*", f"arn:aws:s3:::{own}*/*"],
+        "dynamodb": [pulumi.Output.concat(f"arn:aws:dynamodb:{region}:", account, f":table/{own}*")],
+        "sqs": [pulumi.Output.concat(f"arn:aws:sqs:{region}:", account, f":{own}*")],
+    }
+    statements: list[Statement] = [
+        {
+            "Sid": "WhatTheStackOwns",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": f"{service}:*",
+            "Resource": resources[service],
+        }
+    ]
+    if service == "s3":
+        statements.append(
+            {
+                "Sid": "LayersOfImages",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::prod-{region}-starport-layer-bucket/*",
+            }
+        )
+    return document(statements)

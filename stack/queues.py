@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 
 from stack import aws
-from stack.consumers import Consumer, FunctionConsumer
+from stack.consumers import Consumer, FunctionConsumer, ServiceConsumer
 from stack.errors import RefusalCode, StackRefusal
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
@@ -224,7 +224,7 @@ class Queue(pulumi.ComponentResource):
                 way_out="turn one of them off; for the embed queue receipts:embedConsumer decides which",
             )
         rights = attach_policy(
-            f"{consumer.claimant}-consumes-{self._name}", consumer.role, [self._consume()], parent=parent
+            f"{consumer.claimant}-consumes-{self._name}", consumer.role, [self._consume(consumer)], parent=parent
         )
         lock = None
         if consumer.on:
@@ -238,13 +238,12 @@ class Queue(pulumi.ComponentResource):
         """Lock the queue for everybody: messages wait. For a queue whose every claim is off."""
         self._lock(None, handover)
 
-    def _consume(self) -> Statement:
+    def _consume(self, consumer: Consumer) -> Statement:
         # Lambda looks for these in the role when a mapping is made, enabled or not; so they do not follow the claim.
-        return statement(
-            "ConsumeWhereTheQueueLets",
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
-            [self.arn],
-        )
+        actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+        if not isinstance(consumer, ServiceConsumer):
+            actions.append("sqs:GetQueueAttributes")
+        return statement("ConsumeWhereTheQueueLets", actions, [self.arn])
 
     def _lock(self, role: aws.iam.Role | None, handover: Handover) -> aws.sqs.QueuePolicy:
         """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on.

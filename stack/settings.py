@@ -40,6 +40,15 @@ NAMESPACE = "receipts"
 MAXIMUM_TASKS = 50
 """This program's own bound: beyond it the queue's number of active groups, not of tasks, decides the speed."""
 
+FunctionTimeout = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=FUNCTION_TIMEOUT_MAXIMUM,
+        description="the pinned pulumi-aws refuses more; AWS itself takes 1800 since November 2026",
+    ),
+]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(
@@ -59,7 +68,7 @@ class LambdaSettings(_Section):
     """The embed function and its mapping."""
 
     memory_mb: Annotated[int, Field(ge=FUNCTION_MEMORY_MINIMUM, le=FUNCTION_MEMORY_MAXIMUM)] = 1_024
-    timeout_seconds: Annotated[int, Field(ge=1, le=FUNCTION_TIMEOUT_MAXIMUM)] = 300
+    timeout_seconds: FunctionTimeout = 300
     batch_size: Annotated[int, Field(ge=1, le=FIFO_BATCH_MAXIMUM)] = 10
     maximum_concurrency: Annotated[int, Field(ge=CONCURRENCY_MINIMUM, le=CONCURRENCY_MAXIMUM)] = 4
 
@@ -120,7 +129,7 @@ class MergeSettings(_Section):
     memory_mb: Annotated[int, Field(ge=FUNCTION_MEMORY_MINIMUM, le=FUNCTION_MEMORY_MAXIMUM)] = (
         NEW_ACCOUNT_FUNCTION_MEMORY
     )
-    timeout_seconds: Annotated[int, Field(ge=1, le=FUNCTION_TIMEOUT_MAXIMUM)] = 900
+    timeout_seconds: FunctionTimeout = 900
     ephemeral_storage_mb: Annotated[int, Field(ge=FUNCTION_DISK_MINIMUM, le=FUNCTION_DISK_MAXIMUM)] = 10_240
     publish_every_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     lease_seconds: Annotated[int, Field(ge=30, le=900)] = 120
@@ -308,9 +317,12 @@ def _refusal(fault: Any) -> Refusal:
     if field is not None and not field.is_required() and field.default is not None:
         default = field.default
         example = str(default.model_dump(by_alias=True) if isinstance(default, BaseModel) else default)
+    rule = fault["msg"][0].lower() + fault["msg"][1:]
+    if code is RefusalCode.OUT_OF_RANGE and field is not None and field.description is not None:
+        rule += f" ({field.description})"
     return Refusal(
         code=code,
         value=f"{name} = {fault['input']!r}",
-        rule=fault["msg"][0].lower() + fault["msg"][1:],
+        rule=rule,
         way_out=f"set {name} to, for example, {example}",
     )

@@ -98,7 +98,7 @@ def _rights(account: Account) -> Iterator[Remark]:
             code=Obstacle.RIGHT_MISSING,
             weight=Weight.REFUSED,
             value=shown + (f" and {more} more" if more > 0 else ""),
-            rule="who deploys may do what the policy of `receipts preflight --policy` lists",
+            rule="who deploys may do what the policy of `receipts preflight --policy deployer` lists",
             way_out="give the caller that policy, or deploy as somebody who has it",
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -11,7 +11,7 @@ from ops.console import Output, styled
 from ops.preflight.account import Unread, read_account
 from ops.preflight.judgement import Remark, Weight, judge
 from ops.preflight.needs import Needs, needs
-from ops.preflight.rights import deployer_policy
+from ops.preflight.rights import OPERATOR, deployer_rights, policy_document
 from ops.target import PROJECT_DIRECTORY, OperatorError
 from pipeline.aws import AwsClient
 from pipeline.consumers.access import AwsAccess
@@ -93,9 +93,10 @@ def run_preflight(output: Output, stack: Declared, client: Callable[[str], AwsCl
     }
 
 
-def policy_of(stack: Declared, account: str) -> dict[str, Any]:
-    """The deployer's policy of this stack in an account."""
-    return deployer_policy(name=stack.needs.name, region=stack.needs.region, account=account)
+def policy_of(stack: Declared, who: Literal["deployer", "operator"], account: str) -> dict[str, Any]:
+    """The policy of whoever deploys and switches this stack, or of whoever uses its commands."""
+    rights = deployer_rights() if who == "deployer" else OPERATOR
+    return policy_document(rights, name=stack.needs.name, region=stack.needs.region, account=account)
 
 
 def _shown(remark: Remark) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The rights that a deployer needs, by resource type, and the policy that grants them. Pure; nothing is asked of AWS.
+"""The rights of deployers, by resource type, and of operators, and the policies that grant them. Pure: it asks nothing.
 
 From the provider's documents and AWS's service authorization reference, not tried in an account: docs/deploy.md says
 how to find one that is missing.
@@ -20,6 +20,8 @@ NAMED: Mapping[str, str] = {
 }
 """Service to the form of what the stack owns there; with any other service a right is for every resource."""
 FORMS: Mapping[str, str] = {
+    "dead letters": "arn:aws:sqs:{region}:{account}:{name}*-dead-letter*",
+    "stream failures": "arn:aws:sqs:{region}:{account}:{name}*-stream-failures",
     "objects": "arn:aws:s3:::{name}*/*",
     "functions": "arn:aws:lambda:{region}:{account}:function:{name}*",
     "clusters": "arn:aws:ecs:{region}:{account}:cluster/{name}*",
@@ -219,10 +221,30 @@ PREFLIGHT = _rights(
     "iam (all): GetRole SimulatePrincipalPolicy",
 )
 """Of ``receipts preflight`` itself; a right that is missing leaves a question open."""
+OPERATOR = _rights(
+    "s3: ListBucket",
+    "s3 (objects): DeleteObject GetObject PutObject",
+    "dynamodb: GetItem PutItem Query Scan UpdateItem",
+    "sqs: GetQueueAttributes",
+    # Dead letters are received to be shown, and given back.
+    "sqs (dead letters): ChangeMessageVisibility ReceiveMessage",
+    "sqs (stream failures): ChangeMessageVisibility ReceiveMessage",
+    "lambda (functions): InvokeFunction",
+    "lambda (all): GetEventSourceMapping GetFunctionConfiguration ListEventSourceMappings",
+    "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
+    "application-autoscaling: DescribeScalableTargets",
+    "pipes: ListPipes",
+    "iam (all): SimulatePrincipalPolicy",
+    # The embedder's key, for a search; the hosts' logs, for a switch.
+    "secretsmanager: GetSecretValue",
+    "logs (function logs): FilterLogEvents",
+    "logs (task logs): FilterLogEvents",
+)
+"""Of the commands that look and act on a stack; a switch takes the deployer's as well."""
 
 
 def deployer_rights() -> tuple[Right, ...]:
-    """Every right, once, in order."""
+    """Every right of who deploys, once, in order."""
     found = {right for rights in (*BY_TYPE.values(), HOOKS, PREFLIGHT) for right in rights}
     return tuple(sorted(found, key=lambda right: (right.resource, right.action)))
 
@@ -242,10 +264,10 @@ def by_resource(rights: tuple[Right, ...], *, name: str, region: str, account: s
         yield form.format(name=name, region=region, account=account), actions
 
 
-def deployer_policy(*, name: str, region: str, account: str) -> dict[str, Any]:
-    """An identity policy for who runs ``pulumi up`` and ``receipts switch``; see ``by_resource`` for the arguments."""
+def policy_document(rights: tuple[Right, ...], *, name: str, region: str, account: str) -> dict[str, Any]:
+    """An identity policy; see ``by_resource`` for the arguments."""
     statements: list[dict[str, Any]] = []
-    for resource, actions in by_resource(deployer_rights(), name=name, region=region, account=account):
+    for resource, actions in by_resource(rights, name=name, region=region, account=account):
         statements.append(
             {"Effect": "Allow", "Action": [item for item in actions if item != "iam:PassRole"], "Resource": resource}
         )

@@ -11,7 +11,8 @@ from stack.choice import consumers as assigned
 
 BLOCKING = {Finding.TWO_CONSUMERS, Finding.WRONG_CONSUMER, Finding.UNEXPECTED_CONSUMER}
 """Findings that stop a switch where the stack's own hosts cannot be the reason; that nobody is on never stops one."""
-MAPPING, SERVICE, SCALING, LOCK = "embed-lambda-maps-embed", "worker-service", "worker-scaling", "embed-lock"
+QUEUE, LOCK = "embed-queue", "embed-lock"
+MAPPING, SERVICE, SCALING = "embed-lambda-maps-embed", "worker-service", "worker-scaling"
 """The resources that a switch changes, by their names in the program."""
 ROUTE, OWN_MAPPING = "upload-process-ocr-results-function", "embed-lambda-maps-embed-lambda"
 OWN_QUEUES = ("embed-lambda-queue", "embed-ecs-queue")
@@ -44,6 +45,7 @@ def plan(current: EmbedConsumer, wanted: EmbedConsumer, *, tasks: int = 1, half_
     moves = worked and works and current != wanted and not half_way
     name = {"lambda": "the function", "ecs": "the worker", None: "nobody"}[new]
     steps: list[tuple[bool, str, str]] = [
+        (current != wanted or half_way, QUEUE, "its tag says who is to consume it; all that follows waits for that"),
         *((enters, queue, "the queue is made") for queue in OWN_QUEUES),
         (enters, OWN_MAPPING, "the mapping is made, enabled"),
         (enters, ROUTE, "receipts are sent to embed-lambda or embed-ecs, by their size"),

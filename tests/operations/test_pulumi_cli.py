@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
+from ops.local.engines.pulumi_cli import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
+from pipeline.errors import ErrorCode, RetryableError
 from tests.program.engine import PROJECT
-from tests.pulumi_cli import FOUND
 
-pytestmark = pytest.mark.skipif(not FOUND, reason="no Pulumi CLI: `make engine` builds one")
+CLI = find_cli()
+pytestmark = pytest.mark.skipif(CLI is None, reason="no Pulumi CLI: `make engine` builds one")
 
 
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The CLI with a home and a backend of its own."""
-    monkeypatch.setenv("PATH", f"{Path(FOUND[0]).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{CLI.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "one")
@@ -74,3 +76,38 @@ def test_a_refusal_is_the_cause_of_a_failed_preview_and_is_told_once(backend):
     assert message.count("CHOICE_UNKNOWN") == 1
     assert "Traceback" not in "\n".join(shown)
     assert refused.export_stack().deployment.get("resources", []) == []
+
+
+def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch):
+    import pulumi
+
+    from ops.switching import stacks
+
+    def program() -> None:
+        def wait(_: pulumi.ResourceHookArgs) -> None:
+            raise RetryableError(
+                ErrorCode.HANDOVER_NOT_DRAINED, value="worker is on", rule="it must be off", way_out="turn it off"
+            )
+
+        hook = pulumi.ResourceHook("embed-is-drained", wait)
+        if pulumi.Config("receipts").get("embedConsumer") == "ecs":
+            pulumi.export("late", "never")
+            options = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_create=[hook]))
+            pulumi.ComponentResource("a:b:C", "embed-lock", opts=options)
+
+    made = stack(backend, program)
+    made.set_config("receipts:embedConsumer", automation.ConfigValue("lambda"))
+    made.up(color="never")
+    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: made)
+    begun: list[bool] = []
+    said: list[str] = []
+    switchable = stacks.PulumiSwitchable("one")
+    with pytest.raises(OperatorError) as told:
+        switchable.update("ecs", said.append, after=switchable.updates(), on_begin=lambda: begun.append(True))
+    message = str(told.value)
+    assert message.startswith("UPDATE_FAILED: ")
+    assert message.count("HANDOVER_NOT_DRAINED") == 1
+    assert "Outputs:" not in message
+    assert "Traceback" not in "\n".join(said)
+    assert begun == [True]
+    assert made.get_config("receipts:embedConsumer").value == "ecs"

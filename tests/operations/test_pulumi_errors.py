@@ -145,3 +145,8 @@ def test_several_refusals_are_told_in_one_line():
         in_a_line("SETTING_UNKNOWN: a. Way out: b.\nOUT_OF_RANGE: c.\n")
         == "SETTING_UNKNOWN: a. Way out: b; OUT_OF_RANGE: c"
     )
+
+
+def test_a_providers_list_of_errors_is_its_entries():
+    message = "1 error occurred:\n\t* creating ECS Service (worker): waiting for steady state: timeout\n\n"
+    assert in_a_line(message) == "creating ECS Service (worker): waiting for steady state: timeout"

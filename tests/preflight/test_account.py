@@ -194,7 +194,7 @@ def test_the_command_answers_in_json_and_with_its_exit_code(emulator, monkeypatc
 
 def test_the_command_writes_the_policy_and_asks_nothing(monkeypatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    result = CliRunner().invoke(cli.application, ["preflight", "--policy", "--account", ACCOUNT])
+    result = CliRunner().invoke(cli.application, ["preflight", "--policy", "deployer", "--account", ACCOUNT])
     assert result.exit_code == 0
     policy = json.loads(result.stdout)
     assert f"arn:aws:sqs:us-east-1:{ACCOUNT}:receipts-dev-*" in [item["Resource"] for item in policy["Statement"]]

@@ -6,7 +6,7 @@ import re
 import botocore.session
 import pytest
 
-from ops.preflight.rights import BY_TYPE, HOOKS, PREFLIGHT, by_resource, deployer_policy, deployer_rights
+from ops.preflight.rights import BY_TYPE, HOOKS, OPERATOR, PREFLIGHT, by_resource, deployer_rights, policy_document
 from tests.program.engine import ACCOUNT, Recording, run_program
 
 MODELS = {"logs": "logs", "elasticfilesystem": "efs", "servicequotas": "service-quotas"}
@@ -28,7 +28,7 @@ S3_NAMES = {
     "DeleteObjectVersion": "DeleteObject",
 }
 """Where a right of S3 has another name than its operation (Amazon S3 user guide, list_amazons3)."""
-NO_OPERATION = {"iam:PassRole"}
+NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction"}
 INLINE_POLICY_CHARACTERS = 10_240
 """Of a role's inline policies (IAM user guide, reference_iam-quotas)."""
 ARGUMENTS = {"name": "receipts-test-", "region": "us-east-1", "account": ACCOUNT}
@@ -46,7 +46,7 @@ def test_every_type_of_the_program_and_no_other_is_listed(recordings) -> None:
 
 def test_every_right_is_that_of_an_operation() -> None:
     session = botocore.session.get_session()
-    for right in (*deployer_rights(), *HOOKS, *PREFLIGHT):
+    for right in (*deployer_rights(), *HOOKS, *PREFLIGHT, *OPERATOR):
         service, action = right.action.split(":")
         if right.action not in NO_OPERATION:
             operation = S3_NAMES.get(action, action) if service == "s3" else action
@@ -90,8 +90,22 @@ def test_a_named_right_covers_what_the_program_names(recordings) -> None:
                 assert any(re.fullmatch(pattern, arn) for pattern in patterns), arn
 
 
+def test_an_operator_receives_dead_letters_alone(recordings) -> None:
+    groups = dict(by_resource(OPERATOR, **ARGUMENTS))
+    patterns = [
+        re.escape(resource).replace(r"\*", ".*")
+        for resource, actions in groups.items()
+        if "sqs:ReceiveMessage" in actions
+    ]
+    for recording in recordings:
+        for queue in recording.of("aws:sqs/queue:Queue"):
+            arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{queue.inputs['name']}"
+            is_dead = "redrivePolicy" not in queue.inputs
+            assert any(re.fullmatch(pattern, arn) for pattern in patterns) is is_dead, arn
+
+
 def test_the_policy_fits_a_role_and_passes_the_stacks_roles_to_three_services_alone() -> None:
-    policy = deployer_policy(**ARGUMENTS)
+    policy = policy_document(deployer_rights(), **ARGUMENTS)
     assert len(json.dumps(policy, separators=(",", ":"))) <= INLINE_POLICY_CHARACTERS
     passing = [item for item in policy["Statement"] if "iam:PassRole" in item["Action"]]
     (only,) = passing

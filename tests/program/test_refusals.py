@@ -112,6 +112,15 @@ def test_a_stack_name_that_aws_would_refuse_is_refused_before_anything_is_made(
     assert recording.made == {}
 
 
+@pytest.mark.parametrize("function", ["lambda", "merge"])
+def test_a_timeout_that_aws_would_take_is_refused_in_the_providers_name(function: str) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load({function: {"timeoutSeconds": 901}, "queue": {"visibilityTimeoutSeconds": 5_400}})
+    (refusal,) = refused.value.refusals
+    assert refusal.code == RefusalCode.OUT_OF_RANGE
+    assert "pulumi-aws" in refusal.rule
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(SettingsRefused) as refused:
         load({"embedConsumer": "fargate", "lambda": {"batchSize": 11, "x": 1}, "imageUri": "a:b"})

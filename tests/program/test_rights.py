@@ -93,6 +93,23 @@ def test_the_functions_code_cannot_use_lambdas_rights_to_network_interfaces(reco
             assert "ec2:" not in policy.inputs["policy"]
 
 
+def test_an_endpoint_leads_to_what_the_stack_owns_and_to_the_layers_of_images(recording: Recording) -> None:
+    endpoints = recording.of("aws:ec2/vpcEndpoint:VpcEndpoint")
+    reached = {}
+    for endpoint in endpoints:
+        for item in json.loads(endpoint.inputs["policy"])["Statement"]:
+            resources = item["Resource"] if isinstance(item["Resource"], list) else [item["Resource"]]
+            reached[endpoint.name, item["Sid"]] = resources
+    assert reached == {
+        ("network-s3", "WhatTheStackOwns"): ["arn:aws:s3:::receipts-test-*", "arn:aws:s3:::receipts-test-*/*"],
+        ("network-s3", "LayersOfImages"): ["arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"],
+        ("network-dynamodb", "WhatTheStackOwns"): [f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/receipts-test-*"],
+        ("network-sqs", "WhatTheStackOwns"): [f"arn:aws:sqs:us-east-1:{ACCOUNT}:receipts-test-*"],
+    }
+    for kind, key in (("aws:s3/bucket:Bucket", "bucketPrefix"), ("aws:dynamodb/table:Table", "name")):
+        assert all(made.inputs[key].startswith("receipts-test-") for made in recording.of(kind))
+
+
 def test_the_stream_is_read_by_its_own_arn(recording: Recording) -> None:
     (resource,) = statements(recording, "compaction-stream-processor-policy")["ReadTheStream"]["Resource"]
     assert resource == recording.one("aws:dynamodb/table:Table", "storage-table").properties["streamArn"]

@@ -8,6 +8,7 @@ The figures are printed; ``pytest -s`` shows them.
 import os
 import random
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -84,8 +85,7 @@ def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals, s
             said.append(line)
             steps += line.startswith(STEPS) if steps >= 0 else line.startswith("3. Flag and update")
             if steps == place and not sent:
-                if place:
-                    require_busy(stack)
+                require_busy(stack, process)
                 time.sleep(seconds)
                 process.send_signal(number)
                 sent = True
@@ -99,11 +99,18 @@ def killed(stack: LocalStack, wanted: str, place: int, number: signal.Signals, s
     return text
 
 
-def require_busy(stack: LocalStack) -> None:
-    settings = stack.settings()
-    with pytest.raises(ControlError, match="STACK_BUSY"):
-        stack.up({"embedConsumer": "none"})
-    assert stack.settings() == settings
+def require_busy(stack: LocalStack, process: subprocess.Popen[str]) -> None:
+    """An update by hand is refused while the switch has begun its own and not ended it; it stands still meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        # On a slow machine it may have ended before it was stopped.
+        if stack.unfinished() is not None:
+            settings = stack.settings()
+            with pytest.raises(ControlError, match="STACK_BUSY"):
+                stack.up({"embedConsumer": "none"})
+            assert stack.settings() == settings
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:

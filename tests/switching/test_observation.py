@@ -141,11 +141,11 @@ def test_every_embed_queue_has_at_most_one_consumer(chosen):
 
 def test_a_plan_turns_off_before_it_hands_over_before_it_turns_on():
     resources = [step.resource for step in plan("lambda", "ecs")]
-    assert resources == ["embed-lambda-maps-embed", "embed-lock", "worker-service", "worker-scaling"]
+    assert resources == ["embed-queue", "embed-lambda-maps-embed", "embed-lock", "worker-service", "worker-scaling"]
     back = [step.resource for step in plan("ecs", "lambda")]
-    assert back == ["worker-service", "worker-scaling", "embed-lock", "embed-lambda-maps-embed"]
+    assert back == ["embed-queue", "worker-service", "worker-scaling", "embed-lock", "embed-lambda-maps-embed"]
     assert [step.resource for step in plan("ecs", "none")][-1] == "embed-lock"
-    assert plan("none", "lambda")[0].resource == "embed-lock"
+    assert plan("none", "lambda")[1].resource == "embed-lock"
     assert plan("lambda", "lambda") == plan("hybrid", "hybrid") == []
 
 

@@ -103,6 +103,7 @@ QUEUES = ["embed-lambda-queue", "embed-ecs-queue"]
 def test_leaving_hybrid_stops_the_worker_and_empties_its_queues():
     steps = {step.resource: step.action for step in plan("hybrid", "lambda")}
     assert list(steps) == [
+        "embed-queue",
         "upload-process-ocr-results-function",
         "worker-service",
         "worker-scaling",
@@ -117,7 +118,7 @@ def test_between_hybrid_and_ecs_the_worker_changes_its_queue_on_the_right_side_o
     leaving, entering = resources("hybrid", "ecs"), resources("ecs", "hybrid")
     assert leaving.index("embed-lambda-maps-embed") < leaving.index("embed-lock") < leaving.index("worker-service")
     assert entering.index("worker-service") < entering.index("embed-lock") < entering.index("embed-lambda-maps-embed")
-    assert entering[:2] == leaving[-2:] == QUEUES
+    assert entering[1:3] == leaving[-2:] == QUEUES
 
 
 def test_the_desired_count_is_told():
@@ -129,7 +130,7 @@ def test_the_desired_count_is_told():
 def test_after_an_update_that_failed_every_switch_is_set_whoever_the_outputs_name(current):
     assert resources(current, "lambda", half_way=True) == resources("ecs", "lambda")
     assert resources(current, "ecs", half_way=True) == resources("lambda", "ecs")
-    off = ["embed-lambda-maps-embed", "worker-service", "worker-scaling", "embed-lock"]
+    off = ["embed-queue", "embed-lambda-maps-embed", "worker-service", "worker-scaling", "embed-lock"]
     assert resources(current, "none", half_way=True) == off
 
 

@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-import re
 import runpy
 import shutil
 import signal
@@ -23,13 +22,13 @@ import yaml
 from pulumi import RunError, automation
 from pulumi.automation.errors import create_command_error
 from pulumi.runtime._callbacks import _CallbackServicer
-from semver import VersionInfo
 
 from ops.local.control import ControlError
 from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, STACK_TYPE, EngineError, Operation, Step, Told, tell_change
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
+from ops.pulumi_errors import OLDEST_CLI, Diagnostics, told_by
 
 OPERATIONS: Mapping[str, Operation] = {
     "create": "create",
@@ -40,14 +39,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Pulumi's operations that are steps; the others are parts of one, or only looks."""
 LOOKS = ("same", "read", "refresh")
-FRAMES = ("1 error occurred:", "update failed")
-"""Lines of an error that say nothing of its cause."""
-COLOR_TAGS = re.compile(r"<\{%.*?%\}>")
 END_SECONDS = 60.0
 """How long an engine that was told to stop may finish what has begun."""
-
-OLDEST_CLI = VersionInfo(3, 182)
-"""It has resource hooks (pulumi's CHANGELOG, 3.182.0), by which a switch waits."""
 
 Program = Callable[[], None]
 
@@ -238,7 +231,7 @@ class PulumiCli:
         except automation.CommandError as error:
             if refusals:
                 raise refusals[0] from None
-            raise EngineError(listener.cause or _complaint(str(error))) from error
+            raise EngineError(listener.cause or told_by(error)) from error
 
 
 class Listener:
@@ -250,13 +243,12 @@ class Listener:
 
     def __init__(self, told: Told) -> None:
         self._told = told
-        self._errors: dict[str, None] = {}
+        self._diagnostics = Diagnostics()
         self.begun = False
 
     def hear(self, event: automation.EngineEvent) -> None:
         """Take one event."""
-        if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self._errors |= dict.fromkeys(_causes(COLOR_TAGS.sub("", event.diagnostic_event.message)))
+        self._diagnostics.note(event)
         if event.resource_pre_event is not None:
             metadata = event.resource_pre_event.metadata
             if not self.begun and metadata.op not in LOOKS and not _is_bookkeeping(metadata):
@@ -270,7 +262,7 @@ class Listener:
     @property
     def cause(self) -> str:
         """What stopped the update, in the words of the diagnostics; empty when there were none."""
-        return "; ".join(self._errors)
+        return self._diagnostics.cause()
 
 
 class _Command(automation.PulumiCommand):
@@ -393,18 +385,6 @@ def _step(metadata: Any) -> Step:
         urn=metadata.urn,
         summary=summary,
     )
-
-
-def _causes(message: str) -> list[str]:
-    """What an error of the engine says, without its own frame and lists."""
-    lines = (line.strip().removeprefix("* ") for line in message.splitlines())
-    return [line for line in lines if line and line not in FRAMES]
-
-
-def _complaint(text: str) -> str:
-    """What a command complained of before any event: the rest of its text is the command's own frame."""
-    complaints = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
-    return "; ".join(complaints) or text.strip()
 
 
 def _value(value: str) -> Any:

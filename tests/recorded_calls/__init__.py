@@ -1,0 +1,1 @@
+"""What a recorded process loads when it starts; see ``sitecustomize``."""

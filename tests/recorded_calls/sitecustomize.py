@@ -1,0 +1,29 @@
+"""Writes down every call that a process makes to AWS, a JSON line each, into the directory that a variable names."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+DIRECTORY = "RECORD_CALLS_IN"
+KEPT = ("Bucket", "Key", "Prefix", "TableName", "IndexName", "QueueUrl", "TransactItems", "RequestItems")
+
+
+def record_calls(directory: Path, host: str) -> None:
+    """Write down every call from now on, as made by ``host``."""
+    from botocore.client import BaseClient
+
+    call = BaseClient._make_api_call
+
+    def recorded(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        kept = {name: arguments[name] for name in KEPT if name in arguments}
+        line = {"host": host, "service": self.meta.service_model.service_name, "operation": operation, **kept}
+        with (directory / f"{os.getpid()}.jsonl").open("a") as file:
+            file.write(json.dumps(line, default=str) + "\n")
+        return call(self, operation, arguments)
+
+    BaseClient._make_api_call = recorded
+
+
+if DIRECTORY in os.environ:
+    record_calls(Path(os.environ[DIRECTORY]), os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker"))
