@@ -23,6 +23,8 @@ COUNT = re.compile(r"\d+ errors? occurred:")
 TRACEBACK = "Traceback (most recent call last):"
 OUTCOME = re.compile(r"(update|preview|refresh|destroy) failed|non-zero exit code: \d+")
 """How diagnostics end that only say that there was an error."""
+LIST = re.compile(r"\d+ errors? occurred:")
+"""The head of a list of errors, each of which stands behind an asterisk."""
 STANDARD_ERROR = "\n stderr: "
 """What stands before standard error in the text of the Automation API's CommandError, which has no attribute for it."""
 CLI = "pulumi"
@@ -75,7 +77,8 @@ def in_a_line(message: str) -> str:
     lines = [line.strip().removeprefix("* ") for line in head.splitlines() if not COUNT.fullmatch(line.strip())]
     if found:
         lines += [line for line in trace.splitlines() if line.strip()][-1:]
-    return "; ".join(line.removeprefix("error: ").rstrip(".") for line in lines if line).replace(":; ", ": ")
+    kept = [line.removeprefix("error: ").removeprefix("* ").rstrip(".") for line in lines if not LIST.fullmatch(line)]
+    return "; ".join(line for line in kept if line).replace(":; ", ": ")
 
 
 def told_by(error: Exception) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.local.engines.pulumi_cli import find_cli
+from ops.local.engines.cli_process import find_cli
 from tests.engine.small import RealWorld
 
 

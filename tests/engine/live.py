@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from pulumi import automation
 
-from ops.local.engines import pulumi_cli
-from ops.local.engines.provider import serve
+from ops.local.engines import events
 from ops.local.engines.pulumi_cli import PulumiCli
 from ops.local.engines.steps import Step
 from ops.local.provisioners.context import Context, make_client
@@ -51,13 +50,13 @@ class Live:
         """What ``receipts local up`` does; the steps that changed something."""
         self.events.clear()
         with pytest.MonkeyPatch.context() as patched:
-            hear = pulumi_cli.Listener.hear
+            hear = events.Listener.hear
 
-            def listen(listener: pulumi_cli.Listener, event: automation.EngineEvent) -> None:
+            def listen(listener: events.Listener, event: automation.EngineEvent) -> None:
                 self.events.append(event)
                 hear(listener, event)
 
-            patched.setattr(pulumi_cli.Listener, "hear", listen)
+            patched.setattr(events.Listener, "hear", listen)
             return list(self.stack.up({"embedConsumer": consumer, **settings}).changes)
 
     @contextmanager
@@ -66,8 +65,8 @@ class Live:
         engine = self.stack._engine()
         assert isinstance(engine, PulumiCli)
         config = self.stack._config({**self.stack.settings(), "embedConsumer": consumer, **settings})
-        with self.stack._registry() as registry, serve(registry) as attached:
-            yield engine.open(attached, config)
+        with self.stack._registry() as registry, engine.opened(registry, config) as opened:
+            yield opened
 
     def began(self, name: str) -> int:
         """The position in the event stream at which a resource's change began."""
@@ -143,8 +142,8 @@ def nobody_at_home(directory: Path, settings: Mapping[str, Any]) -> Iterator[aut
         endpoint="http://127.0.0.1:9", supervisor=stack._supervisor, source=SOURCE, state_directory=directory
     )
     engine = PulumiCli(directory / "pulumi", SOURCE / "__main__.py", project=PROJECT, stack=STACK)
-    with serve(build_registry(context)) as attached:
-        yield engine.open(attached, stack._config(settings))
+    with engine.opened(build_registry(context), stack._config(settings)) as opened:
+        yield opened
 
 
 def counted(summary: Mapping[Any, int]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pulumi import automation
 
-from ops.local.engines import pulumi_cli
+from ops.local.engines import events
 from ops.local.stack import LocalStack
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,17 +46,17 @@ def kill_at(stack: LocalStack, consumer: str, moment: str) -> None:
 def main() -> None:
     """Switch once."""
     stack, consumer = LocalStack(Path(sys.argv[1])), sys.argv[2]
-    hear = pulumi_cli.Listener.hear
+    hear = events.Listener.hear
 
-    def listen(listener: pulumi_cli.Listener, event: automation.EngineEvent) -> None:
+    def listen(listener: events.Listener, event: automation.EngineEvent) -> None:
         hear(listener, event)
         for word, told in (("began", event.resource_pre_event), ("ended", event.res_outputs_event)):
-            if told and told.metadata.op not in pulumi_cli.LOOKS:
+            if told and told.metadata.op not in events.LOOKS:
                 print(word, told.metadata.urn.rsplit("::", 1)[-1])  # noqa: T201
         if event.diagnostic_event and event.diagnostic_event.message.startswith("Invoke callback"):
             print("hooked")  # noqa: T201
 
-    pulumi_cli.Listener.hear = listen
+    events.Listener.hear = listen
     stack.up({"embedConsumer": consumer})
 
 

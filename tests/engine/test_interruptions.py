@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from ops.local.control import ControlError
-from ops.local.engines import pulumi_cli
-from ops.local.engines.provider import serve
+from ops.local.engines import cli_process
 from ops.switching.pending import require_free
 from ops.target import OperatorError
 from tests.engine.command import ENTERED, Update
@@ -39,8 +38,7 @@ HOOKED = 'Thing("a", size={}, opts=pulumi.ResourceOptions(hooks=binding))'
 
 def require_free_stack(world: RealWorld, *, lock: str = "") -> None:
     """What a switch looks for first. Opening a local stack removes a lock that is left, so it may be put back."""
-    with serve(world.registry, ["test"]) as attached:
-        stack = world.engine.open(attached, CONFIG)
+    with world.engine.opened(world.registry, CONFIG) as stack:
         if lock:
             left = locks(world) / "left.json"
             left.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +162,7 @@ def test_numbers_that_pulumi_has_made_strings_are_still_the_settings(real, cli: 
 
 
 def test_no_cli_is_told_in_a_sentence(real, monkeypatch):
-    monkeypatch.setattr(pulumi_cli, "find_cli", lambda: None)
+    monkeypatch.setattr(cli_process, "find_cli", lambda: None)
     with pytest.raises(ControlError, match=r"PULUMI_CLI_MISSING.*make engine"):
         real.run('Thing("a")')
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ops.local.engines.in_process import ProvisioningMonitor, evaluate
+from ops.local.engines.in_process import evaluate
+from ops.local.engines.monitor import ProvisioningMonitor
 from ops.local.engines.steps import EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import StackState

@@ -1,7 +1,7 @@
 """Two engines that make what the program declares, by the same provisioners and by the same rules.
 
-``in_process.py`` needs no CLI and is the default. ``cli.py`` runs the real Pulumi engine, which calls ``provider.py``.
-What both say and decide is in ``steps.py`` and ``changes.py``; neither of the two repeats the other.
+``in_process.py`` needs no CLI and is the default. ``pulumi_cli.py`` runs the real Pulumi engine, which calls
+``provider.py``. What both say and decide is in ``steps.py`` and ``changes.py``; neither of the two repeats the other.
 """
 
 from collections.abc import Mapping

@@ -145,7 +145,7 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
                 changed = provisioner.update(request.id, old, new)
             except Exception as error:
                 # It may have taken effect or not. So the new inputs are kept, and marked: the next update is made.
-                _mark(context, request.id, new, {**kept, **new}, _said(request.urn, error))
+                _mark(context, request.id, new, {**kept, **new}, _said(error))
                 raise
             return provider_pb2.UpdateResponse(properties=_struct({**kept, **new, **changed}))
 
@@ -177,11 +177,11 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
             raise InterruptedError("interrupted before this step began")
 
     def _answer(self, urn: str, context: grpc.ServicerContext, call: Callable[[Provisioner], Any]) -> Any:
-        """Call with the type's provisioner; an error reaches the engine as one sentence that names the resource."""
+        """Call with the type's provisioner; an error reaches the engine, which knows the resource, as one sentence."""
         try:
             return call(self._registry.provisioner(urn.split("::")[2].rsplit("$", 1)[-1]))
         except Exception as error:
-            context.abort(grpc.StatusCode.UNKNOWN, _said(urn, error))
+            context.abort(grpc.StatusCode.UNKNOWN, _said(error))
             raise
 
 
@@ -218,9 +218,8 @@ def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
     return message
 
 
-def _said(urn: str, error: Exception) -> str:
-    kind, name = urn.split("::")[2:4]
-    return f"{kind.rsplit('$', 1)[-1]} {name}: {type(error).__name__}: {error}"
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _mark(context: grpc.ServicerContext, identifier: str, inputs: Inputs, outputs: Inputs, reason: str) -> None:

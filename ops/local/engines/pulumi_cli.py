@@ -4,15 +4,14 @@ Its project, its state and its locks are in a directory of their own; the user's
 touched. It is optional: a stack comes up without it by ``in_process.py``.
 """
 
-import asyncio
 import json
+<<<<<<< HEAD
 import logging
 import os
+=======
+>>>>>>> engine
 import runpy
 import shutil
-import signal
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +19,20 @@ from typing import Any
 
 import yaml
 from pulumi import RunError, automation
+<<<<<<< HEAD
 from pulumi.automation.errors import create_command_error
 from pulumi.runtime._callbacks import _CallbackServicer
+=======
+>>>>>>> engine
 
 from ops.local.control import ControlError
+from ops.local.engines.cli_process import closing, command, is_running, quiet
+from ops.local.engines.events import Listener
 from ops.local.engines.provider import PACKAGES, serve
-from ops.local.engines.steps import NOBODY, STACK_TYPE, EngineError, Operation, Step, Told, tell_change
+from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
+<<<<<<< HEAD
 from ops.pulumi_errors import OLDEST_CLI, Diagnostics, told_by
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -41,16 +46,11 @@ OPERATIONS: Mapping[str, Operation] = {
 LOOKS = ("same", "read", "refresh")
 END_SECONDS = 60.0
 """How long an engine that was told to stop may finish what has begun."""
+=======
+from ops.pulumi_errors import told_by
+>>>>>>> engine
 
 Program = Callable[[], None]
-
-
-def find_cli() -> Path | None:
-    """The Pulumi CLI: on the PATH, or the one that ``make engine`` has built; None when there is none."""
-    if on_path := shutil.which("pulumi"):
-        return Path(on_path)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "receipts"
-    return max(cache.glob("pulumi-*/bin/pulumi"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 class PulumiCli:
@@ -102,8 +102,7 @@ class PulumiCli:
             record.write(self._record_file)
             told.on_begin()
 
-        with _quiet(), serve(registry, self._packages) as attached:
-            stack = self._open(attached, config, lambda: self._run_program(refusals))
+        with self.opened(registry, config, lambda: self._run_program(refusals)) as stack:
             listener = Listener(Told(on_step=told.on_step, on_begin=begin))
             if self._pending():
                 # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
@@ -126,8 +125,7 @@ class PulumiCli:
             ControlError, EngineError: as ``update``.
         """
         refusals: list[BaseException] = []
-        with _quiet(), serve(registry, self._packages) as attached:
-            stack = self._open(attached, config, lambda: self._run_program(refusals))
+        with self.opened(registry, config, lambda: self._run_program(refusals)) as stack:
             listener = Listener(told)
             with self._failing(listener, refusals):
                 stack.destroy(on_event=listener.hear, color="never", run_program=True)
@@ -150,15 +148,22 @@ class PulumiCli:
         file = self._directory / "backend" / ".pulumi" / "stacks" / self._project / f"{self._stack}.json"
         return (json.loads(file.read_text())["checkpoint"]["latest"] or {}) if file.exists() else {}
 
-    def open(self, attached: str, config: Mapping[str, str], program: Program | None = None) -> automation.Stack:
-        """The stack by the Automation API, for what is not a method here.
+    @contextmanager
+    def opened(
+        self, registry: Registry, config: Mapping[str, str], program: Program | None = None
+    ) -> Iterator[automation.Stack]:
+        """The stack by the Automation API, with the provisioners attached, as long as it is entered.
 
         Args:
-            attached: what ``serve`` gave.
-            config: full keys to values.
+            registry: the provisioners that the engine is given.
+            config: full keys to values, objects as JSON.
             program: None for the stack's own.
+
+        Raises:
+            ControlError: PULUMI_CLI_MISSING, PULUMI_CLI_UNFIT, STACK_BUSY.
         """
-        return self._open(attached, config, program or (lambda: self._run_program([])))
+        with quiet(), closing(), serve(registry, self._packages) as attached:
+            yield self._open(attached, config, program or (lambda: self._run_program([])))
 
     @property
     def _record_file(self) -> Path:
@@ -171,7 +176,7 @@ class PulumiCli:
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._directory),
             pulumi_home=str(self._directory / "home"),
-            pulumi_command=_command(),
+            pulumi_command=command(),
             project_settings=None,
             env_vars={
                 "PULUMI_BACKEND_URL": backend.as_uri(),
@@ -215,7 +220,7 @@ class PulumiCli:
         The caller holds the state directory alone, so whoever wrote a lock and does not run any more never comes back.
         """
         locks = list((backend / ".pulumi" / "locks").rglob("*.json"))
-        if locks and not any(_is_running(yaml.safe_load(lock.read_text())["pid"]) for lock in locks):
+        if locks and not any(is_running(yaml.safe_load(lock.read_text())["pid"]) for lock in locks):
             stack.cancel()
 
     @contextmanager
@@ -234,6 +239,7 @@ class PulumiCli:
             raise EngineError(listener.cause or told_by(error)) from error
 
 
+<<<<<<< HEAD
 class Listener:
     """Makes steps of the engine's event stream.
 
@@ -387,18 +393,8 @@ def _step(metadata: Any) -> Step:
     )
 
 
+=======
+>>>>>>> engine
 def _value(value: str) -> Any:
     """A setting as a stack's file holds it: objects and lists as such, anything else as it was given."""
     return yaml.safe_load(value) if value[:1] in "[{" else value
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    status = Path(f"/proc/{process_id}/stat")
-    # One that was killed stays listed until its parent has taken notice of it.
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
