@@ -19,7 +19,6 @@ CAUSE_LENGTH = 2_000
 """Characters of a cause that are passed on; the whole output was shown while the command ran."""
 COLOURS = re.compile(r"<\{%.*?%\}>")
 """Pulumi's own markup of colours in diagnostic messages."""
-COUNT = re.compile(r"\d+ errors? occurred:")
 TRACEBACK = "Traceback (most recent call last):"
 OUTCOME = re.compile(r"(update|preview|refresh|destroy) failed|non-zero exit code: \d+")
 """How diagnostics end that only say that there was an error."""
@@ -73,8 +72,7 @@ def resource_name(urn: str) -> str:
 def in_a_line(message: str) -> str:
     """A message of one or more lines as one; of a traceback only what was raised is kept."""
     head, found, trace = message.partition(TRACEBACK)
-    # A provider that reports several errors writes a list, also of one.
-    lines = [line.strip().removeprefix("* ") for line in head.splitlines() if not COUNT.fullmatch(line.strip())]
+    lines = [line.strip() for line in head.splitlines()]
     if found:
         lines += [line for line in trace.splitlines() if line.strip()][-1:]
     kept = [line.removeprefix("error: ").removeprefix("* ").rstrip(".") for line in lines if not LIST.fullmatch(line)]

@@ -21,7 +21,7 @@ import yaml
 from botocore.model import OperationModel
 
 from ops import cli
-from ops.local.engines.pulumi_cli import find_cli
+from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import OLDEST_CLI
 from tests.program.engine import DIGEST_IMAGE, PROJECT
 

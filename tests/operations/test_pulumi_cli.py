@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
-from ops.local.engines.pulumi_cli import find_cli
+from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
 from pipeline.errors import ErrorCode, RetryableError

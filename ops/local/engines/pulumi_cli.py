@@ -5,11 +5,6 @@ touched. It is optional: a stack comes up without it by ``in_process.py``.
 """
 
 import json
-<<<<<<< HEAD
-import logging
-import os
-=======
->>>>>>> engine
 import runpy
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +14,6 @@ from typing import Any
 
 import yaml
 from pulumi import RunError, automation
-<<<<<<< HEAD
-from pulumi.automation.errors import create_command_error
-from pulumi.runtime._callbacks import _CallbackServicer
-=======
->>>>>>> engine
 
 from ops.local.control import ControlError
 from ops.local.engines.cli_process import closing, command, is_running, quiet
@@ -32,23 +22,7 @@ from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import UpdateRecord
-<<<<<<< HEAD
-from ops.pulumi_errors import OLDEST_CLI, Diagnostics, told_by
-
-OPERATIONS: Mapping[str, Operation] = {
-    "create": "create",
-    "update": "update",
-    "same": "same",
-    "delete": "delete",
-    "create-replacement": "replace",
-}
-"""Pulumi's operations that are steps; the others are parts of one, or only looks."""
-LOOKS = ("same", "read", "refresh")
-END_SECONDS = 60.0
-"""How long an engine that was told to stop may finish what has begun."""
-=======
 from ops.pulumi_errors import told_by
->>>>>>> engine
 
 Program = Callable[[], None]
 
@@ -239,162 +213,6 @@ class PulumiCli:
             raise EngineError(listener.cause or told_by(error)) from error
 
 
-<<<<<<< HEAD
-class Listener:
-    """Makes steps of the engine's event stream.
-
-    Args:
-        told: who hears of them.
-    """
-
-    def __init__(self, told: Told) -> None:
-        self._told = told
-        self._diagnostics = Diagnostics()
-        self.begun = False
-
-    def hear(self, event: automation.EngineEvent) -> None:
-        """Take one event."""
-        self._diagnostics.note(event)
-        if event.resource_pre_event is not None:
-            metadata = event.resource_pre_event.metadata
-            if not self.begun and metadata.op not in LOOKS and not _is_bookkeeping(metadata):
-                self.begun = True
-                self._told.on_begin()
-        if event.res_outputs_event is not None:
-            metadata = event.res_outputs_event.metadata
-            if metadata.op in OPERATIONS and not _is_bookkeeping(metadata):
-                self._told.on_step(_step(metadata))
-
-    @property
-    def cause(self) -> str:
-        """What stopped the update, in the words of the diagnostics; empty when there were none."""
-        return self._diagnostics.cause()
-
-
-class _Command(automation.PulumiCommand):
-    """Runs the CLI so that Ctrl-C reaches it once, and so that nobody goes on before it has ended."""
-
-    def run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: Callable[[str], object] | None = None,
-        on_error: Callable[[str], object] | None = None,
-    ) -> automation.CommandResult:
-        process = subprocess.Popen(  # noqa: S603 - the CLI that was found
-            [self.command, "--non-interactive", *args],
-            cwd=cwd,
-            env={**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # The terminal's Ctrl-C would come here and there, and the second one aborts what has begun.
-            start_new_session=True,
-        )
-        written: tuple[list[str], list[str]] = ([], [])
-        readers = [
-            threading.Thread(target=_read, args=(stream, lines, tell), daemon=True)
-            for stream, lines, tell in zip(
-                (process.stdout, process.stderr), written, (on_output, on_error), strict=True
-            )
-        ]
-        for reader in readers:
-            reader.start()
-        try:
-            process.wait()
-        except BaseException:
-            process.send_signal(signal.SIGINT)
-            _stop_hooks()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            raise
-        finally:
-            for reader in readers:
-                reader.join(END_SECONDS)
-        result = automation.CommandResult(
-            stdout="\n".join(written[0]), stderr="\n".join(written[1]), code=process.returncode
-        )
-        if process.returncode != 0:
-            raise create_command_error(result)
-        return result
-
-
-def _stop_hooks() -> None:
-    """End the program's hooks at once. An engine that is told to stop waits for them, and they may wait for minutes."""
-    for servicer in list(_CallbackServicer._servicers):
-        if not servicer._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(servicer._server.stop(grace=0), servicer._loop)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave the traces of calls that an engine's end cuts off unsaid; the error says what ended it."""
-    logger = logging.getLogger("grpc._server")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _read(stream: Any, lines: list[str], tell: Callable[[str], object] | None) -> None:
-    with stream:
-        for line in stream:
-            lines.append(line.rstrip())
-            if tell:
-                tell(line.rstrip())
-
-
-def _command() -> automation.PulumiCommand:
-    """The CLI.
-
-    Raises:
-        ControlError: PULUMI_CLI_MISSING, PULUMI_CLI_UNFIT.
-    """
-    cli = find_cli()
-    if cli is None:
-        raise ControlError(
-            "PULUMI_CLI_MISSING: --engine pulumi runs the Pulumi CLI, and there is none. Way out: install it, or build "
-            "it with `make engine`; the default engine needs none."
-        )
-    try:
-        # Found on the PATH, it need not lie in a folder called bin.
-        root = None if shutil.which("pulumi") else str(cli.parent.parent)
-        return _Command(root, version=OLDEST_CLI)
-    except (automation.InvalidVersionError, OSError, subprocess.CalledProcessError) as error:
-        raise ControlError(
-            f"PULUMI_CLI_UNFIT: {cli} is not a Pulumi CLI that fits the pulumi package: {error}. Way out: install a "
-            "newer one, or take it from the PATH and build one with `make engine`."
-        ) from error
-
-
-def _is_bookkeeping(metadata: Any) -> bool:
-    """Whether a step makes nothing: the stack itself, a component, or a provider's configuration."""
-    state = metadata.new or metadata.old
-    return metadata.type == STACK_TYPE or metadata.type.startswith("pulumi:providers:") or not (state and state.custom)
-
-
-def _step(metadata: Any) -> Step:
-    old, new = (dict(state.inputs or {}) if state else {} for state in (metadata.old, metadata.new))
-    keys = sorted(key.split(".")[0].split("[")[0] for key in metadata.diffs or ())
-    summary = "; ".join(tell_change(key, old.get(key), new.get(key)) for key in dict.fromkeys(keys))
-    return Step(
-        operation=OPERATIONS[metadata.op],
-        type=metadata.type,
-        name=metadata.urn.split("::")[-1],
-        urn=metadata.urn,
-        summary=summary,
-    )
-
-
-=======
->>>>>>> engine
 def _value(value: str) -> Any:
     """A setting as a stack's file holds it: objects and lists as such, anything else as it was given."""
     return yaml.safe_load(value) if value[:1] in "[{" else value
