@@ -21,9 +21,9 @@ import yaml
 from botocore.model import OperationModel
 
 from ops import cli
+from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import OLDEST_CLI
 from tests.program.engine import DIGEST_IMAGE, PROJECT
-from tests.pulumi_cli import FOUND
 
 FOLDER = PROJECT / ".github" / "workflows"
 WORKFLOWS: dict[str, dict[Any, Any]] = {path.name: yaml.safe_load(path.read_text()) for path in FOLDER.glob("*.yml")}
@@ -38,6 +38,9 @@ WRITES = {
 """What each job may write; what is not here may only read."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "receipts"
 ACTIONLINT = shutil.which("actionlint") or next(map(str, CACHE.glob("actionlint-*/actionlint")), None)
+
+
+CLI = find_cli()
 
 
 def steps(workflow: str, job: str) -> list[dict[str, Any]]:
@@ -131,14 +134,14 @@ def test_the_commands_of_receipts_parse():
                 assert inner.params["stack"] == "$STACK"
 
 
-@pytest.mark.skipif(not FOUND, reason="no Pulumi CLI: `make engine` builds one")
+@pytest.mark.skipif(CLI is None, reason="no Pulumi CLI: `make engine` builds one")
 def test_the_pulumi_commands_have_the_options_that_they_are_given():
     found = list(commands("pulumi"))
     assert {" ".join(words[:2]) for words in found} == {"pulumi preview", "pulumi policy"}
     for words in found:
-        done = subprocess.run([FOUND[0], *words[1:], "--help"], check=False, capture_output=True, text=True)
+        done = subprocess.run([str(CLI), *words[1:], "--help"], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    wrong = [FOUND[0], "preview", "--no-such-option", "--help"]
+    wrong = [str(CLI), "preview", "--no-such-option", "--help"]
     refused = subprocess.run(wrong, check=False, capture_output=True, text=True)
     assert refused.returncode != 0
 

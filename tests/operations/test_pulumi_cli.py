@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
+from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
 from pipeline.errors import ErrorCode, RetryableError
 from tests.program.engine import PROJECT
-from tests.pulumi_cli import FOUND
 
-pytestmark = pytest.mark.skipif(not FOUND, reason="no Pulumi CLI: `make engine` builds one")
+CLI = find_cli()
+pytestmark = pytest.mark.skipif(CLI is None, reason="no Pulumi CLI: `make engine` builds one")
 
 
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The CLI with a home and a backend of its own."""
-    monkeypatch.setenv("PATH", f"{Path(FOUND[0]).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{CLI.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "one")

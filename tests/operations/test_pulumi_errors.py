@@ -147,7 +147,6 @@ def test_several_refusals_are_told_in_one_line():
     )
 
 
-def test_a_list_of_one_error_is_told_without_the_head_of_the_list():
-    assert (
-        in_a_line("1 error occurred:\n\t* RuntimeError: the power went out\n\n") == "RuntimeError: the power went out"
-    )
+def test_a_providers_list_of_errors_is_its_entries():
+    message = "1 error occurred:\n\t* creating ECS Service (worker): waiting for steady state: timeout\n\n"
+    assert in_a_line(message) == "creating ECS Service (worker): waiting for steady state: timeout"
