@@ -1,5 +1,8 @@
 """The CLI, or the reason why these tests are skipped; a small stack that the real engine keeps."""
 
+import gc
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,18 @@ def cli() -> Path:
     if found is None:
         pytest.skip("the Pulumi CLI is neither on the PATH nor in this project's cache: `make engine` builds it")
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leavings_of_killed_engines() -> Iterator[None]:
+    """Pulumi's Automation API leaves loops, sockets and pipes of an engine that was killed: they are collected here.
+
+    Else the warning of them comes out in a test of another file.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

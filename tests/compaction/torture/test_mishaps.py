@@ -61,8 +61,11 @@ def test_a_full_disk_publishes_nothing_and_the_merge_succeeds_when_there_is_room
         if refused == 2:
             break
     assert refused
-    world.require_sound()
+    if directory == "collections_directory":
+        world.require_sound()
     subprocess.run([tool("mount"), "-o", "remount,size=200m", str(small_disk)], check=True)
+    # A reader works where merges work, so what is published is looked at when there is room.
+    world.require_sound()
     world.recover()
 
 
