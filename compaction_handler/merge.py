@@ -29,6 +29,11 @@ RESERVE_MILLISECONDS = 180_000
 """Left to a batch that was begun and to its publication: twice what they take at 200,000 rows."""
 
 
+def delay_seconds(receives: int) -> int:
+    """How long a message that failed is hidden, by how often it was received, from 1; pure."""
+    return min(FIRST_DELAY_SECONDS * 2 ** (receives - 1), LONGEST_DELAY_SECONDS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MergeHandler:
     """The function with its adapters; a test passes others."""
@@ -100,7 +105,7 @@ class MergeHandler:
         for record in records:
             if record["messageId"] in failed:
                 url = self._queue_url(group_of(record))
-                seconds = min(FIRST_DELAY_SECONDS * 2 ** (receives_of(record) - 1), LONGEST_DELAY_SECONDS)
+                seconds = delay_seconds(receives_of(record))
                 come_back_after(self.sqs_client, url, record["receiptHandle"], seconds)
 
     def _tick(self, has_time: Callable[[], bool]) -> BatchResponse:

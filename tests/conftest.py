@@ -14,13 +14,17 @@ SLOWEST_FIRST = (
     "compaction/torture/test_kills.py",
     "switching/test_load.py",
     "signals/test_signals.py",
+    "end_to_end/test_rights.py",
     "end_to_end/test_thread.py",
+    "end_to_end/test_openai.py",
     "switching/test_hybrid.py",
     "compaction/torture/test_mishaps.py",
     "local/test_stack.py",
     "compaction/test_machine.py",
     "operations/test_operations.py",
     "compaction/test_merge.py",
+    "compaction/test_poison.py",
+    "policy/test_bad_input.py",
     "policy/test_rules.py",
 )
 
