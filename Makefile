@@ -43,7 +43,7 @@ test: check
 	@.ci/pythons
 
 fast: $(INSTALLED)
-	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(FAST)
+	$(BIN)/python -m pytest --quiet $(FAST)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)

@@ -1,7 +1,7 @@
 """One update of a small stack by the real engine, as a process of its own: tests kill it, its engine, or its provider.
 
-``python -m tests.engine.command DIRECTORY [slow METHOD] [mute METHOD]``: a slow provisioner says that it was entered
-and takes two seconds; a mute one takes the provider with it.
+``python -m tests.engine.command DIRECTORY [slow METHOD] [held METHOD] [mute METHOD]``: a slow provisioner says that
+it was entered and takes two seconds; one that is held waits for the test; a mute one takes the provider with it.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.engine.small import CONFIG, RealWorld
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
-ENTERED, CALLS = "entered", "calls.log"
+ENTERED, GO_ON, CALLS = "entered", "go-on", "calls.log"
 
 
 class Update:
@@ -34,6 +34,7 @@ class Update:
     def __init__(self, world: RealWorld, *behaviour: str) -> None:
         self._directory = world.directory
         (self._directory / ENTERED).unlink(missing_ok=True)
+        (self._directory / GO_ON).unlink(missing_ok=True)
         (self._directory / CALLS).unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(world.directory), *behaviour],
@@ -51,6 +52,10 @@ class Update:
             assert time.monotonic() < deadline, "nothing was entered"
             assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.02)
+
+    def let_go_on(self) -> None:
+        """End the waiting of a provisioner that is held."""
+        (self._directory / GO_ON).touch()
 
     def kill_engine(self) -> None:
         """End the CLI alone."""
@@ -105,6 +110,11 @@ def main() -> None:
             if behaviour.get("slow") == method:
                 (directory / ENTERED).touch()
                 time.sleep(2)
+            if behaviour.get("held") == method:
+                (directory / ENTERED).touch()
+                deadline = time.monotonic() + SECONDS
+                while not (directory / GO_ON).exists() and time.monotonic() < deadline:
+                    time.sleep(0.02)
             answer = real(identifier, *arguments)
             with (directory / CALLS).open("a") as calls:
                 calls.write(f"{method} {identifier}\n")

@@ -119,11 +119,12 @@ def test_a_provider_that_dies_in_an_update_is_a_clear_error_and_the_next_update_
 def test_while_an_engine_is_at_work_another_update_is_refused_and_changes_nothing(real):
     real.run('Thing("a", size=1)')
     real.declare('Thing("a", size=2)')
-    update = Update(real, "slow", "update")
+    update = Update(real, "held", "update")
     update.await_entered()
     with pytest.raises(ControlError, match="STACK_BUSY"):
         real.run('Thing("a", size=3)')
     assert real.things.calls == []
+    update.let_go_on()
     assert update.end() == "done"
     assert update.calls() == ["update a"]
 

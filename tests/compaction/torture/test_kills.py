@@ -90,8 +90,11 @@ def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
 
 def test_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpoint, tmp_path):
     print(f"TORTURE_SEED={SEED}")  # noqa: T201 - shown when the test fails
-    points = [point for point in POINTS for _ in range(max(1, KILLS // (2 * len(POINTS))))]
-    random.Random(SEED).shuffle(points)  # noqa: S311 - repeatable, not secret
+    source = random.Random(SEED)  # noqa: S311 - repeatable, not secret
+    # In the gate another part of the points every time.
+    chosen = source.sample(sorted(POINTS), min(len(POINTS), KILLS))
+    points = [point for point in chosen for _ in range(max(1, KILLS // (2 * len(POINTS))))]
+    source.shuffle(points)
 
     def one(number: int) -> set[str]:
         directory = tmp_path / str(number)
@@ -105,4 +108,4 @@ def test_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpo
 
     with ThreadPoolExecutor(WORLDS) as pool:
         reached = set().union(*pool.map(one, range(WORLDS)))
-    assert reached == set(POINTS)
+    assert reached >= set(chosen)
