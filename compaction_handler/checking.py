@@ -101,7 +101,7 @@ def judge(inspection: Inspection) -> Verdict:
 
 
 def judge_where_there_is_room(inspection: Inspection) -> Verdict:
-    """As ``judge``; that the disk is full is no fault of the copy, and is told as what it is."""
+    """As ``judge``; but a full disk is reported as such: it is no fault of the copy."""
     try:
         return judge(inspection)
     except Exception as error:

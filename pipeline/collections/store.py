@@ -358,7 +358,7 @@ def corrupt_version(value: str, rule: str, collection: CollectionName | None = N
 
 def _way_out(collection: CollectionName) -> str:
     return (
-        "put the object back from the bucket's earlier object versions; or publish the collection anew: `receipts "
+        "put the object back from the bucket's earlier object versions; or publish the collection again: `receipts "
         f"rebuild --collection {collection}`, and where no whole copy is left `receipts rebuild --collection "
         f"{collection} --from-deltas`"
     )
