@@ -17,6 +17,7 @@ from botocore.client import BaseClient
 from typer.testing import CliRunner
 
 from ops import cli
+from ops.commands import options
 from ops.local.provisioners.context import Context
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove
@@ -103,7 +104,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target,
         target = switch(stack, "ecs")
         (live, _) = process(target, samples("greenleaf-2", "boulangerie-2"))
         _send_bad(target, "ecs")
-        patch.setattr(cli, "connect", lambda _: target)
+        patch.setattr(options, "connect", lambda _: target)
         with pytest.MonkeyPatch.context() as recording:
             recording.setattr(BaseClient, "_make_api_call", BaseClient._make_api_call)
             record_calls(directory, host=OPERATOR_HOST)

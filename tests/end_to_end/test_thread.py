@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import cli
+from ops.commands import options
 from ops.console import Output
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
@@ -176,7 +177,7 @@ def test_runs_deltas_and_vectors_agree_after_all_that(stack):
 
 def command(target: Target, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
     """What ``receipts WORDS --json`` says."""
-    monkeypatch.setattr(cli, "connect", lambda _: target)
+    monkeypatch.setattr(options, "connect", lambda _: target)
     result = CliRunner().invoke(cli.application, [*words, "--json"])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)

@@ -13,6 +13,7 @@ import pytest
 from moto import mock_aws
 
 from ops import cli
+from ops.commands import options
 from ops.target import Target
 from pipeline.collections.chroma import PARAMETERS, ChromaIndex
 from pipeline.collections.database import CollectionDatabase
@@ -202,7 +203,7 @@ def shop(
 
         def command(*words: str) -> tuple[int, str, str]:
             """Run ``receipts`` with these words: exit code, standard output, standard error."""
-            monkeypatch.setattr(cli, "connect", lambda _: target)
+            monkeypatch.setattr(options, "connect", lambda _: target)
             monkeypatch.setattr("sys.argv", ["receipts", *words])
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:

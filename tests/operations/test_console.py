@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ops import cli
 from ops.auditing import AuditedQueue, ExpectedQueue
+from ops.commands import options
 from ops.console import Output, styled
 from ops.local.engines.steps import EngineError, Step
 from ops.reconciling.comparison import Difference, Finding
@@ -208,7 +208,7 @@ def test_a_document_for_programs_holds_the_value_and_nothing_that_a_terminal_act
     ],
 )
 def test_an_error_is_shown_literally_and_only_those_of_several_lines_have_several(capsys, error, lines):
-    cli.complain(error)
+    options.complain(error)
     written = capsys.readouterr().err
     assert acted_on(written) == {"\n"}
     assert written.count("\n") == lines

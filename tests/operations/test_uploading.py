@@ -11,6 +11,7 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from ops import cli
+from ops.commands import options
 from ops.target import Target
 from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
 from tests.bad_documents import IMAGE, REFUSED, TAKEN, document, receipt
@@ -30,7 +31,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
             client_options={"region_name": "us-east-1"},
             cache_directory=tmp_path / "cache",
         )
-        monkeypatch.setattr(cli, "connect", lambda _: made)
+        monkeypatch.setattr(options, "connect", lambda _: made)
         yield made
         made.s3.close()
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ops import cli
+from ops.commands import options
 from ops.local.stack import LocalStack
 from ops.switching.stacks import LocalSwitchable
 from ops.target import local_target
@@ -31,8 +32,8 @@ def main() -> None:
     """Run the command."""
     directory = Path(sys.argv[1])
     sys.argv = ["receipts", *sys.argv[2:]]
-    cli.connect = lambda _: local_target(LocalStack(directory))
-    cli.switchable = lambda _: LocalSwitchable(LocalStack(directory))
+    options.connect = lambda _: local_target(LocalStack(directory))
+    options.switchable = lambda _: LocalSwitchable(LocalStack(directory))
     cli.main()
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.auditing import audit
+from ops.commands import options
 from ops.failures import SPEAKING
 from ops.local.control import ControlError
 from ops.local.stack import LocalStack
@@ -115,7 +116,7 @@ def require_busy(stack: LocalStack, process: subprocess.Popen[str]) -> None:
 
 def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the commands that look say of the stack, all of them in one line where something is wrong."""
-    monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
+    monkeypatch.setattr(options, "connect", lambda _: local_target(stack))
     errors = ""
     for arguments in (["audit"], ["status"], ["search", "TOTAL"], ["reconcile"]):
         result = CliRunner().invoke(cli.application, arguments)

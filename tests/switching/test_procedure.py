@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.auditing import Finding, audit
+from ops.commands import options
 from ops.console import Output
 from ops.failures import reason
 from ops.local.control import ControlError
@@ -144,7 +145,7 @@ def test_a_switch_begins_only_on_the_stack_that_its_preflight_looked_at(monkeypa
 )
 def test_ctrl_c_says_what_is_half_done_and_which_command_goes_on(fault, told, monkeypatch):
     stack = FakeStack("lambda", **fault)
-    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    monkeypatch.setattr(options, "switchable", lambda _: stack)
     result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05", "--json"])
     assert result.exit_code == 130
     document = json.loads(result.stdout)
@@ -216,9 +217,9 @@ def test_a_queue_that_an_unfinished_update_has_deleted_blocks_no_switch():
 def test_before_the_first_update_has_ended_every_command_says_so_and_how_to_go_on(arguments, monkeypatch, tmp_path):
     outputs = StackOutputs({}, "receipts local up")
     target = Target(outputs=outputs, client_options=client_options("http://127.0.0.1:1"), cache_directory=tmp_path)
-    monkeypatch.setattr(cli, "connect", lambda _: target)
+    monkeypatch.setattr(options, "connect", lambda _: target)
     monkeypatch.setattr(FakeStack, "outputs", outputs)
-    monkeypatch.setattr(cli, "switchable", lambda _: FakeStack("lambda"))
+    monkeypatch.setattr(options, "switchable", lambda _: FakeStack("lambda"))
     result = CliRunner().invoke(cli.application, arguments)
     assert isinstance(result.exception, OperatorError), result.exception
     assert str(result.exception) == (
@@ -240,7 +241,7 @@ def test_a_bug_says_where_it_is():
 
 def test_the_command_writes_its_document_and_exits_with_1_when_a_check_raises(monkeypatch):
     stack = FakeStack("lambda", logs_fail=DENIED)
-    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    monkeypatch.setattr(options, "switchable", lambda _: stack)
     result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout)["rolled_back"] is True
@@ -249,7 +250,7 @@ def test_the_command_writes_its_document_and_exits_with_1_when_a_check_raises(mo
 def test_brackets_in_what_was_seen_are_text(monkeypatch):
     stack = FakeStack("lambda", update_fails=[None, EngineError("[/red] stays")])
     stack.lines["lambda"] = ["[/cyan] stays"]
-    monkeypatch.setattr(cli, "switchable", lambda _: stack)
+    monkeypatch.setattr(options, "switchable", lambda _: stack)
     result = CliRunner().invoke(cli.application, ["switch", "ecs", "--auto-rollback", "--timeout", "0.05"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

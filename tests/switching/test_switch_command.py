@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.auditing import Finding
+from ops.commands import options
 from ops.console import Output
 from ops.local.provisioners import compute
 from ops.switching.procedure import SwitchOptions, run_switch
@@ -114,7 +115,7 @@ def test_a_winner_that_does_not_work_is_found_out_and_rolled_back(stack, quiet):
 
 
 def test_the_audit_command_says_what_is_wrong_and_exits_with_1(stack, intruder, monkeypatch):
-    monkeypatch.setattr(cli, "connect", lambda _: local_target(stack))
+    monkeypatch.setattr(options, "connect", lambda _: local_target(stack))
     good = CliRunner().invoke(cli.application, ["audit", "--json"])
     assert good.exit_code == 0, good.output
     intruder.enable(True)

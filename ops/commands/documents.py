@@ -1,0 +1,162 @@
+"""The commands that bring documents in, change and take them out: demo, upload, remove, correct."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import LOCAL_STACK_NAME
+from ops.commands import options
+from ops.commands.options import EXIT_FAILED, AsJson, ImageId, ReceiptId, StackName, Timeout, Wait, complain
+from upload_images.formats import Format
+
+if TYPE_CHECKING:
+    from ops.console import Output
+    from ops.target import Target
+    from ops.uploading import UploadedDocument
+    from pipeline.contracts.messages import RunReference
+
+application = typer.Typer()
+
+
+@application.command("demo")
+def demo(as_json: AsJson = False) -> None:
+    """The whole thread on this machine: up, upload, search, switch the consumer, upload, status, down."""
+    from ops.console import Output
+    from ops.demo import run_demo
+    from ops.local.stack import DEFAULT_STATE_DIRECTORY
+
+    output = Output(as_json=as_json)
+    output.document(run_demo(output, DEFAULT_STATE_DIRECTORY.parent / "demo"))
+
+
+@application.command("upload")
+def upload_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
+            "(.jsonl); or folders of such.",
+            exists=True,
+        ),
+    ],
+    as_format: Annotated[
+        Format | None, typer.Option("--format", help="What the files are. Without it their content tells.")
+    ] = None,
+    wait: Wait = True,
+    timeout: Timeout = 600.0,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
+    from ops.console import Output, as_documents
+    from ops.importers import Taken, read_documents
+    from ops.uploading import require_complete, upload, wait_until_searchable
+    from pipeline.errors import PipelineError
+
+    output = Output(as_json=as_json)
+    target = options.connect(stack)
+    uploaded: list[UploadedDocument] = []
+    refused: list[str] = []
+    documents: list[tuple[str, bytes]] = []
+    converted: list[object] = []
+
+    def refuse(error: PipelineError) -> None:
+        refused.append(str(error))
+        complain(error)
+
+    def tell(taken: Taken) -> None:
+        converted.append(asdict(taken))
+        left_out = "".join(f"; left out: {count} {what}" for what, count in taken.dropped.items())
+        output.say(f"{taken.file}: read as {taken.format}, {taken.images} images{left_out}")
+        for remark in taken.remarks:
+            output.say(f"{taken.file}: {remark}")
+
+    for path in files:
+        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
+    with output.progress("uploading", len(documents)) as bar:
+        for done, (name, content) in enumerate(documents, 1):
+            uploaded.append(upload(target, name, content))
+            for error in uploaded[-1].refused:
+                refuse(error)
+            bar.set(done)
+    result = None
+    if wait:
+        with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
+            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
+    output.document(
+        {
+            "converted": converted,
+            "uploaded": [document.key for document in uploaded],
+            "refused": refused,
+            "searchable": None if result is None else as_documents(result.completed),
+            "failed": None if result is None else as_documents(result.failed),
+            "missing": None if result is None else as_documents(result.missing),
+        }
+    )
+    output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
+    if result is not None:
+        require_complete(result)
+    if refused:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@application.command("remove")
+def remove_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    timeout: Timeout = 600.0,
+    wait: Wait = True,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a receipt's lines and words from both collections."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.operations import remove
+    from pipeline.collections.receipts import ReceiptKey
+
+    target = options.connect(stack)
+    reference = remove(target, ReceiptKey(whole_image(target, image), receipt))
+    _follow(Output(as_json=as_json), target, reference, "removing", timeout if wait else None)
+
+
+@application.command("correct")
+def correct_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    merchant: Annotated[str, typer.Option(help="Who the merchant is.")],
+    timeout: Timeout = 600.0,
+    wait: Wait = True,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Correct a receipt's merchant, on every line and word of it."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.operations import correct
+    from pipeline.collections.receipts import ReceiptKey
+
+    target = options.connect(stack)
+    reference = correct(target, ReceiptKey(whole_image(target, image), receipt), merchant)
+    _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
+
+
+def _follow(
+    output: "Output", target: "Target", reference: "RunReference", description: str, timeout: float | None
+) -> None:
+    """Wait until an operation is visible, unless ``timeout`` is None."""
+    from ops.console import as_documents
+    from ops.uploading import require_complete, require_effect, wait_for_runs
+
+    result = None
+    if timeout is not None:
+        with output.progress(description, 1) as bar:
+            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.set)
+    completed = None if result is None else as_documents(result.completed)
+    output.document({"run": reference.model_dump(mode="json"), "completed": completed})
+    output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
+    if result is not None:
+        require_complete(result)
+        require_effect(result)

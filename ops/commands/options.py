@@ -1,0 +1,89 @@
+"""What the commands share: their options and exit codes, the stack they are about, how an error is written.
+
+No command stands here.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ops.switching.stacks import SwitchableStack
+    from ops.target import Target
+
+LARGEST_INTEGER = 2**63 - 1
+"""Of a receipt's number, as ``pipeline/contracts/limits.py`` has it."""
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class Person(StrEnum):
+    """Who needs rights: to deploy and switch, or to use the other commands."""
+
+    DEPLOYER = "deployer"
+    OPERATOR = "operator"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
+Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+ImageId = Annotated[str, typer.Argument(help="The image's id, or the beginning of it that no other image has.")]
+ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1, max=LARGEST_INTEGER)]
+
+
+class Collection(StrEnum):
+    """The two collections."""
+
+    LINES = "lines"
+    WORDS = "words"
+
+
+class Mode(StrEnum):
+    """What a search compares."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
+
+
+class Consumer(StrEnum):
+    """The values of receipts:embedConsumer."""
+
+    LAMBDA = "lambda"
+    ECS = "ecs"
+    HYBRID = "hybrid"
+    NONE = "none"
+
+
+def connect(stack_name: str) -> "Target":
+    """The stack of that name; what ``ops.target`` raises."""
+    from ops import target
+
+    return target.connect(stack_name)
+
+
+def switchable(stack_name: str) -> "SwitchableStack":
+    """The stack of that name, to be switched; what ``ops.switching.stacks`` raises."""
+    from ops.switching import stacks
+
+    return stacks.switchable(stack_name)
+
+
+class Engine(StrEnum):
+    """What can make the stack on this machine."""
+
+    IN_PROCESS = "in-process"
+    PULUMI = "pulumi"
+
+
+def complain(error: Exception | str) -> None:
+    """Write an error to standard error; what it quotes from data cannot act on the terminal."""
+    from ops.errors import OperatorError
+    from ops.visible import visible, visible_lines
+    from pipeline.errors import PipelineError
+
+    # Those of the pipeline and of an operator are one line, so a break in them is from data.
+    has_lines = not isinstance(error, PipelineError | OperatorError | str)
+    typer.secho(visible_lines(str(error)) if has_lines else visible(str(error)), fg=typer.colors.RED, err=True)

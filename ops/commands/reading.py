@@ -1,0 +1,97 @@
+"""The commands that read what is published: search, show, export."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops import LOCAL_STACK_NAME
+from ops.commands import options
+from ops.commands.options import LARGEST_INTEGER, AsJson, Collection, ImageId, Mode, ReceiptId, StackName
+
+application = typer.Typer()
+
+
+@application.command("search")
+def search_text(
+    text: str,
+    collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
+    mode: Annotated[
+        Mode, typer.Option(help="Compare vectors, letters, or both. `text` needs no embedder and tells no distances.")
+    ] = Mode.HYBRID,
+    merchant: Annotated[
+        str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
+    receipt: Annotated[
+        int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
+    ] = None,
+    maximum_distance: Annotated[
+        float | None, typer.Option("--max-distance", help="Leave out what is farther away, 0 to 2.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Search a published collection for lines or words like TEXT, the best first."""
+    from ops.console import Output
+    from ops.searching import search
+
+    output = Output(as_json=as_json)
+    result = search(
+        options.connect(stack),
+        text,
+        collection=collection.value,
+        limit=limit,
+        mode=mode.value,
+        merchant=merchant,
+        image=image,
+        receipt=receipt,
+        maximum_distance=maximum_distance,
+    )
+    output.search_result(text, result)
+    output.document(asdict(result))
+
+
+@application.command("show")
+def show_receipt(
+    image: ImageId,
+    receipt: ReceiptId,
+    words: Annotated[bool, typer.Option("--words", help="Its words as well.")] = False,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Show a receipt: its published lines, its merchant and where that came from, its runs and their states."""
+    from ops.choosing import whole_image
+    from ops.console import Output
+    from ops.showing import show
+    from pipeline.collections.receipts import ReceiptKey
+
+    output = Output(as_json=as_json)
+    target = options.connect(stack)
+    details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
+    output.receipt(details)
+    output.document(details)
+
+
+@application.command("export")
+def export_collection(
+    directory: Annotated[Path, typer.Option("--output", help="A new or an empty directory.")],
+    collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Write a published version's rows, texts and vectors in plain formats: JSON lines and npy."""
+    from ops.console import Output
+    from ops.exporting import export
+
+    output = Output(as_json=as_json)
+    target = options.connect(stack)
+    with output.progress("rows, texts and vectors", 0) as bar:
+        description = export(target, collection.value, directory, bar.set)
+    output.document({"directory": str(directory), **description})
+    output.say(
+        f"{description['rows']} rows and {description['texts']} texts of {collection.value}, version "
+        f"{description['version']}, are in {directory}"
+    )
