@@ -143,6 +143,13 @@ def png(image: Image.Image, *, is_photo: bool) -> bytes:
     return file.getvalue()
 
 
+def jpeg(image: Image.Image) -> bytes:
+    """A photo as a JPEG file, without its own notes."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
 def _edges(mark: Mark) -> tuple[float, float, float, float]:
     return (mark.left - EDGE, mark.top - EDGE, mark.left + mark.width + EDGE, mark.top + mark.height + EDGE)
 

@@ -1,6 +1,6 @@
 """One receipt of a stack as a PNG: its published rows laid out, on the photo that was uploaded of it, if one was."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def best_place(target: Target, details: ReceiptDetails, text: str) -> Place:
     return place_of(matches[0])
 
 
-def place_of(row: dict[str, Any]) -> Place:
+def place_of(row: Mapping[str, Any]) -> Place:
     """Which row a match of a search is."""
     return Place(int(row["line_id"]), int(row.get("word_id", 0)))
 

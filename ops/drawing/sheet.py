@@ -15,6 +15,8 @@ LARGEST_HEIGHT = 12_000
 """Pixels. A longer receipt is pressed together; Pillow would take it, a reader's viewer may not."""
 LOW_CONFIDENCE = 0.75
 """Below this a text is shaded as doubtful. 0 is "none was told", and is not."""
+NEARLY = 0.85
+"""Of a box's width: letters that are estimated to take more take all of it."""
 MARGIN = 0.03
 """Around the receipt, in fractions of its own width and height."""
 CHARACTER_WIDTH = 0.55
@@ -65,6 +67,11 @@ class Mark:
     font_size: float
     is_hit: bool
     is_doubtful: bool
+
+    @property
+    def fills_width(self) -> bool:
+        """Whether the letters take up the box's width, about; a browser's font can then be set to exactly that."""
+        return len(self.text) > 1 and CHARACTER_WIDTH * len(self.text) * self.font_size > NEARLY * self.width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +142,20 @@ def lay_out(
         )
     height = max(1, round(below + (ROW_HEIGHT * (below > region_height))))
     return Sheet(width=width, height=height, region=region, region_height=region_height, marks=tuple(marks))
+
+
+def part_of(sheet: Sheet, place: Place, height: int) -> tuple[int, int]:
+    """Where a part of a long sheet begins that has a certain text in it, and how high it is, in pixels.
+
+    Args:
+        sheet: laid out.
+        place: of the text.
+        height: of the part, at most.
+    """
+    if sheet.height <= height:
+        return 0, sheet.height
+    top = next((mark.top for mark in sheet.marks if mark.place == place), 0.0)
+    return max(0, min(round(top - height / 3), sheet.height - height)), height
 
 
 def box_of(row: Mapping[str, Any]) -> Box | None:

@@ -213,7 +213,7 @@ class Watcher:
                 name=outputs["serviceName"],
                 standing=service_standing(desired, running),
                 is_chosen="ecs" in chosen,
-                detail=f"desired {desired}, running {running}",
+                detail=f"{running} of {desired} running",
             ),
         )
 
