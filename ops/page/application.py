@@ -140,7 +140,7 @@ class Page:
         with self._reading:
             target, details = self._details(key)
             drawing = self._drawing(target, details, hit)
-        way = way_of(details, objects_of(target, key.image_id, key.receipt_id))
+        way = way_of(details, objects_of(target, details["image_id"], details["receipt_id"]))
         return self._html("receipt.html", details=details, drawing=drawing, hit=hit, way=way)
 
     def photo(self, request: Request) -> Response:
