@@ -198,7 +198,7 @@ def test_two_thousand_texts_with_one_vector_hold_up_no_collection_and_all_are_fo
         assert judge(inspection_of(copy, tmp_path)) == Verdict()
     pointer = publish(tmp_path, tmp_path / "root", *receipts)
     directory = version_path(tmp_path / "root", "lines", pointer.version)
-    published = PublishedCollection("lines", pointer, directory, tmp_path / "private", exact_texts=0)
+    published = PublishedCollection("lines", pointer, directory, tmp_path / "private", exact_bytes=0)
     with closing(published):
         # Case variants share a record, and so do equal prices of two word orders that embed alike.
         assert published.open_index().count <= 2_001
@@ -213,7 +213,7 @@ def test_a_version_without_the_table_of_vectors_has_its_index_built_again(tmp_pa
     version = version_path(tmp_path / "root", "lines", pointer.version)
     with closing(sqlite3.connect(version / ROWS_NAME)) as connection:
         connection.execute("DROP TABLE vectors")
-    published = PublishedCollection("lines", pointer, version, tmp_path / "private", exact_texts=0)
+    published = PublishedCollection("lines", pointer, version, tmp_path / "private", exact_bytes=0)
     with closing(published):
         assert (published.database.distinct.noted, published.database.distinct.records()) == (0, [0, 1, 2])
         (hits,) = published.query(HashingEmbedder().embed(["milk"]), limit=1)
