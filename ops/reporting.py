@@ -10,7 +10,7 @@ from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.run import CompactionRun
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 SUPERSEDED = "SUPERSEDED"
 """Instead of its state, of a run that changed nothing because something that happened later was there already."""

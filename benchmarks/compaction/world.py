@@ -39,7 +39,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs import UNFINISHED_INDEX, RunRepository
+from pipeline.runs.repository import UNFINISHED_INDEX, RunRepository
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRACE_OVER = timedelta(hours=1)

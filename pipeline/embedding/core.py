@@ -28,7 +28,7 @@ from pipeline.errors import PermanentError, PipelineError, RetryableError, in_th
 from pipeline.merchants.resolution import Merchant, MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.queues import park
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 if TYPE_CHECKING:
     from pipeline.embedding.embedders.base import Embedder

@@ -18,7 +18,7 @@ from pipeline.collections.store import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, unavailable, without_the_last_row
 from tests.compaction.world import BUCKET, TABLE, World, ids, world
 

@@ -26,7 +26,7 @@ from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun
 from pipeline.embedding.embedders.hashing import HASHING_DIMENSIONS, HASHING_MODEL, HashingEmbedder
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 
 BUCKET, TABLE = "vectors", "receipts"
