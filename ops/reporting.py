@@ -101,7 +101,7 @@ def _consumer(target: Target) -> ConsumerStatus:
 
 
 def _current_version(target: Target, collection: str) -> str | None:
-    from pipeline.collections.store import parse_pointer  # noqa: PLC0415
+    from pipeline.collections.versions import parse_pointer  # noqa: PLC0415
 
     try:
         body = target.s3.get_object(Bucket=target.outputs["vectorsBucket"], Key=f"{collection}/CURRENT")["Body"]

@@ -33,7 +33,7 @@ from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, version_path
-from pipeline.collections.store import require_version
+from pipeline.collections.versions import require_version
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key, sha256_hex
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState

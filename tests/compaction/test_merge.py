@@ -23,7 +23,7 @@ from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowTable
-from pipeline.collections.store import read_current, read_current_object
+from pipeline.collections.versions import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState

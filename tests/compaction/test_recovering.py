@@ -14,7 +14,7 @@ from compaction_handler.merging import CollectionMerger
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import ROWS_NAME, current_key, current_path, version_path
 from pipeline.collections.rows import RowTable
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError

@@ -14,7 +14,7 @@ import numpy as np
 
 from ops.local.provisioners.context import client_options
 from pipeline.collections.layout import MANIFEST_NAME
-from pipeline.collections.store import read_current, require_version
+from pipeline.collections.versions import read_current, require_version
 from pipeline.contracts.delta import Delta, make_delta
 from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
