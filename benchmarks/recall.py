@@ -25,7 +25,7 @@ from rich.progress import Progress
 from benchmarks.builds.workload import misspelt
 from benchmarks.receipts.generator import generate_all
 from benchmarks.search import LIMIT, SEED
-from compaction_handler.checking import Inspection, judge
+from compaction_handler.soundness import Inspection, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import LAYOUT, Pointer, version_name
