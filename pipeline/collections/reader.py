@@ -1,7 +1,7 @@
 """Reading a published collection: neighbours, search, receipts, merchants. Never the working copy.
 
-Up to ``EXACT_TEXTS`` texts a reader opens two files of the version, rows and vectors, and copies nothing; above, it
-opens the Chroma collection as well, through a private copy. ``SnapshotSource`` follows ``CURRENT``:
+Up to ``EXACT_BYTES`` of vectors a reader opens two files of the version, rows and vectors, and copies nothing; above,
+it opens the Chroma collection as well, through a private copy. ``SnapshotSource`` follows ``CURRENT``:
 
     source = SnapshotSource.from_bucket("lines", s3_client=..., bucket=..., private_directory=...)
     published = source.refresh()
@@ -33,9 +33,9 @@ from pipeline.collections.layout import (
 from pipeline.collections.letters import closeness
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
-from pipeline.collections.search import EXACT_TEXTS, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
-from pipeline.collections.store import download_version, read_current, read_current_object, require_version
+from pipeline.collections.search import EXACT_BYTES, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
@@ -54,7 +54,7 @@ class PublishedCollection:
         pointer: what ``CURRENT`` says of it.
         directory: of the version.
         private_directory: where the Chroma collection is copied to when it is needed.
-        exact_texts: see ``EXACT_TEXTS``; a test passes another number.
+        exact_bytes: see ``EXACT_BYTES``; a test passes another number.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class PublishedCollection:
         pointer: Pointer,
         directory: Path,
         private_directory: Path,
-        exact_texts: int = EXACT_TEXTS,
+        exact_bytes: int = EXACT_BYTES,
     ) -> None:
         self._collection: CollectionName = collection
         self._pointer = pointer
         self._directory = directory
         self._private = private_directory
-        self._exact_texts = exact_texts
+        self._exact_bytes = exact_bytes
         self._index: ChromaIndex | None = None
         self._merchants: list[KnownMerchant] | None = None
         self._database = CollectionDatabase.open(directory / ROWS_NAME)
@@ -234,7 +234,7 @@ class PublishedCollection:
         if not only.is_everything:
             among = np.asarray(self._positions(only), dtype=np.int64)
             found = self._vectors.nearest(vectors, limit, among) if len(among) else [(among, among)] * len(vectors)
-        elif self.text_count <= self._exact_texts:
+        elif self._vectors.size <= self._exact_bytes:
             found = self._vectors.nearest(vectors, limit)
         else:
             letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED)

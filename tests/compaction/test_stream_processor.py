@@ -16,7 +16,8 @@ from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MA
 from pipeline.contracts.messages import CompactionMessage, parse_message
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.errors import SHOWN_CHARACTERS
-from pipeline.runs import ERROR_LIMIT, run_from_item, run_to_item
+from pipeline.runs.items import run_from_item, run_to_item
+from pipeline.runs.transitions import ERROR_LIMIT
 from tests.stages.anything import ERRORS, VALUES, refusal
 
 ENVIRONMENT = StreamProcessorEnvironment(

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from compaction_handler.checking import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
@@ -32,7 +32,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 from tests.stages.recording_queue import RecordingQueues
 
