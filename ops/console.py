@@ -69,16 +69,12 @@ class Output:
                 colour = "cyan" if step.operation == "hook" else "yellow"
                 self.say("  ", styled(step.operation, colour), f" {step.type} {step.name}  {step.summary}")
 
-    def document(self, value: object) -> None:
-        """The result for programs; nothing when people read."""
+    def document(self, value: object, *, on_one_line: bool = False) -> None:
+        """The result for programs; nothing when people read. One of many is on a line of its own, and read at once."""
         if self.as_json:
-            content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+            content = json.dumps(value, ensure_ascii=False, indent=None if on_one_line else 2, default=str)
             sys.stdout.write(visible_json(content) + "\n")
-
-    def line(self, content: str) -> None:
-        """One line for programs that read while a command goes on."""
-        sys.stdout.write(content + "\n")
-        sys.stdout.flush()
+            sys.stdout.flush()
 
     @contextmanager
     def progress(self, description: str, total: int) -> Iterator["ProgressBar"]:

@@ -235,6 +235,8 @@ OPERATOR = _rights(
     "application-autoscaling: DescribeScalableTargets",
     "pipes: ListPipes",
     "iam (all): SimulatePrincipalPolicy",
+    # Ages and invocations, for `receipts watch`, which goes on without them.
+    "cloudwatch (all): GetMetricData",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",
     "logs (function logs): FilterLogEvents",
