@@ -167,7 +167,7 @@ def _handler() -> MergeHandler:
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
-    from pipeline.runs import RunRepository  # noqa: PLC0415 - the same
+    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - the same
 
     configure_logging()
     require_sqlite()

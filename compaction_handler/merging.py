@@ -32,7 +32,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 logger = logging.getLogger(__name__)
 

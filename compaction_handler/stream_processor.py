@@ -18,7 +18,7 @@ from pipeline.aws import connect
 from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.queues import OutgoingMessage, come_back_after, park, send_batch, send_dead_letter
-from pipeline.runs import Item, run_from_item
+from pipeline.runs.items import Item, run_from_item
 
 logger = logging.getLogger(__name__)
 

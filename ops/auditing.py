@@ -1,6 +1,6 @@
 """``receipts audit``: who may consume each queue of the stack right now, against who should.
 
-What was seen is told by ``pipeline/consumers``; what should be follows from the stack's outputs.
+What was seen is told by ``one_consumer/live``; what should be follows from the stack's outputs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observation import LiveConsumer, Standing, consumers
 from ops.target import Target
-from pipeline.consumers.observation import LiveConsumer, Standing, consumers
 from stack.choice import consumers as embed_consumers
 
 

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from one_consumer.live.observation import Standing
 from ops.auditing import AuditedQueue
 from ops.local.engines.steps import Step
 from ops.reconciling.looking import Reconciliation
@@ -25,7 +26,6 @@ from ops.searching import SearchResult
 from ops.showing import ReceiptDetails
 from ops.switching.checks import Check, CheckState
 from ops.visible import visible, visible_json, visible_lines
-from pipeline.consumers.observation import Standing
 
 PIPE_WIDTH = 1_000
 """Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""

@@ -4,6 +4,7 @@ import traceback
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from one_consumer.live.errors import WaitError
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
 from ops.local.engines.steps import EngineError
@@ -15,6 +16,7 @@ from stack.errors import SettingsRefused, StackRefusal
 SPEAKING = (
     OperatorError,
     PipelineError,
+    WaitError,
     StackRefusal,
     SettingsRefused,
     EngineError,

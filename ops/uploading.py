@@ -10,7 +10,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import parse_ocr_document, refusal_of
 from pipeline.contracts.run import CompactionRun
 from pipeline.errors import PermanentError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
 
 POLL_SECONDS = 0.25

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from pipeline.consumers.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AssumedRole, AwsAccess
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
 from stack.choice import EmbedConsumer

@@ -35,8 +35,8 @@ from pipeline.collections.letters import closeness
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import EXACT_BYTES, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
-from pipeline.collections.store import download_version, read_current, read_current_object, require_version
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore

@@ -24,13 +24,14 @@ from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowTable
-from pipeline.collections.store import read_current, read_current_object
+from pipeline.collections.versions import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import AttemptFailed
 from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
 from tests.stages.anything import ERRORS, TEXTS
 
@@ -177,13 +178,13 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
 
 def test_readers_do_not_wait_for_marks(world, monkeypatch):
     merger, reference = world.merger(), world.run(1)
-    original, published_before = RunRepository.transition, []
+    original, published_before = RunRepository.move, []
 
-    def transition(*arguments: Any, **named: Any) -> bool:
+    def move(*arguments: Any, **named: Any) -> bool:
         published_before.append(read_current(world.root, "lines") is not None)
         return original(*arguments, **named)
 
-    monkeypatch.setattr(RunRepository, "transition", transition)
+    monkeypatch.setattr(RunRepository, "move", move)
     merger.merge([reference])
     assert published_before == [True, True]
     assert world.states(reference) == [RunState.COMPLETED]
@@ -378,7 +379,7 @@ def test_half_a_receipt_is_never_published_although_its_failure_could_not_be_rec
     merger, broken, other = world.merger(), world.run(1, rows=3), world.run(2)
     with monkeypatch.context() as patch:
         patch.setattr(RowTable, "replace", without_the_last_row)
-        patch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+        patch.setattr(RunRepository, "move", failing(unavailable(), RunRepository.move, after=False))
         with pytest.raises(RetryableError):
             merger.merge([broken])
     merger.merge([other])
@@ -405,7 +406,7 @@ def test_who_finds_a_newer_version_in_s3_has_lost_the_collection_and_completes_n
 def test_what_happens_to_a_version_is_told_although_a_mark_failed_too(world, monkeypatch):
     unverified = RetryableError(ErrorCode.OBJECT_UPLOAD_UNVERIFIED, value="another", rule="as checked", way_out="again")
     monkeypatch.setattr(publishing, "upload_version", failing(unverified, publishing.upload_version, after=False))
-    monkeypatch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+    monkeypatch.setattr(RunRepository, "move", failing(unavailable(), RunRepository.move, after=False))
     with pytest.raises(RetryableError) as caught:
         world.merger().merge([world.run(1)])
     assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
@@ -690,7 +691,8 @@ def test_what_a_replayed_receipt_came_to_is_recorded_anew(world, monkeypatch):
     older, newer = world.run(1), world.operation("upsert", 1, rows=3)
     merger.merge([older, newer])
     assert (world.lines(older).merged_count, world.lines(older).superseded_by) == (0, 2)
-    world.runs.transition(newer, "lines", {RunState.MERGED}, RunState.FAILED, error="DELTA_INVALID: why")
+    failure = AttemptFailed(before=RunState.MERGED, error="DELTA_INVALID: why", gives_up=True)
+    world.runs.move(newer, "lines", failure)
     merger.close()
     world.moment += timedelta(hours=2)
     world.merger().merge([older])

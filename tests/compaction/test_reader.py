@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
+from compaction_handler.storing import upload_version
 from pipeline.collections import reader
 from pipeline.collections.layout import INDEX_NAME, MANIFEST_NAME, ROWS_NAME, VECTORS_NAME, version_path
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.search import Filter
-from pipeline.collections.store import upload_version
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
 from tests.compaction.copies import publish, receipt

@@ -12,12 +12,12 @@ from compaction_handler.resolving import LateResolution
 from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import version_path
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.identifiers import delta_key
 from pipeline.contracts.run import RunState
 from pipeline.deltas import delta_objects
 from pipeline.errors import ErrorCode, PermanentError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, message, record, unavailable
 from tests.compaction.world import BUCKET, DIMENSIONS, World, ids, world
 

@@ -18,8 +18,8 @@ from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, In
 from pipeline.collections.layout import ROWS_NAME, version_path
 from pipeline.collections.reader import PublishedCollection, SnapshotSource
 from pipeline.collections.recall import Recall, describe_losses, measure_recall
-from pipeline.collections.store import read_current
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.embedding.embedders.hashing import HashingEmbedder
 from pipeline.errors import ErrorCode, RetryableError

@@ -17,7 +17,8 @@ from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MA
 from pipeline.contracts.messages import CompactionMessage, parse_message
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.errors import SHOWN_CHARACTERS
-from pipeline.runs import ERROR_LIMIT, run_from_item, run_to_item
+from pipeline.runs.items import run_from_item, run_to_item
+from pipeline.runs.transitions import ERROR_LIMIT
 from tests.stages.anything import ERRORS, VALUES, refusal
 from tests.stages.recording_queue import RecordingQueues
 
@@ -73,8 +74,8 @@ def test_a_run_reads_back_from_its_item_as_it_was_written():
     assert run_from_item(run_to_item(run(1))) == run(1)
 
 
-def asked(request: QueueRequest, **changes: Any) -> dict:
-    return {"dynamodb": {"SequenceNumber": "7", "NewImage": {**to_item(request, MOMENT), **changes}}}
+def asked(request: QueueRequest, changes: dict[str, Any] | None = None) -> dict:
+    return {"dynamodb": {"SequenceNumber": "7", "NewImage": {**to_item(request, MOMENT), **(changes or {})}}}
 
 
 DEAD_LETTER = QueueRequest(
@@ -117,7 +118,7 @@ def test_what_the_merge_asks_of_sqs_is_done_beside_the_runs_of_the_batch():
 )
 def test_a_request_that_cannot_be_read_is_parked_and_its_neighbour_is_done(changes, code):
     queues = RecordingQueues()
-    records = [asked(DEAD_LETTER, **changes), asked(COME_BACK)]
+    records = [asked(DEAD_LETTER, changes), asked(COME_BACK)]
     assert process_records(records, environment=ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
     (parked,) = queues.sent
     assert parked["QueueUrl"] == "failures"

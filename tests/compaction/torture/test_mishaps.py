@@ -12,7 +12,7 @@ import pytest
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
 from pipeline.collections.layout import ROWS_NAME, current_path, version_path
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
 from tests.compaction.torture.test_kills import endpoint, victims, world

@@ -37,7 +37,7 @@ from pipeline.collections.rows import RowTable
 from pipeline.collections.vectors import VectorFile
 from pipeline.errors import PipelineError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 CHUNK_TEXTS = 25
 """Small, so that Chroma persists several times in a merge of a few receipts."""
@@ -102,7 +102,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "index written, letters not": (RowTable, "index_letters"),
     "without what was deleted": (CollectionDatabase, "compact"),
     "sealing": (WorkingCopy, "seal"),
-    "transition": (RunRepository, "transition"),
+    "transition": (RunRepository, "move"),
     "closing": (WorkingCopy, "close"),
     "checking": (ForkedCheck, "run"),
     "copying a file": (store, "copy_file"),
