@@ -8,19 +8,16 @@
 """
 
 import shutil
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import (
-    LAYOUT,
-    PARTIAL_SUFFIX,
-    Pointer,
-    version_path,
-)
+from pipeline.collections.layout import INDEX_NAME, LAYOUT, PARTIAL_SUFFIX, Pointer, version_path
 from pipeline.collections.published import PublishedCollection
+from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
@@ -30,7 +27,11 @@ ABANDONED_SECONDS = 3_600.0
 
 
 def open_published(
-    collection: CollectionName, pointer: Pointer, directory: Path, private_directory: Path
+    collection: CollectionName,
+    pointer: Pointer,
+    directory: Path,
+    private_directory: Path,
+    exact_bytes: int = EXACT_BYTES,
 ) -> PublishedCollection:
     """Open the version in ``directory``.
 
@@ -46,11 +47,21 @@ def open_published(
             if pointer.layout < LAYOUT
             else "deploy the release that published it",
         )
-    return PublishedCollection(collection, pointer, directory, private_directory)
+    return PublishedCollection(collection, pointer, directory, private_directory, exact_bytes)
 
 
 class SnapshotSource:
-    """Follows ``CURRENT``: on a directory of published versions where one is mounted, else in S3 with a local cache."""
+    """Follows ``CURRENT``: on a directory of published versions where one is mounted, else in S3 with a local cache.
+
+    Args:
+        collection: its name.
+        private_directory: of this reader alone; what it brings from S3 is there.
+        collections_directory: where versions are published.
+        objects: S3.
+        bucket: of the versions.
+        is_exact: never open the Chroma collection, nor bring it from S3, however large the collection is: vectors are
+            scanned in their mapped file, so that memory does not grow with the collection. For hosts of little memory.
+    """
 
     def __init__(
         self,
@@ -60,8 +71,10 @@ class SnapshotSource:
         collections_directory: Path | None = None,
         objects: ObjectStore | None = None,
         bucket: str = "",
+        is_exact: bool = False,
     ) -> None:
         self._collection: CollectionName = collection
+        self._is_exact = is_exact
         self._private = private_directory
         self._root = collections_directory
         self._objects = objects
@@ -77,10 +90,12 @@ class SnapshotSource:
         private_directory: Path,
         s3_client: AwsClient | None = None,
         bucket: str = "",
+        is_exact: bool = False,
     ) -> Self:
         """Read versions where they are published (EFS); with an S3 client, from S3 while the directory is empty."""
         return cls(
             collection,
+            is_exact=is_exact,
             collections_directory=collections_directory,
             private_directory=private_directory,
             objects=None if s3_client is None else ObjectStore(s3_client),
@@ -89,10 +104,22 @@ class SnapshotSource:
 
     @classmethod
     def from_bucket(
-        cls, collection: CollectionName, *, s3_client: AwsClient, bucket: str, private_directory: Path
+        cls,
+        collection: CollectionName,
+        *,
+        s3_client: AwsClient,
+        bucket: str,
+        private_directory: Path,
+        is_exact: bool = False,
     ) -> Self:
         """Read versions from S3; each is downloaded once into ``private_directory``."""
-        return cls(collection, objects=ObjectStore(s3_client), bucket=bucket, private_directory=private_directory)
+        return cls(
+            collection,
+            objects=ObjectStore(s3_client),
+            bucket=bucket,
+            private_directory=private_directory,
+            is_exact=is_exact,
+        )
 
     def refresh(self) -> PublishedCollection | None:
         """The current version, opened when ``CURRENT`` moved; None only when nothing was ever published.
@@ -138,22 +165,30 @@ class SnapshotSource:
         return read_current_object(self._objects, self._bucket, self._collection), None
 
     def _open_version(self, pointer: Pointer, root: Path | None) -> PublishedCollection:
-        return open_published(self._collection, pointer, self._directory(pointer, root), self._private)
+        directory = self._directory(pointer, root)
+        exact_bytes = sys.maxsize if self._is_exact else EXACT_BYTES
+        return open_published(self._collection, pointer, directory, self._private, exact_bytes)
 
     def _directory(self, pointer: Pointer, root: Path | None) -> Path:
         if root is not None:
             return require_version(root, self._collection, pointer)
-        if self._objects is None:
-            raise ValueError("a SnapshotSource has a directory or a bucket")
         try:
-            return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
+            return self._download(pointer)
         except RetryableError as error:
             if error.code is not ErrorCode.STORAGE_FULL:
                 raise
             # Two versions do not fit beside each other, so the older one goes first.
             self.close()
             self._remove_cached(pointer.version)
-            return download_version(self._objects, self._bucket, self._collection, pointer, self._private)
+            return self._download(pointer)
+
+    def _download(self, pointer: Pointer) -> Path:
+        if self._objects is None:
+            raise ValueError("a SnapshotSource has a directory or a bucket")
+        without = (INDEX_NAME + "/",) if self._is_exact else ()
+        return download_version(
+            self._objects, self._bucket, self._collection, pointer, self._private, leave_out=without
+        )
 
     def _remove_cached(self, current: str) -> None:
         """Remove every other version that was brought from S3; views of other processes hold what they need of it.
