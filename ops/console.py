@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from one_consumer.audit.judgement import AuditedQueue
 from one_consumer.live.observation import Standing
-from ops.auditing import AuditedQueue
 from ops.local.engines.steps import Step
 from ops.reconciling.looking import Reconciliation
 from ops.reporting import StackStatus

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from compaction_worker import worker
-from ops.auditing import MEANINGS as FINDINGS
+from one_consumer.audit.judgement import MEANINGS as FINDINGS
 from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.switching.checks import CHECK_TITLES

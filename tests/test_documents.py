@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from one_consumer.audit.judgement import Finding
 from one_consumer.live.errors import WaitCode
 from one_consumer.pack.codes import Code
 from ops import cli
-from ops.auditing import Finding
 from ops.documents import PROJECT_DIRECTORY, documents, filled
 from ops.preflight.judgement import Obstacle
 from ops.reconciling.comparison import Difference
