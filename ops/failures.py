@@ -4,6 +4,7 @@ import traceback
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from one_consumer.claim.refusals import ClaimRefused
 from one_consumer.live.errors import WaitError
 from ops.local.control import ControlError
 from ops.local.emulator import EmulatorError
@@ -17,6 +18,7 @@ SPEAKING = (
     OperatorError,
     PipelineError,
     WaitError,
+    ClaimRefused,
     StackRefusal,
     SettingsRefused,
     EngineError,
