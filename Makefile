@@ -7,12 +7,12 @@ INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
 FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
 	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
-	letters.py reader.py runs.py search.py store.py stream_processor.py vectors.py working_copy.py)
+	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
 
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint demo test fast torture engine check docs bench bench-compaction clean
+.PHONY: actionlint browser demo test fast torture engine check docs page-picture bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -56,6 +56,14 @@ actionlint:
 # The real Pulumi CLI, for tests/engine and `receipts local up --engine pulumi`; four minutes, once.
 engine:
 	@.ci/engine
+
+# Debian's Chromium, for the tests of the local page in a browser; they are skipped without one.
+browser:
+	@.ci/browser
+
+# docs/page.png, from the running local stack.
+page-picture: $(INSTALLED)
+	@$(BIN)/python -m tests.page.picture
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

@@ -18,7 +18,7 @@ from ops.switching.checks import SwitchChecks
 from ops.target import OperatorError
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
-from pipeline.runs import run_to_item
+from pipeline.runs.items import run_to_item
 from stack.settings import Settings, load
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

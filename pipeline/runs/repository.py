@@ -1,17 +1,14 @@
-"""CompactionRun items in DynamoDB: recorded once, then moved by conditional writes; states: ``contracts/run.py``.
+"""The CompactionRuns of a table: found, recorded once, moved by conditional writes.
 
 A run gets its receipt's next version in the transaction that records it, so nothing is recorded unseen in between. What
-happened last is another matter: ``CompactionRun.order``.
-
-The index attribute ``unfinished_state`` depends on both collections, so a transition of one is conditional on both
-states as they were read; when the other moved in between, it is read and tried again.
+happened last is another matter: ``CompactionRun.order``. What a transition writes is decided in ``transitions.py``;
+here it is sent, and when the run moved in between, the run is read and the transition tried again.
 """
 
-import json
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -20,26 +17,17 @@ from uuid import UUID
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import moment_of
-from pipeline.calls import call_error
-from pipeline.contracts.identifiers import (
-    COLLECTIONS,
-    CollectionName,
-    receipt_counter_key,
-    run_partition_key,
-    run_sort_key,
-)
+from pipeline.calls import CONDITION_FAILED, TRANSACTION_CANCELLED, call_error, condition_failed, is_throttled
+from pipeline.contracts.identifiers import CollectionName, receipt_counter_key, run_partition_key, run_sort_key
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.run import ALLOWED_TRANSITIONS, RUN_TYPE, CompactionRun, RunState, unfinished_state
-from pipeline.contracts.versions import require_supported_version
+from pipeline.contracts.run import RUN_TYPE, CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.runs.items import Item, run_from_item, run_to_item
+from pipeline.runs.transitions import Transition, conditional_update
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED_INDEX = "unfinished-runs"
-CONDITION_FAILED = "ConditionalCheckFailedException"
-TRANSACTION_CANCELLED = "TransactionCanceledException"
-THROTTLED_REASONS = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Why a transaction was cancelled (Amazon DynamoDB API reference, TransactWriteItems, CancellationReasons)."""
 RECORD_TRIES = 8
 """Operations of one receipt are recorded one by one but for an operator's, so a second try nearly always succeeds."""
 READERS = 8
@@ -51,10 +39,7 @@ READ_TRIES = 8
 CLOCK_SECONDS, CLOCK_POLL_SECONDS = 2.0, 0.05
 TRANSITION_TRIES = 8
 """Two collections move one run at a time each, so a second try nearly always succeeds."""
-ERROR_LIMIT = 1_024
-"""Characters of a recorded error; the whole text is in the log."""
 
-Item = dict[str, dict[str, Any]]
 OnUnreadable = Callable[[PermanentError], None]
 
 
@@ -247,41 +232,27 @@ class RunRepository:
             },
         ]
 
-    def transition(
+    def move(
         self,
         reference: RunReference,
         collection: CollectionName,
-        expected_states: Collection[RunState],
-        new_state: RunState,
+        transition: Transition,
         *,
-        merged_count: int | None = None,
-        error: str | None = None,
-        snapshot_version: str | None = None,
-        superseded_by: int | None = None,
-        count_attempt: bool = False,
-        forget_attempts: bool = False,
         known: CompactionRun | None = None,
     ) -> bool:
-        """Move one collection of a run; a state may also be "moved" to itself, to record an attempt and its error.
+        """Record what happened to one collection of a run.
 
         Args:
             reference: the run.
             collection: whose state moves.
-            expected_states: the states it may be moved from.
-            new_state: where to.
-            merged_count: rows read back; left alone when None.
-            error: the failure to record; a transition without one clears the last.
-            snapshot_version: the published version; left alone when None.
-            superseded_by: the newer operation's receipt version; written with ``merged_count``, None included.
-            count_attempt: count one more failed attempt.
-            forget_attempts: start counting anew, because an operator drives the run again.
+            transition: what happened.
             known: the run as it was just read; saves a read when it has not moved since.
 
         Returns:
-            False when the collection stands in another state than the expected ones: nothing was written.
+            False when the collection does not stand where this can happen: nothing was written.
 
         Raises:
-            PermanentError: RUN_MISSING, or RUN_CONFLICT for an edge that does not exist.
+            PermanentError: RUN_MISSING.
             RetryableError: RUN_CONFLICT when the run kept moving, SERVICE_UNAVAILABLE.
         """
         for attempt in range(TRANSITION_TRIES):
@@ -293,39 +264,12 @@ class RunRepository:
                     rule="a run is recorded before anybody moves it",
                     way_out="upload the receipt again",
                 )
-            state = run.progress(collection).state
-            if state not in expected_states:
+            update = conditional_update(run, collection, transition, datetime.now(UTC))
+            if update is None:
                 if run is known:
                     continue
                 return False
-            if state is not new_state and new_state not in ALLOWED_TRANSITIONS[state]:
-                raise PermanentError(
-                    ErrorCode.RUN_CONFLICT,
-                    value=f"{collection} of run {reference.run_id}: {state} to {new_state}",
-                    rule="states move along the edges of pipeline/contracts/run.py only",
-                    way_out="correct the caller",
-                )
-            fields = {
-                "merged_count": merged_count,
-                "snapshot_version": snapshot_version,
-                "superseded_by": superseded_by,
-                "attempts": run.progress(collection).attempts + 1 if count_attempt else 0 if forget_attempts else None,
-                "error": None if error is None else error[:ERROR_LIMIT],
-            }
-            changes = {
-                f"{collection}_state": {"S": new_state.value},
-                "updated_at": {"S": datetime.now(UTC).isoformat()},
-            } | {f"{collection}_{name}": _attribute(value) for name, value in fields.items() if value is not None}
-            removals = [f"{collection}_error"] if error is None else []
-            if merged_count is not None and superseded_by is None:
-                removals.append(f"{collection}_superseded_by")
-            states = {name: run.progress(name).state for name in COLLECTIONS} | {collection: new_state}
-            unfinished = unfinished_state(states["lines"], states["words"])
-            if unfinished is None:
-                removals.append("unfinished_state")
-            else:
-                changes["unfinished_state"] = {"S": unfinished.value}
-            if self._update(reference, run, changes, removals):
+            if self._update(reference, update):
                 return True
         raise RetryableError(
             ErrorCode.RUN_CONFLICT,
@@ -358,24 +302,9 @@ class RunRepository:
                 return
             following = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def _update(
-        self, reference: RunReference, run: CompactionRun, changes: dict[str, dict[str, Any]], removals: list[str]
-    ) -> bool:
-        names = {f"#{name}": name for name in (*changes, *removals, "lines_state", "words_state")}
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
-        if removals:
-            expression += " REMOVE " + ", ".join(f"#{name}" for name in removals)
-        values = {f":{name}": value for name, value in changes.items()}
-        values |= {":lines_was": {"S": run.lines.state.value}, ":words_was": {"S": run.words.state.value}}
+    def _update(self, reference: RunReference, update: dict[str, Any]) -> bool:
         try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_key(reference),
-                UpdateExpression=expression,
-                ConditionExpression="#lines_state = :lines_was AND #words_state = :words_was",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
+            self._dynamodb.update_item(TableName=self._table, Key=_key(reference), **update)
         except ClientError as error:
             if error.response["Error"]["Code"] == CONDITION_FAILED:
                 return False
@@ -383,52 +312,6 @@ class RunRepository:
         except BotoCoreError as error:
             raise call_error(error, "DynamoDB") from error
         return True
-
-
-def run_to_item(run: CompactionRun) -> Item:
-    """The DynamoDB item of a run, its two collections flattened to ``lines_...`` and ``words_...``."""
-    fields = run.model_dump(mode="json", exclude={"lines", "words", "changes"}, exclude_none=True)
-    if run.changes:
-        fields["changes"] = json.dumps(run.changes, ensure_ascii=False)
-    for collection in COLLECTIONS:
-        progress = run.progress(collection).model_dump(mode="json", exclude_none=True)
-        fields |= {f"{collection}_{name}": value for name, value in progress.items()}
-    unfinished = unfinished_state(run.lines.state, run.words.state)
-    if unfinished is not None:
-        fields["unfinished_state"] = unfinished.value
-    fields |= {"PK": run.partition_key, "SK": run.sort_key, "TYPE": RUN_TYPE}
-    return {name: _attribute(value) for name, value in fields.items()}
-
-
-def run_from_item(item: Item) -> CompactionRun:
-    """Read an item back, from the table or from a stream record's image.
-
-    Raises:
-        PermanentError: VERSION_UNSUPPORTED, MESSAGE_INVALID when the item is not a run.
-    """
-    try:
-        plain: dict[str, Any] = {
-            name: int(value["N"]) if "N" in value else value["S"]
-            for name, value in item.items()
-            if "N" in value or "S" in value
-        }
-        require_supported_version(plain.get("version"), "CompactionRun")
-        plain["changes"] = json.loads(plain.get("changes", "{}"))
-        for collection in COLLECTIONS:
-            prefix = f"{collection}_"
-            plain[collection] = {
-                name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)
-            }
-        return CompactionRun.model_validate(plain)
-    # Everything that an item of another form, or JSON that is nested too deep, can raise.
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        name = f"{item.get('PK')} {item.get('SK')}" if isinstance(item, dict) else "without attributes"
-        raise PermanentError(
-            ErrorCode.MESSAGE_INVALID,
-            value=f"item {name}: {error}",
-            rule="an item of type COMPACTION_RUN has the fields of docs/contracts.md",
-            way_out="find out who wrote it; upload the receipt again",
-        ) from error
 
 
 def log_unreadable(error: PermanentError) -> None:
@@ -449,21 +332,6 @@ def _key(reference: RunReference) -> Item:
         "PK": {"S": run_partition_key(reference.image_id)},
         "SK": {"S": run_sort_key(reference.receipt_id, reference.run_id)},
     }
-
-
-def condition_failed(error: ClientError, position: int) -> bool:
-    """Whether a cancelled transaction's item at ``position`` failed by its condition, and not by a conflict."""
-    reasons = error.response.get("CancellationReasons", [])
-    return len(reasons) > position and reasons[position].get("Code") == "ConditionalCheckFailed"
-
-
-def is_throttled(error: ClientError) -> bool:
-    """Whether a transaction was cancelled because the table is throttled; the client does not try that again itself."""
-    return any(reason.get("Code") in THROTTLED_REASONS for reason in error.response.get("CancellationReasons", []))
-
-
-def _attribute(value: str | int) -> dict[str, str]:
-    return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
 def _counter_key(image_id: UUID, receipt_id: int) -> Item:
