@@ -21,7 +21,7 @@ from ops.visible import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
-    from ops.auditing import AuditedQueue
+    from one_consumer.audit.judgement import AuditedQueue
     from ops.doctor.judging import Finding
     from ops.local.engines.steps import Step
     from ops.logs.lines import LogLine
@@ -87,9 +87,9 @@ class Output:
             content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
             sys.stdout.write(visible_json(content) + "\n")
 
-    def line(self, content: str) -> None:
-        """One line for programs that read while a command goes on."""
-        sys.stdout.write(content + "\n")
+    def line(self, value: object) -> None:
+        """One JSON document in a line, for programs that read while a command goes on."""
+        sys.stdout.write(visible_json(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
         sys.stdout.flush()
 
     @contextmanager

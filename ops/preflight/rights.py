@@ -236,6 +236,8 @@ OPERATOR = _rights(
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
     "application-autoscaling: DescribeScalableTargets",
     "pipes: ListPipes",
+    "events (all): ListEventBuses ListRules ListTargetsByRule",
+    "scheduler (all): GetSchedule ListSchedules",
     "iam (all): SimulatePrincipalPolicy",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",

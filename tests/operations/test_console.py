@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue
 from one_consumer.live.observation import LiveConsumer, Standing
-from ops.auditing import AuditedQueue, ExpectedQueue
 from ops.commands import options
 from ops.console import Output, styled
 from ops.doctor.judging import Finding as Examined
@@ -155,7 +155,10 @@ WAYS: dict[str, Callable[[Output], object]] = {
 
 
 def test_every_way_to_show_something_is_tried():
-    ways = {name for name, way in vars(Output).items() if callable(way) and not name.startswith("_")} - {"document", "line"}
+    ways = {name for name, way in vars(Output).items() if callable(way) and not name.startswith("_")} - {
+        "document",
+        "line",
+    }
     assert ways == set(WAYS)
 
 
