@@ -76,7 +76,10 @@ def filled(text: str) -> str:
 
 def documents() -> list[Path]:
     """Every document of the project."""
-    return [PROJECT_DIRECTORY / "README.md", *sorted((PROJECT_DIRECTORY / "docs").rglob("*.md"))]
+    return [
+        *(PROJECT_DIRECTORY / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+        *sorted((PROJECT_DIRECTORY / "docs").rglob("*.md")),
+    ]
 
 
 def main() -> None:
