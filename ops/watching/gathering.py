@@ -18,8 +18,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observer import is_missing_queue
 from ops import LOCAL_STACK_NAME
-from ops.auditing import DEAD_LETTERS, expected_queues, is_missing_queue
+from ops.auditing import DEAD_LETTERS, expected_queues
 from ops.local.stack import LocalStack
 from ops.local.supervisor import TIMELINE_FILE
 from ops.local.timeline import read_recent

@@ -56,7 +56,7 @@ def watch(
                     raise
                 trouble = f"could not look just now: {error}"
             if output.as_json:
-                output.document(as_document(seen), on_one_line=True)
+                output.line(as_document(seen))
             elif is_screen:
                 live.update(frame(seen, output.console.width, trouble), refresh=True)
             else:

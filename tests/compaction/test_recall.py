@@ -16,7 +16,8 @@ from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections import recall
 from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, IndexParameters, record_id
 from pipeline.collections.layout import ROWS_NAME, version_path
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.recall import Recall, describe_losses, measure_recall
 from pipeline.collections.vectors import VectorFile
 from pipeline.collections.versions import read_current

@@ -24,6 +24,7 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
@@ -189,7 +190,11 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
         dynamodb=clients.dynamodb,
         start_check=ChildCheck if check is None else lambda: check,
     )
-    handler = MergeHandler(environment=environment, mergers={"lines": merger}, sqs_client=clients.sqs)
+    handler = MergeHandler(
+        environment=environment,
+        mergers={"lines": merger},
+        requests=QueueRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
+    )
     answer = [handler.handle(event) for event in job["events"]]
     merger.close()
     return answer
