@@ -8,11 +8,11 @@ import pulumi
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from stack import aws
 from stack.consumers import FunctionConsumer
-from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
+from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, call_each, environment_variables
 from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
-from stack.naming import physical_name, tags
+from stack.naming import tags
 from stack.network import Network
-from stack.permissions import ask_index, create_role, read_objects, send_to, statement, use_table, write_objects
+from stack.permissions import ask_index, read_objects, send_to, statement, use_table, write_objects
 from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
 from stack.rules import check_stream_destination
 from stack.settings import Settings
@@ -220,25 +220,11 @@ class CompactionHandler(pulumi.ComponentResource):
         )
 
     def _tick(self) -> None:
-        name = f"{self._name}-tick"
         minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
-        role, policy = create_role(
-            name,
-            service="scheduler.amazonaws.com",
-            statements=[statement("StartTheMerge", ["lambda:InvokeFunction"], [self.merge.function.arn])],
+        call_each(
+            f"{self._name}-tick",
+            self.merge.function,
+            minutes=minutes,
+            event='{"source": "receipts.tick"}',
             parent=self,
-        )
-        aws.scheduler.Schedule(
-            f"{name}-schedule",
-            name=physical_name(name),
-            schedule_expression=f"rate({minutes} minute{'s' if minutes > 1 else ''})",
-            flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
-            target=aws.scheduler.ScheduleTargetArgs(
-                arn=self.merge.function.arn,
-                role_arn=role.arn,
-                input='{"source": "receipts.tick"}',
-                # The next tick does what a failed one did not.
-                retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
         )

@@ -4,6 +4,7 @@ What they wait for is decided and looked up in ``pipeline/consumers``; this modu
 They import AWS's clients when they run: most updates change nothing that a hook waits for.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -14,6 +15,8 @@ from stack.settings import HandoverSettings
 
 if TYPE_CHECKING:
     from pipeline.consumers.drain import Patience
+
+SCALING_SERVICE = "application-autoscaling"
 
 
 def drained_hook(
@@ -62,6 +65,41 @@ def emptied_hook(
             pulumi.log.info(f"{moved} messages of {queue_name} were moved to {destination_name}")
 
     return pulumi.ResourceHook(f"{queue_name}-is-emptied", move)
+
+
+def scaling_hooks(service_name: str, access: AwsAccess, *, on: bool) -> pulumi.ResourceHookBinding:
+    """Around an update of a service that scaling may change: it is not changed while it is turned off.
+
+    The scaling's target is made after its service, so it is updated after it too, and would act on it until then.
+
+    Args:
+        service_name: the physical name of the service and of its cluster.
+        access: how AWS is reached.
+        on: whether the service is to run.
+    """
+
+    async def suspend(args: pulumi.ResourceHookArgs) -> None:
+        from pipeline.consumers.scaling import suspend_scaling
+
+        del args
+        if access.endpoint is None:  # An emulator has no scaling.
+            await asyncio.to_thread(suspend_scaling, access.client(SCALING_SERVICE), service_name)
+
+    async def resume(args: pulumi.ResourceHookArgs) -> None:
+        from pipeline.consumers.scaling import resume_scaling
+
+        del args
+        if access.endpoint is None:
+            await asyncio.to_thread(resume_scaling, access.client(SCALING_SERVICE), service_name)
+
+    # A hook is known by its name, so what it does must not depend on anything but the name.
+    if on:
+        return pulumi.ResourceHookBinding(
+            after_update=[pulumi.ResourceHook(f"{service_name}-scaling-is-resumed", resume)]
+        )
+    return pulumi.ResourceHookBinding(
+        before_update=[pulumi.ResourceHook(f"{service_name}-scaling-is-suspended", suspend)]
+    )
 
 
 def _patience(settings: HandoverSettings) -> "Patience":

@@ -28,6 +28,8 @@ FUNCTION_DISK_MINIMUM, FUNCTION_DISK_MAXIMUM = 512, 10_240
 """MB of ``/tmp``; AWS Lambda developer guide, gettingstarted-limits. SnapStart takes no EFS and at most 512 MB."""
 VISIBILITY_MAXIMUM = 43_200
 """Seconds; Amazon SQS developer guide, quotas-messages; also the longest retention."""
+VISIBILITY_TIMES = 6
+"""Of a function's timeout, its queue's visibility timeout (AWS Lambda developer guide, services-sqs-configure)."""
 RETENTION_DAYS_MAXIMUM = 14
 RECEIVE_COUNT_MAXIMUM = 1_000
 """Amazon SQS API reference, SetQueueAttributes: maxReceiveCount of a redrive policy."""
