@@ -121,6 +121,9 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         "ecs (all): CreateCluster",
         "iam (service roles): CreateServiceLinkedRole",
     ),
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": _rights(
+        "ecs (clusters): DescribeClusters PutClusterCapacityProviders"
+    ),
     "aws:ecs/service:Service": _rights(
         "ecs (services): CreateService DeleteService DescribeServices ListTagsForResource TagResource UntagResource "
         "UpdateService",
@@ -211,7 +214,8 @@ HOOKS = _rights(
     "sqs: DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage",
     "lambda (all): GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
-    "application-autoscaling: DescribeScalableTargets",
+    # The scaling of a service that is turned off is suspended first.
+    "application-autoscaling: DescribeScalableTargets RegisterScalableTarget",
     "pipes: ListPipes",
     "iam (all): SimulatePrincipalPolicy",
 )
