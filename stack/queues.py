@@ -135,11 +135,14 @@ class Queue(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     arn: pulumi.Output[str]
+    name: str
     physical_name: str
+    visibility_timeout_seconds: int
 
     def __init__(self, name: str, args: QueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("receipts:stack:Queue", name, None, opts)
         self._name, self._args = name, args
+        self.name, self.visibility_timeout_seconds = name, args.visibility_timeout_seconds
         self._holder: Consumer | None = None
         self._locked = False
         child = pulumi.ResourceOptions(parent=self)

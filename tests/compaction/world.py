@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from compaction_handler.checking import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.environment import MergeEnvironment
+from compaction_handler.health import Health
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.reader import SnapshotSource
@@ -115,6 +116,13 @@ class World:
                 for name in COLLECTIONS
             },
             sqs_client=self.queues,
+            health=Health(
+                table=TABLE,
+                runs=self.runs,
+                dynamodb=self.dynamodb,
+                lease_seconds=environment.lease_seconds,
+                now=lambda: self.moment,
+            ),
         )
         self.started.append(handler)
         return handler
