@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
-from ops.auditing import DEAD_LETTERS
+from ops.auditing import dead_letter_queues
 from ops.operations import repository
 from ops.target import Target
 from pipeline.contracts.identifiers import CollectionName
@@ -17,6 +17,7 @@ from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import PipelineError
 
 FUNCTIONS = {
+    "pictures, dead letters": "read_pictures",
     "OCR results, dead letters": "process_ocr_results",
     "embed, dead letters": "the embed queue's consumer",
     "lines, dead letters": "the merge function",
@@ -56,8 +57,8 @@ def dead_letters(target: Target) -> list[DeadLetter]:
     find_runs = repository(target).find_all
     return [
         told(label, message, find_runs)
-        for label, output in DEAD_LETTERS.items()
-        for message in _look(target, target.outputs[output])
+        for label, url in dead_letter_queues(target.outputs).items()
+        for message in _look(target, url)
     ]
 
 

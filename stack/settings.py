@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from one_consumer.live.access import AssumedRole, AwsAccess
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
-from stack.choice import EmbedConsumer
+from stack.choice import EmbedConsumer, OcrEngine
 from stack.combinations import EMBEDDING_DEFAULTS, combination_refusals, deployment_refusals
 from stack.errors import Refusal, RefusalCode, SettingsRefused
 from stack.limits import (
@@ -158,6 +158,7 @@ class Settings(_Section):
     openai_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     delta_precision: Precision = "float32"
     image_uri: str | None = None
+    ocr: OcrEngine = "none"
     upload: UploadSettings = UploadSettings()
     lambda_: LambdaSettings = Field(default=LambdaSettings(), alias="lambda")
     ecs: EcsSettings = EcsSettings()

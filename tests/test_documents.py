@@ -19,7 +19,7 @@ from stack.errors import RefusalCode
 DOCUMENTS = documents()
 NAMES = [str(path.relative_to(PROJECT_DIRECTORY)) for path in DOCUMENTS]
 OPERATOR_CODE = re.compile(r'"([A-Z]{3,}(?:_[A-Z]+)+)"')
-OTHER_WORDS = {"EMBED_NDJSON_QUEUE", "OPENAI_API_KEY", "COMPACTION_RUN"}
+OTHER_WORDS = {"EMBED_NDJSON_QUEUE", "OPENAI_API_KEY", "COMPACTION_RUN", "QUEUE_REQUEST"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)

@@ -200,10 +200,6 @@ class World:
         return MergeEnvironment(
             table_name=self.name,
             vectors_bucket=self.name,
-            lines_queue_url="unused",
-            words_queue_url="unused",
-            lines_dead_letter_queue_url="unused",
-            words_dead_letter_queue_url="unused",
             embedding_model=MODEL,
             embedding_dimensions=self.dimensions,
             collections_directory=str(self.root),

@@ -79,9 +79,17 @@ def require_version(root: Path, collection: CollectionName, pointer: Pointer) ->
 
 
 def download_version(
-    objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer, root: Path
+    objects: ObjectStore,
+    bucket: str,
+    collection: CollectionName,
+    pointer: Pointer,
+    root: Path,
+    *,
+    leave_out: tuple[str, ...] = (),
 ) -> Path:
     """Bring a version from S3 under ``root``, every file verified, whole or not at all; kept when it is there.
+
+    Files whose names begin with one of ``leave_out`` stay in S3; every caller of one ``root`` leaves out the same.
 
     Raises:
         PermanentError: SNAPSHOT_MISSING when an object is not there, SNAPSHOT_CORRUPT when a digest is another.
@@ -97,6 +105,8 @@ def download_version(
         partial.mkdir(parents=True)
         manifest = objects.get_verified(bucket, version_key(collection, pointer.version, MANIFEST_NAME), pointer.digest)
         for name, digest in files_of(manifest, f"s3://{bucket}").items():
+            if name.startswith(leave_out):
+                continue
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             objects.get_file(bucket, version_key(collection, pointer.version, name), partial / name, digest)
         (partial / MANIFEST_NAME).write_bytes(manifest)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from compaction_handler import publishing
 from compaction_handler.lease import Lease, acquire
@@ -19,6 +19,7 @@ from compaction_handler.marking import MAXIMUM_ATTEMPTS
 from compaction_handler.merge import TICK_SOURCE, delay_seconds
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.planning import Plan
+from compaction_handler.queue_requests import BODY_BYTES
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
 from pipeline.collections.receipts import ReceiptKey
@@ -465,7 +466,7 @@ def test_a_missing_snapshot_is_never_an_empty_collection_and_its_messages_wait(w
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     assert world.states(reference) == [RunState.PENDING]
     assert world.lines(reference).attempts == 0
-    assert world.queues.sent == []
+    assert world.perform_requests().sent == []
 
 
 def test_an_empty_directory_is_restored_from_s3_and_nothing_that_was_published_is_lost(world):
@@ -496,7 +497,7 @@ def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighb
     reference = world.run(1)
     records = [record("bad", body, group), record("good", message("lines", reference))]
     assert world.process().handle({"Records": records}) == {"batchItemFailures": []}
-    (parked,) = world.queues.sent
+    (parked,) = world.perform_requests().sent
     assert (parked["QueueUrl"], parked["MessageBody"]) == (f"{group}-dlq", body)
     assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "bad")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
@@ -512,9 +513,9 @@ def test_a_bad_message_behind_one_that_comes_back_is_parked_once_and_not_at_ever
         for _ in range(3):
             answer = process.handle({"Records": records})
             assert answer == {"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "bad"}]}
-    assert world.queues.sent == []
+    assert world.perform_requests().sent == []
     assert process.handle({"Records": records}) == {"batchItemFailures": []}
-    assert [parked["MessageDeduplicationId"] for parked in world.queues.sent] == ["bad"]
+    assert [parked["MessageDeduplicationId"] for parked in world.perform_requests().sent] == ["bad"]
 
 
 def test_whatever_a_merge_raises_its_messages_come_back_and_the_other_collection_is_merged(world, monkeypatch):
@@ -533,8 +534,7 @@ def test_whatever_a_merge_raises_its_messages_come_back_and_the_other_collection
         monkeypatch.setattr(CollectionMerger, "merge", merge)
         monkeypatch.setattr(CollectionMerger, "tick", merge)
         assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "lines"}]}
-        assert [handle for _, handle, _ in world.queues.delayed] == ["r-lines"], "and soon"
-        world.queues.delayed.clear()
+        assert [handle for _, handle, _ in world.perform_requests().delayed] == ["r-lines"], "and soon"
         with pytest.raises(PipelineError):
             process.handle({"source": TICK_SOURCE})
         assert done == ["words", "words"], f"a tick gives the other collection its turn too: {error!r}"
@@ -544,10 +544,34 @@ def test_whatever_a_message_says_it_is_parked_with_a_reason(world):
     process = world.process()
     for body in TEXTS:
         assert process.handle({"Records": [record("bad", body)]}) == {"batchItemFailures": []}
-        (parked,) = world.queues.sent
+        (parked,) = world.perform_requests().sent
         assert parked["MessageBody"] == body
         assert parked["MessageAttributes"]["error_code"]["StringValue"] in {"MESSAGE_INVALID", "VERSION_UNSUPPORTED"}
-        world.queues.sent.clear()
+
+
+def test_a_message_too_large_for_the_table_is_left_to_its_queue(world):
+    body, process = "x" * (BODY_BYTES + 1), world.process()
+    answer = process.handle({"Records": [record("large", body), record("next", "no json")]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "large"}, {"itemIdentifier": "next"}]}
+    done = world.perform_requests()
+    assert done.sent == []
+    assert [handle for _, handle, _ in done.delayed] == ["r-large", "r-next"]
+    assert process.handle({"Records": [record("fits", "x" * BODY_BYTES)]}) == {"batchItemFailures": []}
+    (parked,) = world.perform_requests().sent
+    assert len(parked["MessageBody"]) == BODY_BYTES
+
+
+def test_a_table_that_takes_nothing_keeps_what_cannot_be_read_on_its_queue(world, monkeypatch):
+    process = world.process()
+
+    def throttled(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "PutItem")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(world.dynamodb, "put_item", throttled)
+        answer = process.handle({"Records": [record("bad", "no json")]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    assert world.perform_requests().sent == []
 
 
 def poisoned(bad: RunReference, error: BaseException) -> Callable[..., None]:
@@ -630,7 +654,7 @@ def test_a_message_that_failed_comes_back_soon_and_not_when_its_queue_would_brin
         record("b", message("words", world.run(1)), "words"),
     ]
     assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "a"}]}
-    assert world.queues.delayed == [("lines-queue", "r-a", 120)]
+    assert world.perform_requests().delayed == [("lines-queue", "r-a", 120)]
     busy.release("")
 
 

@@ -166,7 +166,11 @@ def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
         for number, reference in enumerate(references)
     ]
     environment = StreamProcessorEnvironment(
-        lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
+        lines_queue_url="lines",
+        words_queue_url="words",
+        stream_failure_queue_url="failures",
+        lines_dead_letter_queue_url="lines-dead-letters",
+        words_dead_letter_queue_url="words-dead-letters",
     )
     queues = RecordingQueues()
     for _ in range(2):

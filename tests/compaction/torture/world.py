@@ -94,10 +94,6 @@ class TorturedWorld:
         return {
             "table_name": self.table,
             "vectors_bucket": self.bucket,
-            "lines_queue_url": "lines-queue",
-            "words_queue_url": "words-queue",
-            "lines_dead_letter_queue_url": "lines-dlq",
-            "words_dead_letter_queue_url": "words-dlq",
             "embedding_model": MODEL,
             "embedding_dimensions": DIMENSIONS,
             "collections_directory": str(self.directory / "collections"),
