@@ -5,6 +5,7 @@ came to wait for two months; one that rings for nothing is one that nobody reads
 """
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -30,7 +31,7 @@ from tests.alarms.stack_metrics import (
     at_work,
     key,
 )
-from tests.program.engine import ACCOUNT, Recording, run_program
+from tests.program.engine import ACCOUNT, PROJECT, Recording, run_program
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 DAY, HOUR = 1_440, 60
@@ -330,3 +331,13 @@ def test_a_switch_is_never_longer_than_messages_may_wait():
     for handover in (900, 3_600):
         settings = load({"handover": {"timeoutSeconds": handover}})
         assert longest_wait(settings, queue) >= handover + SWITCH_SECONDS
+
+
+@pytest.mark.parametrize(("consumer", "words"), [("lambda", "function as"), ("ecs", "the worker"), ("hybrid", "both")])
+def test_what_the_alarms_cost_is_told(consumer, words):
+    """CloudWatch charges each metric of an alarm."""
+    count = sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values())
+    told = (PROJECT / "docs" / "operations.md").read_text()
+    assert re.search(rf"{count}( metrics)? with (the )?{words.removeprefix('the ')}", told), count
+    assert len(Measure) == 5
+    assert "Five metrics of our own" in told
