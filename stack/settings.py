@@ -158,7 +158,12 @@ class NetworkSettings(_Section):
 
 
 class Settings(_Section):
-    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case."""
+    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case.
+
+    Attributes:
+        alarm_address: an e-mail address or an https URL that every alarm is sent to; None sends it to nobody.
+        monthly_budget: US dollars that the account may cost in a month; None makes no budget.
+    """
 
     embed_consumer: EmbedConsumer = "lambda"
     embedder: EmbedderName = "openai"
@@ -178,6 +183,8 @@ class Settings(_Section):
     network: NetworkSettings = NetworkSettings()
     bootstrap_collections: bool = False
     log_retention_days: int = 30
+    alarm_address: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+|https://\S+)$")] | None = None
+    monthly_budget: Annotated[float, Field(gt=0)] | None = None
     protect_data: bool = True
 
     @property
