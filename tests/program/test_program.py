@@ -7,8 +7,7 @@ import json
 import pytest
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
-from compaction_worker.component import HEALTH_AGE_SECONDS
-from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.environment import WaitingEnvironment, WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import FUNCTION_NAME_LIMIT, QUEUE_NAME_LIMIT
@@ -29,8 +28,9 @@ MODELS = {
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
     "compaction_handler.merge.merge": MergeEnvironment,
+    "compaction_worker.waiting.report": WaitingEnvironment,
 }
-WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings"}
+WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings", "PublishTheCount"}
 ENDPOINT, GROUP = "aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/securityGroup:SecurityGroup"
 LOCK = "aws:sqs/queuePolicy:QueuePolicy"
 CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "hashing")
@@ -134,7 +134,50 @@ def test_steady_state_is_waited_for_longer_than_a_task_may_take(evaluated: tuple
     _, recording = evaluated
     assert recording.of(SERVICE)[0].inputs["waitForSteadyState"] is True
     seconds = int(recording.of(SERVICE)[0].timeouts["update"].removesuffix("s"))
-    assert seconds > HEALTH_AGE_SECONDS + 120
+    assert seconds > 900 + 120
+
+
+def test_a_switch_is_a_deployment_that_the_circuit_breaker_watches(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    service = recording.of(SERVICE)[0].inputs
+    assert service["forceNewDeployment"] is True
+    # Rolled back, it would be told as a success, with another image at work than the stack's.
+    assert service["deploymentCircuitBreaker"] == {"enable": True, "rollback": False}
+
+
+def test_the_capacity_is_the_settings_and_the_cluster_has_it() -> None:
+    for given, provider in (({}, "FARGATE"), ({"ecs": '{"capacity": "spot"}'}, "FARGATE_SPOT")):
+        recording = run_program(given)
+        service = recording.of(SERVICE)[0]
+        strategies = [item["capacityProvider"] for item in service.inputs["capacityProviderStrategies"]]
+        assert strategies == [provider]
+        # ECS refuses the one beside the other.
+        assert "launchType" not in service.inputs
+        (cluster,) = recording.of("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")
+        assert provider in cluster.inputs["capacityProviders"]
+        assert recording.reaches(service.urn, cluster.urn)
+
+
+def test_a_shell_in_a_task_is_a_setting_with_its_rights_and_a_writable_root() -> None:
+    for allowed in (False, True):
+        recording = run_program({"ecs": json.dumps({"allowExec": allowed})})
+        (container,) = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])
+        assert recording.of(SERVICE)[0].inputs["enableExecuteCommand"] is allowed
+        assert container["readonlyRootFilesystem"] is not allowed
+        assert ("linuxParameters" in container) is allowed
+        rights = recording.one(POLICY, "worker-task-policy").inputs["policy"]
+        assert ("ssmmessages:OpenDataChannel" in rights) is allowed
+
+
+def test_the_workers_times_follow_from_its_longest_work() -> None:
+    recording = run_program({"ecs": '{"jobSeconds": 90}', "lambda": '{"timeoutSeconds": 100}'})
+    (container,) = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])
+    assert container["stopTimeout"] == 90
+    assert container["healthCheck"]["command"][-1].endswith("> 90)")
+    queue = recording.one(QUEUE, "embed-queue").inputs["visibilityTimeoutSeconds"]
+    variables = {item["name"]: item["value"] for item in container["environment"]}
+    assert queue == int(variables["VISIBILITY_TIMEOUT_SECONDS"]) == 600
+    assert recording.of(SERVICE)[0].timeouts["update"] == "780s"
 
 
 def test_every_mapping_is_one_that_aws_takes_and_that_loses_no_message(evaluated: tuple[str, Recording]) -> None:
@@ -262,7 +305,7 @@ def test_nothing_starts_before_what_it_needs_and_nothing_loses_it_before_it_has_
             recording.one(POLICY, "compaction-merge-interfaces"),
         ],
         recording.one("aws:scheduler/schedule:Schedule", "compaction-tick-schedule").urn: [
-            recording.one(POLICY, "compaction-tick-policy")
+            recording.one(POLICY, "compaction-tick-schedule-policy")
         ],
     }
     for later, earlier in needs.items():
