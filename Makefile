@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
-FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
+FAST := tests/formats tests/drawing tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
 	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
 	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
 

@@ -5,10 +5,11 @@ A failure marks another line than the one that was found, or lets a forged pictu
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -171,6 +172,27 @@ def test_a_picture_that_cannot_be_used_is_refused_with_its_key(content, why, mon
         unpacked(content, "images/a.jpg")
     assert refused.value.code == "PICTURE_UNUSABLE"
     assert "images/a.jpg" in str(refused.value)
+
+
+WHOLE = [
+    file_of(Image.effect_noise((60, 40), 50).convert(mode), kind)
+    for mode, kind in [("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("RGB", "TIFF"), ("L", "TIFF")]
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), max_size=6),
+    st.floats(0.1, 1),
+)
+def test_a_file_that_was_changed_anywhere_is_a_picture_or_refused(content, changes, kept):
+    changed = bytearray(content)
+    for place, put in changes:
+        start = int(place * len(changed))
+        changed[start : start + len(put)] = put
+    with suppress(OperatorError):
+        assert unpacked(bytes(changed[: int(kept * len(changed))]), "k").mode == "RGB"
 
 
 def test_what_is_transparent_in_a_picture_is_paper():
