@@ -21,7 +21,8 @@ from tests.program.engine import PROJECT
 
 FILE = PROJECT / "docs" / "page.png"
 LARGEST_BYTES = 200_000
-SIZE = {"width": 1240, "height": 732}
+SIZE = {"width": 1240, "height": 1000}
+GAP = 16
 TOP, FOUND_HEIGHT = 70, 440
 """Pixels: of a search what is below the head of the page."""
 ON_THE_WAY_SECONDS = 6.0
@@ -40,7 +41,9 @@ def main() -> None:
             for name, content in read_documents(path):
                 upload(target, name, content)
         time.sleep(ON_THE_WAY_SECONDS)
-        overview = shown.screenshot()
+        last = shown.locator("#timeline").bounding_box() or SIZE | {"y": 0}
+        above = {"x": 0, "y": 0, "width": SIZE["width"], "height": last["y"] + last["height"] + GAP}
+        overview = shown.screenshot(clip=above)
         shown.goto(f"{address}search?q=oat+milk")
         found = shown.screenshot(clip={"x": 0, "y": TOP, "width": SIZE["width"], "height": FOUND_HEIGHT})
         browser.close()
