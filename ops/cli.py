@@ -8,14 +8,14 @@ import sys
 
 import typer
 
-from ops.commands import consumers, documents, local, maintenance, reading
+from ops.commands import consumers, cost, documents, local, maintenance, reading
 from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, complain
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
 )
 application.add_typer(local.application, name="local")
-for group in (documents, reading, consumers, maintenance):
+for group in (documents, reading, consumers, cost, maintenance):
     application.add_typer(group.application)
 
 

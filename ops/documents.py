@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compaction_worker import worker
 from ops.auditing import MEANINGS as FINDINGS
+from ops.cost import tables
 from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.switching.checks import CHECK_TITLES
@@ -62,6 +63,12 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "exit-codes": _exit_codes,
     "plan": _plan,
     "checks": _checks,
+    "prices": tables.prices,
+    "idle-month": tables.idle_month,
+    "loaded-months": tables.loaded_months,
+    "model-times": tables.times,
+    "saturation": tables.saturation,
+    "scale": tables.scale,
 }
 
 
