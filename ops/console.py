@@ -68,6 +68,13 @@ class Output:
         """An error or other programs' output, which may have several lines; no further line looks like one of ours."""
         self.console.print(Text().append(label).append(f" {visible_lines(text)}"), soft_wrap=True)
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A plain table."""
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        self.console.print(table)
+
     def heading(self, text: str) -> None:
         """A step's headline."""
         self.console.print()
