@@ -261,6 +261,8 @@ OPERATOR = _rights(
     "events (all): ListEventBuses ListRules ListTargetsByRule",
     "scheduler (all): GetSchedule ListSchedules",
     "iam (all): SimulatePrincipalPolicy",
+    # Ages and invocations, for `receipts watch`, which goes on without them.
+    "cloudwatch (all): GetMetricData",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",
     "logs (function logs): FilterLogEvents",

@@ -4,12 +4,15 @@ A failure here means that receipts are lost, searched in vain, or embedded by th
 """
 
 import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +22,8 @@ from ops.console import Output
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove, repository
+from ops.page.serving import SERVICE as PAGE
+from ops.page.serving import open_page
 from ops.published import published_version
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
@@ -64,6 +69,14 @@ def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.3)
     return value
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def parked(target: Target, output: str) -> list[dict[str, Any]]:
@@ -127,6 +140,23 @@ def test_the_live_view_sees_who_worked_and_what_is_on(stack):
     assert {"Lambda function", "merge"} <= {span.lane for span in seen.spans}
     assert seen.runs is not None
     assert seen.runs.by_consumer == stack_status(target)["runs_by_consumer"]
+
+
+def test_the_page_is_served_by_the_stack_once_and_shows_it(stack):
+    address = open_page(stack)
+    assert open_page(stack) == address
+    assert len(stack.status()["services"][PAGE]) == 1
+    with httpx.Client(base_url=address, timeout=30) as client:
+        html = client.get("/").text
+        assert "Stack local" in html
+        assert "GREENLEAF MARKET" in html
+        assert "<mark>GREENLEAF MARKET</mark>" in client.get("/search?q=greenleaf").text
+        with client.stream("GET", "/events") as events:
+            assert next(events.iter_lines()) == "event: parts"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(OperatorError, match="PORT_TAKEN"):
+            open_page(stack, other.getsockname()[1])
 
 
 def test_a_document_uploaded_twice_is_embedded_once(stack):
@@ -244,11 +274,14 @@ def test_the_command_resolve_names_a_receipt_that_came_before_its_merchant(stack
 def test_state_survives_a_stop_and_a_start(stack):
     target = local_target(stack)
     before = stack_status(target)
+    (process,) = stack.status()["services"][PAGE]
     stack.down()
+    assert not is_alive(process)
     with Watcher(target, "local", local=stack) as watcher, pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
         watcher.look()
     result = stack.up({"embedConsumer": "lambda"})
     assert {step.operation for step in result.steps} == {"same"}
+    assert PAGE not in stack.status()["services"]
     target = local_target(stack)
     assert stack_status(target)["runs_by_consumer"] == before["runs_by_consumer"]
     assert search(target, "GREENLEAF MARKET", collection="lines", limit=1).matches
