@@ -20,4 +20,6 @@ def test_a_collection_is_filled_checked_and_asked():
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert (found["texts"], found["asked"], found["lost"], found["recall_at_ten"]) == (TEXTS, 9, 0, 1.0)
+    assert found["scanned"]
     assert found["parameters"] is not None
+    assert found["proposed_recall_at_ten"] >= 0.98

@@ -5,12 +5,13 @@ from typing import TypedDict
 
 from botocore.exceptions import ClientError
 
-from ops.auditing import expected_queues, is_missing_queue
+from one_consumer.live.observer import is_missing_queue
+from ops.auditing import expected_queues
 from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.run import CompactionRun
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 SUPERSEDED = "SUPERSEDED"
 """Instead of its state, of a run that changed nothing because something that happened later was there already."""
@@ -101,7 +102,7 @@ def _consumer(target: Target) -> ConsumerStatus:
 
 
 def _current_version(target: Target, collection: str) -> str | None:
-    from pipeline.collections.store import parse_pointer  # noqa: PLC0415
+    from pipeline.collections.versions import parse_pointer  # noqa: PLC0415
 
     try:
         body = target.s3.get_object(Bucket=target.outputs["vectorsBucket"], Key=f"{collection}/CURRENT")["Body"]

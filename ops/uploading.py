@@ -10,7 +10,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import OcrDocument, parse_ocr_document, refusal_of
 from pipeline.contracts.run import CompactionRun
 from pipeline.errors import PermanentError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
 from upload_images.notification import ocr_result_key
 

@@ -11,9 +11,9 @@ from pipeline.contracts.metadata import Metadata
 
 SearchMode = Literal["hybrid", "vector", "text"]
 
-EXACT_TEXTS = 100_000
-"""Up to so many texts the nearest are found by an exact scan: 41 ms for one query over 100,000 vectors of 1,536
-dimensions (docs/facts.md, "Exact scan"). Above, Chroma and the letters propose and the vectors rank."""
+EXACT_BYTES = 100_000 * 1_536 * 4
+"""Up to so many bytes of vectors the nearest are found by an exact scan: 100,000 of 1,536 dimensions, or 600,000 of
+256, take 41 ms a query (docs/facts.md, "Exact scan"). Above, Chroma and the letters propose and the vectors rank."""
 PROPOSED = 200
 """Texts that Chroma, and the letters, propose above that number."""
 RANKED = 60

@@ -76,6 +76,11 @@ class VectorFile:
         """Numbers a vector."""
         return self._dimensions
 
+    @property
+    def size(self) -> int:
+        """Bytes of all vectors: what an exact scan reads."""
+        return self._position(self._count) - self._position(0)
+
     def append(self, vectors: np.ndarray) -> None:
         """Add vectors at the end."""
         self._file.seek(self._position(self._count))

@@ -10,16 +10,17 @@ import chromadb
 import numpy as np
 import pytest
 
-from compaction_handler import checking
-from compaction_handler.checking import Verdict, judge
+from compaction_handler import soundness
+from compaction_handler.soundness import Verdict, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections import recall
 from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, IndexParameters, record_id
 from pipeline.collections.layout import ROWS_NAME, version_path
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.recall import Recall, describe_losses, measure_recall
-from pipeline.collections.store import read_current
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.embedding.embedders.hashing import HashingEmbedder
 from pipeline.errors import ErrorCode, RetryableError
@@ -69,7 +70,7 @@ def test_an_index_that_loses_a_text_is_built_again_with_stronger_parameters(worl
 def test_with_the_guard_taken_out_an_index_that_loses_a_text_is_published(world, monkeypatch):
     """What the guard is for: counting and reading records finds nothing wrong with such an index."""
     losing(monkeypatch, PARAMETERS[1].max_neighbors)
-    monkeypatch.setattr(checking, "measure_recall", lambda *_, **__: Recall(asked=0, lost=(), at_ten=None))
+    monkeypatch.setattr(soundness, "measure_recall", lambda *_, **__: Recall(asked=0, lost=(), at_ten=None))
     reference = world.run(1)
     world.merger().merge([reference])
     assert world.states(reference) == [RunState.COMPLETED]
@@ -198,7 +199,7 @@ def test_two_thousand_texts_with_one_vector_hold_up_no_collection_and_all_are_fo
         assert judge(inspection_of(copy, tmp_path)) == Verdict()
     pointer = publish(tmp_path, tmp_path / "root", *receipts)
     directory = version_path(tmp_path / "root", "lines", pointer.version)
-    published = PublishedCollection("lines", pointer, directory, tmp_path / "private", exact_texts=0)
+    published = PublishedCollection("lines", pointer, directory, tmp_path / "private", exact_bytes=0)
     with closing(published):
         # Case variants share a record, and so do equal prices of two word orders that embed alike.
         assert published.open_index().count <= 2_001
@@ -213,7 +214,7 @@ def test_a_version_without_the_table_of_vectors_has_its_index_built_again(tmp_pa
     version = version_path(tmp_path / "root", "lines", pointer.version)
     with closing(sqlite3.connect(version / ROWS_NAME)) as connection:
         connection.execute("DROP TABLE vectors")
-    published = PublishedCollection("lines", pointer, version, tmp_path / "private", exact_texts=0)
+    published = PublishedCollection("lines", pointer, version, tmp_path / "private", exact_bytes=0)
     with closing(published):
         assert (published.database.distinct.noted, published.database.distinct.records()) == (0, [0, 1, 2])
         (hits,) = published.query(HashingEmbedder().embed(["milk"]), limit=1)

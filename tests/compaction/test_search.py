@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.collections.layout import version_path
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.search import Filter, Hit, fuse, put_first
 from pipeline.embedding.embedders.hashing import HashingEmbedder
@@ -147,7 +147,7 @@ def test_a_row_of_each_receipt_is_shown_when_they_have_one_text(tmp_path):
 @pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
 @pytest.mark.parametrize("only", [Filter(), Filter(merchants=("Corner Shop",))], ids=["all", "one merchant"])
 def test_above_the_exact_limit_the_answers_are_the_same(open_it, collection, typed, mode, only):
-    approximate = open_it(exact_texts=0)
+    approximate = open_it(exact_bytes=0)
     assert search(approximate, typed, mode=mode, only=only) == search(collection, typed, mode=mode, only=only)
     asked = EMBEDDER.embed([typed, "milk"])
     for found, exact in zip(approximate.query(asked, 10, only), collection.query(asked, 10, only), strict=True):
@@ -155,6 +155,18 @@ def test_above_the_exact_limit_the_answers_are_the_same(open_it, collection, typ
         assert [hit.distance for hit in found] == pytest.approx([hit.distance for hit in exact], abs=1e-5)
         nearer = [{hit.id for hit in hits if hit.distance < exact[-1].distance - 1e-5} for hits in (found, exact)]
         assert nearer[0] == nearer[1]
+
+
+@pytest.mark.parametrize(("below", "opens"), [(0, False), (1, True)])
+def test_the_bytes_of_the_vectors_decide_whether_the_index_is_asked(open_it, collection, monkeypatch, below, opens):
+    vectors = collection.vectors
+    assert vectors.size == len(vectors) * vectors.dimensions * 4
+    published = open_it(exact_bytes=vectors.size - below)
+    opened: list[bool] = []
+    open_index = published.open_index
+    monkeypatch.setattr(published, "open_index", lambda: opened.append(True) or open_index())
+    search(published, "milk", mode="vector")
+    assert bool(opened) is opens
 
 
 @pytest.mark.parametrize("typed", ['"', "a OR b", "NEAR(a b)", "-", "*", "\0", "\u0301", "'; DROP TABLE rows; --", "("])
@@ -175,7 +187,7 @@ def test_a_receipt_is_read_with_all_its_rows_in_order(collection):
 
 
 def test_an_index_that_is_opened_is_removed_from_the_disk_when_the_collection_closes(open_it, tmp_path):
-    published = open_it(exact_texts=0)
+    published = open_it(exact_bytes=0)
     index = published.open_index()
     directory: Path = index._directory
     assert directory.exists()

@@ -11,14 +11,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observation import QueueObservation, SeenMapping, SeenService
 from ops.auditing import DEAD_LETTERS
 from ops.local.control import ControlError
 from ops.switching.checks import SwitchChecks
 from ops.target import OperatorError
-from pipeline.consumers.observation import QueueObservation, SeenMapping, SeenService
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
-from pipeline.runs import run_to_item
+from pipeline.runs.items import run_to_item
 from stack.settings import Settings, load
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -152,13 +152,13 @@ class FakeStack:
     def dynamodb(self) -> Any:
         return SimpleNamespace(get_item=lambda **_: {} if self.run is None else {"Item": self.run})
 
-    def consumer_observer(self) -> Any:
-        return SimpleNamespace(observe=self._observe)
+    def consumer_observer(self, *, scheduled: bool) -> Any:
+        return SimpleNamespace(observe_each=lambda addresses: map(self._observe, addresses))
 
-    def _observe(self, address: str) -> QueueObservation:
+    def _observe(self, address: str) -> QueueObservation | None:
         name = address.rsplit("/", 1)[-1]
         if name == self.missing:
-            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "no"}}, "Get")
+            return None
         found: dict[str, Any] = {
             "ocrResults": {"mappings": (seen_mapping("upload"),)},
             "lines": {"mappings": (seen_mapping("merge"),)},
