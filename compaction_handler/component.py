@@ -48,6 +48,7 @@ class CompactionHandler(pulumi.ComponentResource):
 
     queues: dict[str, Queue]
     stream_failures: DeadLetterQueue
+    stream_processor: ImageFunction
     merge: ImageFunction
 
     def __init__(self, name: str, args: CompactionHandlerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -68,7 +69,7 @@ class CompactionHandler(pulumi.ComponentResource):
         }
         self.stream_failures = DeadLetterQueue(f"{name}-stream-failures", fifo=False, opts=child)
         check_stream_destination(self.stream_failures.name, fifo=self.stream_failures.fifo)
-        self._stream_processor()
+        self.stream_processor = self._stream_processor()
         self.merge = self._merge()
         for collection, queue in self.queues.items():
             queue.consume_with(
@@ -92,7 +93,7 @@ class CompactionHandler(pulumi.ComponentResource):
             }
         )
 
-    def _stream_processor(self) -> None:
+    def _stream_processor(self) -> ImageFunction:
         name, storage, settings = f"{self._name}-stream-processor", self._args.storage, self._args.settings
         child = pulumi.ResourceOptions(parent=self)
         queue_arns = [queue.arn for queue in self.queues.values()]
@@ -159,6 +160,7 @@ class CompactionHandler(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
+        return processor
 
     def _merge(self) -> ImageFunction:
         storage, network, settings = self._args.storage, self._args.network, self._args.settings

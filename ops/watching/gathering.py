@@ -41,9 +41,9 @@ from ops.watching.snapshot import (
     spans_of,
 )
 from pipeline.aws import AwsClient
-from pipeline.collections.store import parse_pointer
+from pipeline.collections.versions import parse_pointer
 from pipeline.contracts.identifiers import COLLECTIONS
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from stack.choice import consumers as embed_consumers
 
 Value = TypeVar("Value")
