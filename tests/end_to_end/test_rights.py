@@ -83,8 +83,13 @@ RARE: Mapping[str, set[str]] = {
 
 
 OPERATOR_HOST = "operator"
-OPERATORS_RARE = {"s3:DeleteObject"}
-"""`reconcile --repair` deletes deltas that no run records."""
+OPERATORS_RARE = {
+    # `reconcile --repair` deletes deltas that no run records.
+    "s3:DeleteObject",
+    # An audit asks only where somebody has rules, and schedules that start ECS tasks.
+    "events:ListTargetsByRule",
+    "scheduler:GetSchedule",
+}
 ONLY_ON_AWS = {
     # The emulator has none of these, or is not asked: the local stack's logs are files and its key is the shell's.
     "application-autoscaling:DescribeScalableTargets",
