@@ -10,7 +10,8 @@ from ops.local.stack import LocalStack
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
-from ops.uploading import require_complete, upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import require_complete, wait_until_searchable
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 WAIT_SECONDS = 180.0
@@ -64,7 +65,7 @@ def _process(output: Output, target: Target, documents: list[tuple[str, bytes]])
             bar.set(done)
     receipts = sum(len(document.runs) for document in uploaded)
     with output.progress("searchable", receipts) as bar:
-        result = wait_until_searchable(target, uploaded, timeout_seconds=WAIT_SECONDS, on_progress=bar.set)
+        result = wait_until_searchable(target, uploaded, timeout_seconds=WAIT_SECONDS, on_progress=bar.wait)
     require_complete(result)
 
 

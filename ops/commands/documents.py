@@ -1,5 +1,7 @@
 """The commands that bring documents in, change and take them out: demo, upload, remove, correct."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,8 +39,7 @@ def upload_files(
         list[Path],
         typer.Argument(
             help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
-            "(.jsonl); or folders of such.",
-            exists=True,
+            "(.jsonl); folders of such; or `-` for what comes through a pipe.",
         ),
     ],
     as_format: Annotated[
@@ -52,8 +53,8 @@ def upload_files(
     """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
     from ops.console import Output, as_documents
     from ops.importers import Taken, read_documents
-    from ops.uploading import require_complete, upload, wait_until_searchable
-    from pipeline.errors import PipelineError
+    from ops.uploading import upload, without_repetitions
+    from ops.waiting import require_complete, wait_until_searchable
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
@@ -62,7 +63,7 @@ def upload_files(
     documents: list[tuple[str, bytes]] = []
     converted: list[object] = []
 
-    def refuse(error: PipelineError) -> None:
+    def refuse(error: Exception) -> None:
         refused.append(str(error))
         complain(error)
 
@@ -75,29 +76,34 @@ def upload_files(
 
     for path in files:
         documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
-    with output.progress("uploading", len(documents)) as bar:
-        for done, (name, content) in enumerate(documents, 1):
-            uploaded.append(upload(target, name, content))
-            for error in uploaded[-1].refused:
-                refuse(error)
-            bar.set(done)
+    documents, repeated, ambiguous = without_repetitions(documents)
+    for name, same in repeated:
+        output.say(f"{name}: says the same as {same}, and is uploaded once")
+    for several in ambiguous:
+        refuse(several)
+    if documents:
+        with output.progress("uploading", len(documents)) as bar:
+            for done, (name, content) in enumerate(documents, 1):
+                uploaded.append(upload(target, name, content))
+                for error in uploaded[-1].refused:
+                    refuse(error)
+                bar.set(done)
     result = None
-    if wait:
+    if wait and uploaded:
         with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
-            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
-    output.document(
-        {
-            "converted": converted,
-            "uploaded": [document.key for document in uploaded],
-            "refused": refused,
-            "searchable": None if result is None else as_documents(result.completed),
-            "failed": None if result is None else as_documents(result.failed),
-            "missing": None if result is None else as_documents(result.missing),
-        }
-    )
+            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.wait)
     output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
-    if result is not None:
-        require_complete(result)
+    document = {
+        "converted": converted,
+        "uploaded": [document.key for document in uploaded],
+        "refused": refused,
+        "searchable": None if result is None else as_documents(result.completed),
+        "failed": None if result is None else as_documents(result.failed),
+        "missing": None if result is None else as_documents(result.missing),
+    }
+    with _documented(output, document):
+        if result is not None:
+            require_complete(result)
     if refused:
         raise typer.Exit(EXIT_FAILED)
 
@@ -143,20 +149,34 @@ def correct_receipt(
     _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
 
 
+@contextmanager
+def _documented(output: "Output", document: Mapping[str, object]) -> Iterator[None]:
+    """Write a command's document; when what is checked inside does not hold, it has the error as well."""
+    from ops.errors import OperatorError
+    from ops.failures import described
+
+    try:
+        yield
+    except OperatorError as error:
+        output.document({**document, "error": asdict(described(error))})
+        raise
+    output.document(document)
+
+
 def _follow(
     output: "Output", target: "Target", reference: "RunReference", description: str, timeout: float | None
 ) -> None:
     """Wait until an operation is visible, unless ``timeout`` is None."""
     from ops.console import as_documents
-    from ops.uploading import require_complete, require_effect, wait_for_runs
+    from ops.waiting import require_complete, require_effect, wait_for_runs
 
     result = None
     if timeout is not None:
         with output.progress(description, 1) as bar:
-            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.set)
+            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.wait)
     completed = None if result is None else as_documents(result.completed)
-    output.document({"run": reference.model_dump(mode="json"), "completed": completed})
+    with _documented(output, {"run": reference.model_dump(mode="json"), "completed": completed}):
+        if result is not None:
+            require_complete(result)
+            require_effect(result)
     output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
-    if result is not None:
-        require_complete(result)
-        require_effect(result)

@@ -24,7 +24,8 @@ from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from ops.uploading import UploadedDocument, upload
+from ops.waiting import require_complete, wait_for_runs, wait_until_searchable
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
