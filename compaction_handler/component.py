@@ -9,7 +9,7 @@ from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvi
 from stack import aws
 from stack.consumers import FunctionConsumer
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
-from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
+from stack.limits import CONCURRENCY_MINIMUM, EVENT_AGE_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import ask_index, create_role, read_objects, send_to, statement, use_table, write_objects
@@ -25,7 +25,7 @@ STREAM_TIMEOUT_SECONDS, STREAM_MEMORY_MB = 60, 512
 STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1_000, 5, 10, 21_600
 """A thousand runs that arrive together are one invocation and four messages; an image is under 2 kB, the limit 6 MB
 (docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
-NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
+NEW_ITEMS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN", "QUEUE_REQUEST"]}}}}
 MERGE_RECEIVES = 10
 TABLE_OPERATIONS = ("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "UpdateItem", "ConditionCheckItem")
 """Runs are read, all of them for a rebuild, and settled; the lease and the pointer are written on conditions."""
@@ -107,6 +107,8 @@ class CompactionHandler(pulumi.ComponentResource):
                         "lines_queue_url": self.queues["lines"].url,
                         "words_queue_url": self.queues["words"].url,
                         "stream_failure_queue_url": self.stream_failures.url,
+                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
+                        "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                     },
                 ),
                 statements=[
@@ -126,6 +128,9 @@ class CompactionHandler(pulumi.ComponentResource):
                     ),
                     send_to("SendMerges", *queue_arns),
                     send_to("ParkBadRecords", self.stream_failures.arn),
+                    # For the merge, which reaches no queue.
+                    send_to("SendItsDeadLetters", *(queue.dead_letter.arn for queue in self.queues.values())),
+                    statement("BringItsMessagesBack", ["sqs:ChangeMessageVisibility"], queue_arns),
                 ],
                 memory_mb=STREAM_MEMORY_MB,
                 timeout_seconds=STREAM_TIMEOUT_SECONDS,
@@ -150,7 +155,7 @@ class CompactionHandler(pulumi.ComponentResource):
                     destination_arn=self.stream_failures.arn
                 )
             ),
-            filter_criteria=filter_pattern(NEW_RUNS),
+            filter_criteria=filter_pattern(NEW_ITEMS),
             tags=tags(),
             opts=child,
         )
@@ -169,10 +174,6 @@ class CompactionHandler(pulumi.ComponentResource):
                     {
                         "table_name": storage.table.name,
                         "vectors_bucket": vectors.bucket,
-                        "lines_queue_url": self.queues["lines"].url,
-                        "words_queue_url": self.queues["words"].url,
-                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
-                        "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                         "embedding_model": settings.embedding_model,
                         "embedding_dimensions": settings.embedding_dimensions,
                         "collections_directory": COLLECTIONS_DIRECTORY,
@@ -198,7 +199,6 @@ class CompactionHandler(pulumi.ComponentResource):
                     ),
                     use_table("SettleRuns", storage.table, *TABLE_OPERATIONS),
                     ask_index(storage.table),
-                    send_to("ParkBadMerges", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement(
                         "PublishCollections",
                         ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
@@ -224,6 +224,15 @@ class CompactionHandler(pulumi.ComponentResource):
     def _tick(self) -> None:
         name = f"{self._name}-tick"
         minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
+        # The scheduler hands a tick to Lambda's queue of asynchronous invocations and is done: what Lambda tries again,
+        # and how long a tick may wait for it, is said here. The next tick does what a failed one did not.
+        aws.lambda_.FunctionEventInvokeConfig(
+            f"{name}-tries",
+            function_name=self.merge.function.name,
+            maximum_retry_attempts=0,
+            maximum_event_age_in_seconds=max(EVENT_AGE_MINIMUM, minutes * 60),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         role, policy = create_role(
             name,
             service="scheduler.amazonaws.com",
@@ -239,7 +248,7 @@ class CompactionHandler(pulumi.ComponentResource):
                 arn=self.merge.function.arn,
                 role_arn=role.arn,
                 input='{"source": "receipts.tick"}',
-                # The next tick does what a failed one did not.
+                # Of handing it over.
                 retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),

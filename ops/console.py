@@ -87,6 +87,11 @@ class Output:
             content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
             sys.stdout.write(visible_json(content) + "\n")
 
+    def line(self, content: str) -> None:
+        """One line for programs that read while a command goes on."""
+        sys.stdout.write(content + "\n")
+        sys.stdout.flush()
+
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator["ProgressBar"]:
         """A progress bar for long work."""

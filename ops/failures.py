@@ -11,6 +11,7 @@ from typing import Any
 SPEAKING = (
     "ops.errors.OperatorError",
     "pipeline.errors.PipelineError",
+    "one_consumer.live.errors.WaitError",
     "stack.errors.StackRefusal",
     "stack.errors.SettingsRefused",
     "ops.local.engines.steps.EngineError",

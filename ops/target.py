@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from one_consumer.live.observer import ConsumerObserver
 from ops import LOCAL_STACK_NAME
 from ops.errors import OperatorError
 from ops.local.paths import LOGS_DIRECTORY
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
 from pipeline.aws import AwsClient
-from pipeline.consumers.observer import ConsumerObserver
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 

@@ -1,15 +1,17 @@
 """Uploading OCR results. Waiting until they are searchable is in ``ops/waiting.py``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ops.target import OperatorError, Target
 from pipeline.aws import moment_of
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.ocr import parse_ocr_document, refusal_of
-from pipeline.errors import PermanentError
+from pipeline.contracts.ocr import OcrDocument, parse_ocr_document, refusal_of
+from pipeline.errors import PermanentError, RetryableError
 from upload_images.export import export_receipt
+from upload_images.notification import ocr_result_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,29 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         PermanentError: OCR_DOCUMENT_INVALID; nothing was uploaded.
     """
     document = parse_ocr_document(content, name)
-    key = f"ocr/{document.image_id}.json"
+    key = ocr_result_key(document.image_id)
+    if document.refused:
+        # Said here and not again by a dead letter.
+        content = document.model_dump_json(exclude_none=True).encode()
+    answer = target.s3.put_object(
+        Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
+    )
+    refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
+    return UploadedDocument(
+        name=name, key=key, runs=runs_of(target, document), refused=refused, uploaded_at=_moment(answer)
+    )
+
+
+def _moment(answer: Mapping[str, Any]) -> datetime | None:
+    """When S3 had the object; None when its answer does not say, which is no reason to call the upload failed."""
+    try:
+        return moment_of(answer)
+    except RetryableError:
+        return None
+
+
+def runs_of(target: Target, document: OcrDocument) -> tuple[RunReference, ...]:
+    """The runs that the receipts of an OCR result become on a stack."""
     exports = [
         export_receipt(
             document,
@@ -46,20 +70,12 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         )
         for receipt in document.receipts
     ]
-    if document.refused:
-        # Said here and not again by a dead letter.
-        content = document.model_dump_json(exclude_none=True).encode()
-    answer = target.s3.put_object(
-        Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
-    )
-    runs = tuple(
+    return tuple(
         RunReference(
             image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
         )
         for export in exports
     )
-    refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
-    return UploadedDocument(name=name, key=key, runs=runs, refused=refused, uploaded_at=moment_of(answer))
 
 
 def without_repetitions(

@@ -17,7 +17,7 @@ from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 POLL_SECONDS = 0.25
 LOOK_SECONDS = 10.0

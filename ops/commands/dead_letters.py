@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ops.dead_letters.acting import Acted
     from ops.dead_letters.deciding import Selection
 
-application = typer.Typer(no_args_is_help=True, help="Messages that no consumer could handle, on five queues.")
+application = typer.Typer(no_args_is_help=True, help="Messages that no consumer could handle, on any of the queues.")
 
 Ids = Annotated[
     list[str] | None,

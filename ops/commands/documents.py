@@ -1,6 +1,6 @@
 """The commands that bring documents in, change and take them out: demo, upload, remove, correct."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from upload_images.formats import Format
 
 if TYPE_CHECKING:
     from ops.console import Output
+    from ops.pictures import UploadedPicture
     from ops.target import Target
     from ops.uploading import UploadedDocument
     from pipeline.contracts.messages import RunReference
@@ -38,8 +39,9 @@ def upload_files(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
-            "(.jsonl); folders of such; or `-` for what comes through a pipe.",
+            help="Pictures (JPEG, PNG, TIFF, PDF, HEIC), where the stack reads them; OCR results of this project, "
+            "Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts (.jsonl); folders of such; or `-` "
+            "for an OCR result that comes through a pipe.",
         ),
     ],
     as_format: Annotated[
@@ -50,18 +52,20 @@ def upload_files(
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
+    """Upload pictures and OCR results. A bad one is named and left out, the others go through, the exit code is 1."""
     from ops.console import Output, as_documents
     from ops.importers import Taken, read_documents
-    from ops.uploading import upload, without_repetitions
+    from ops.pictures import reads_pictures, upload_picture
+    from ops.uploading import without_repetitions
     from ops.waiting import require_complete, wait_until_searchable
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
-    uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
     converted: list[object] = []
+    pictures: list[UploadedPicture] = []
+    read: list[object] = []
 
     def refuse(error: Exception) -> None:
         refused.append(str(error))
@@ -74,20 +78,20 @@ def upload_files(
         for remark in taken.remarks:
             output.say(f"{taken.file}: {remark}")
 
+    def take_picture(name: str, content: bytes) -> None:
+        pictures.append(upload_picture(target, name, content))
+
+    on_picture = take_picture if reads_pictures(target) else None
     for path in files:
-        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
+        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell, on_picture=on_picture)
     documents, repeated, ambiguous = without_repetitions(documents)
     for name, same in repeated:
         output.say(f"{name}: says the same as {same}, and is uploaded once")
     for several in ambiguous:
         refuse(several)
-    if documents:
-        with output.progress("uploading", len(documents)) as bar:
-            for done, (name, content) in enumerate(documents, 1):
-                uploaded.append(upload(target, name, content))
-                for error in uploaded[-1].refused:
-                    refuse(error)
-                bar.set(done)
+    uploaded = _upload(output, target, documents, refuse)
+    if wait and pictures:
+        uploaded += _read_pictures(output, target, pictures, timeout, read, refused)
     result = None
     if wait and uploaded:
         with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
@@ -95,6 +99,8 @@ def upload_files(
     output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
     document = {
         "converted": converted,
+        "pictures": [picture.key for picture in pictures],
+        "read": read,
         "uploaded": [document.key for document in uploaded],
         "refused": refused,
         "searchable": None if result is None else as_documents(result.completed),
@@ -147,6 +153,50 @@ def correct_receipt(
     target = options.connect(stack)
     reference = correct(target, ReceiptKey(whole_image(target, image), receipt), merchant)
     _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
+
+
+def _upload(
+    output: "Output", target: "Target", documents: list[tuple[str, bytes]], refuse: Callable[[Exception], object]
+) -> "list[UploadedDocument]":
+    """Upload documents under a bar; the receipts that are left out are told."""
+    from ops.uploading import upload
+
+    uploaded: list[UploadedDocument] = []
+    if not documents:
+        return uploaded
+    with output.progress("uploading", len(documents)) as bar:
+        for done, (name, content) in enumerate(documents, 1):
+            uploaded.append(upload(target, name, content))
+            for error in uploaded[-1].refused:
+                refuse(error)
+            bar.set(done)
+    return uploaded
+
+
+def _read_pictures(
+    output: "Output",
+    target: "Target",
+    pictures: "list[UploadedPicture]",
+    timeout: float,
+    read: list[object],
+    refused: list[str],
+) -> "list[UploadedDocument]":
+    """Wait until pictures are read; what became of each is added to ``read``, and to ``refused`` when it was."""
+    from ops.pictures import wait_until_read
+
+    uploaded: list[UploadedDocument] = []
+    with output.progress("reading", len(pictures)) as bar:
+        for picture in wait_until_read(
+            target, pictures, timeout_seconds=timeout, on_progress=lambda done: bar.set(done, len(pictures))
+        ):
+            read.append(picture.outcome.model_dump(mode="json", exclude_none=True))
+            uploaded += picture.documents
+            for remark in picture.outcome.remarks:
+                output.say(f"{picture.picture.name}: {remark}")
+            if picture.outcome.error is not None:
+                refused.append(picture.outcome.error.reason)
+                complain(f"{picture.picture.name}: {picture.outcome.error.reason}")
+    return uploaded
 
 
 @contextmanager

@@ -68,8 +68,9 @@ class Collection(StrEnum):
 
 
 class DeadLetters(StrEnum):
-    """The five dead letter queues, by the queue or stream whose messages they hold."""
+    """The dead letter queues, by the queue or stream whose messages they hold."""
 
+    PICTURES = "pictures"
     OCR_RESULTS = "ocr-results"
     EMBED = "embed"
     LINES = "lines"
@@ -80,6 +81,7 @@ class DeadLetters(StrEnum):
 class Stage(StrEnum):
     """Whose logs are read."""
 
+    PICTURES = "pictures"
     UPLOAD = "upload"
     EMBED = "embed"
     STREAM = "stream"

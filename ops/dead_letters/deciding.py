@@ -32,6 +32,12 @@ class DeadLetterQueue:
 
 
 QUEUES: Mapping[str, DeadLetterQueue] = {
+    "pictures": DeadLetterQueue(
+        label="pictures, dead letters",
+        output="picturesDeadLetterQueueUrl",
+        destination="picturesQueueUrl",
+        fifo=False,
+    ),
     "ocr-results": DeadLetterQueue(
         label="OCR results, dead letters",
         output="ocrResultsDeadLetterQueueUrl",
@@ -49,7 +55,12 @@ QUEUES: Mapping[str, DeadLetterQueue] = {
     ),
     "stream": DeadLetterQueue(label="stream failures", output="streamFailureQueueUrl", destination=None, fifo=False),
 }
-"""By the name that the commands take."""
+"""By the name that the commands take. Those of pictures are there only with ``receipts:ocr``."""
+
+
+def present(queues: Iterable[str], outputs: Mapping[str, Any]) -> dict[str, str]:
+    """Name to address of those of these queues that a stack has."""
+    return {queue: outputs[QUEUES[queue].output] for queue in queues if outputs.get(QUEUES[queue].output)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.contracts.identifiers import CollectionName
@@ -16,8 +17,10 @@ from pipeline.contracts.messages import CompactionMessage, EmbedMessage, RunRefe
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import PipelineError
 from upload_images.notification import OCR_PREFIX, arrived_objects
+from upload_images.pictures import PICTURES_PREFIX
 
 LOGGED_BY = {
+    "pictures": "read_pictures",
     "ocr-results": "process_ocr_results",
     "embed": "the embed queue's consumer",
     "lines": "the merge function",
@@ -108,6 +111,9 @@ def receipts_of(queue: str, body: str) -> tuple[tuple[str, int | None], ...]:
     """Whose receipts a message is about, as far as its body says."""
     try:
         match queue:
+            case "pictures":
+                keys = [item.key for item in arrived_objects(body) if item.key.startswith(PICTURES_PREFIX)]
+                return tuple((PurePosixPath(key).stem, None) for key in keys)
             case "ocr-results":
                 keys = [item.key for item in arrived_objects(body) if item.key.startswith(OCR_PREFIX)]
                 return tuple((key.removeprefix(OCR_PREFIX).removesuffix(".json"), None) for key in keys)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ops.dead_letters.deciding import QUEUES
+from ops.dead_letters.deciding import QUEUES, present
 from ops.dead_letters.describing import DeadLetter, Message, described
 from ops.operations import repository
 from ops.target import Target
@@ -35,8 +35,7 @@ def look(target: Target, queues: Iterable[str] = tuple(QUEUES)) -> Looked:
     find_runs = repository(target).find_all
     letters: list[DeadLetter] = []
     unseen: dict[str, int] = {}
-    for queue in queues:
-        url = target.outputs[QUEUES[queue].output]
+    for queue, url in present(queues, target.outputs).items():
         messages = receive(target, url)
         show_again(target, url, [message["ReceiptHandle"] for message in messages])
         if left := _count(target, url) - len(messages):

@@ -141,7 +141,7 @@ class Supervisor:
     def _keep(self) -> None:
         content = {
             "functions": [vars(function.definition) for function in self._functions.values()],
-            "services": [vars(service.definition) for service in self._services.values()],
+            "services": [vars(item.definition) for item in self._services.values() if item.definition.is_kept],
         }
         (self._directory / DEFINITIONS_FILE).write_text(json.dumps(content, indent=1))
 

@@ -108,8 +108,6 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": _rights(
         "ec2: CreateTags CreateVpcEndpoint DeleteVpcEndpoints DescribePrefixLists DescribeVpcEndpoints "
         "DescribeVpcs ModifyVpcEndpoint",
-        # The private name of the SQS endpoint (Amazon VPC user guide, create-interface-endpoint).
-        "route53: AssociateVPCWithHostedZone",
     ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": _rights(
         "ecr: DeleteLifecyclePolicy GetLifecyclePolicy PutLifecyclePolicy"
@@ -164,6 +162,10 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         # Lambda looks at the network, and reads the image, as its caller.
         "ec2: DescribeSecurityGroups DescribeSubnets DescribeVpcs",
         "ecr: BatchGetImage GetDownloadUrlForLayer GetRepositoryPolicy SetRepositoryPolicy",
+    ),
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _rights(
+        "lambda (functions): DeleteFunctionEventInvokeConfig GetFunctionEventInvokeConfig "
+        "PutFunctionEventInvokeConfig UpdateFunctionEventInvokeConfig"
     ),
     "aws:s3/bucket:Bucket": _rights(
         f"s3: CreateBucket DeleteBucket ListBucketVersions PutBucketTagging {BUCKET_READS}",
