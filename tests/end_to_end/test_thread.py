@@ -31,7 +31,8 @@ from ops.rendering import render
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import OperatorError, Target, local_target
-from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from ops.uploading import UploadedDocument, upload
+from ops.waiting import require_complete, wait_for_runs, wait_until_searchable
 from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
