@@ -23,6 +23,7 @@ from compaction_worker.environment import WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from ops.local.runtime_interface import FunctionDefinition, FunctionProcess
 from ops.local.timeline import Timeline
+from ops.rendering import encode
 from pipeline.embedding.embedders.hashing import HASHING_MODEL
 from pipeline.environment import Environment
 from tests.pictures import files
@@ -168,7 +169,7 @@ def test_a_picture_is_read_in_the_image(image, kind):
     # Engine, its data and the decoders come with the wheels; nothing of them may be this machine's.
     result = subprocess.run(
         [str(image.python), "-m", "upload_images.pictures.reading"],
-        input=files.encode(files.receipt(), kind),
+        input=encode(files.receipt(), kind),
         cwd=image.application,
         env=dict(image.variables),
         capture_output=True,

@@ -23,7 +23,7 @@ from ops.local.provisioners.context import Context
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove
 from ops.preflight.rights import OPERATOR
-from ops.rendering import render
+from ops.rendering import encode, render
 from ops.target import Target, local_target
 from pipeline.collections.receipts import ReceiptKey
 from tests.end_to_end.test_thread import (
@@ -142,7 +142,7 @@ def _use_every_command(target: Target, image: str, directory: Path) -> None:
     sample = str(SAMPLES / "sakura-1.json")
     directory.mkdir(exist_ok=True)
     picture = directory / "photo.jpg"
-    picture.write_bytes(files.encode(render(files.OTHER_TEXTS), "JPEG"))
+    picture.write_bytes(encode(render(files.OTHER_TEXTS), "JPEG"))
     for arguments in (
         ["upload", sample, str(picture)],
         ["status"],

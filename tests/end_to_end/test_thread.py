@@ -27,7 +27,7 @@ from ops.page.serving import open_page
 from ops.pictures import upload_picture, wait_until_read
 from ops.published import published_version
 from ops.reconciling.procedure import run_reconcile
-from ops.rendering import render
+from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import OperatorError, Target, local_target
@@ -68,7 +68,7 @@ def process(target: Target, documents: list[tuple[str, bytes]]) -> list[Uploaded
 
 
 def process_picture(target: Target) -> UploadedDocument:
-    picture = upload_picture(target, "photo.png", files.encode(files.receipt()))
+    picture = upload_picture(target, "photo.png", encode(files.receipt()))
     (read,) = wait_until_read(target, [picture], timeout_seconds=WAIT_SECONDS)
     (document,) = read.documents
     result = wait_until_searchable(target, [document], timeout_seconds=WAIT_SECONDS)
@@ -142,10 +142,10 @@ def test_pictures_and_ocr_results_are_uploaded_by_one_command_and_a_bad_one_harm
     target = local_target(stack)
     monkeypatch.setattr(options, "connect", lambda _: target)
     for name, content in {
-        "good.png": files.encode(render(files.OTHER_TEXTS)),
-        "blank.jpg": files.encode(files.blank(), "JPEG"),
+        "good.png": encode(render(files.OTHER_TEXTS)),
+        "blank.jpg": encode(files.blank(), "JPEG"),
         "text.jpg": b"this is a text",
-        "two.png": files.encode(files.side_by_side()),
+        "two.png": encode(files.side_by_side()),
         "greenleaf-long.json": (SAMPLES / "greenleaf-long.json").read_bytes(),
     }.items():
         (tmp_path / name).write_bytes(content)

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ops.rendering import encode, render
+from ops.rendering import render
 
 TEXTS = (
     "HOLLOW OAK HARDWARE",
@@ -39,6 +39,21 @@ def receipt() -> Image.Image:
 def turned(picture: Image.Image, degrees: float) -> Image.Image:
     """The picture turned clockwise, on white paper."""
     return picture.rotate(-degrees, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
+
+
+def on_a_table(*, table: int, darker: float, degrees: float) -> Image.Image:
+    """A receipt photographed on a table.
+
+    Args:
+        table: how bright the table is, 0 to 255.
+        darker: how much of the light reaches the right edge.
+        degrees: by which the receipt lies turned clockwise.
+    """
+    lying = receipt().rotate(-degrees, expand=True, fillcolor=table, resample=Image.Resampling.BICUBIC)
+    photo = Image.new("L", (lying.width + 600, lying.height + 500), table)
+    photo.paste(lying, (250, 200))
+    light = np.linspace(1, darker, photo.width)[np.newaxis, :]
+    return Image.fromarray((np.asarray(photo) * light).astype(np.uint8))
 
 
 def side_by_side() -> Image.Image:
@@ -119,6 +134,3 @@ def photo(picture: Image.Image, *, orientation: int) -> bytes:
     exif[0x0112] = orientation
     picture.save(file, format="JPEG", exif=exif)
     return file.getvalue()
-
-
-__all__ = ["encode"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.rendering import encode
 from pipeline.errors import PermanentError, RetryableError
 from tests.pictures import files
 from upload_images.pictures import child
@@ -21,7 +22,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_picture_is_read() -> None:
-    answer = read_in_child(files.encode(files.receipt()))
+    answer = read_in_child(encode(files.receipt()))
     assert len(answer.documents) == 1
 
 

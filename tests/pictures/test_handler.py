@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from ops.rendering import encode
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.objects import ObjectStore
@@ -22,7 +23,7 @@ from upload_images.pictures.outcome import PictureOutcome
 from upload_images.pictures.reading import answer_of
 
 BUCKET, DEAD_LETTERS = "artifacts", "https://sqs/pictures-dlq"
-GOOD = files.encode(files.receipt())
+GOOD = encode(files.receipt())
 MAXIMUM_RECEIVES = 3
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ops.rendering import render
+from ops.rendering import encode, render
 from pipeline.contracts.ocr import OcrDocument, parse_ocr_document
 from tests.pictures import files
 from upload_images.pictures import pages
@@ -47,7 +47,7 @@ def reads(content: bytes) -> bool:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "PDF"])
 def test_a_picture_of_every_kind_is_read(kind: str) -> None:
     picture = files.receipt()
-    assert reads(files.pages(kind, picture) if kind in {"PDF", "TIFF"} else files.encode(picture, kind))
+    assert reads(files.pages(kind, picture) if kind in {"PDF", "TIFF"} else encode(picture, kind))
 
 
 def test_a_heic_picture_is_read_where_the_library_is() -> None:
@@ -80,12 +80,12 @@ def test_a_picture_in_any_colours_is_read(mode: str) -> None:
         picture = Image.merge("LA", (black, grey.point([255 - value for value in range(256)]))).convert(mode)
     else:
         picture = grey.convert(mode, dither=Image.Dither.NONE)
-    assert reads(files.encode(picture, "TIFF" if mode in {"CMYK", "I;16"} else "PNG"))
+    assert reads(encode(picture, "TIFF" if mode in {"CMYK", "I;16"} else "PNG"))
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_picture_that_lies_turned_is_read_and_told(degrees: int) -> None:
-    answer = read_picture(files.encode(files.turned(files.receipt(), degrees)))
+    answer = read_picture(encode(files.turned(files.receipt(), degrees)))
     (document,) = documents(answer)
     assert is_read(document)
     assert answer.remarks == (f"page 1 lies turned by {degrees} degrees",)
@@ -93,7 +93,12 @@ def test_a_picture_that_lies_turned_is_read_and_told(degrees: int) -> None:
 
 @pytest.mark.parametrize("degrees", [-6, -2.5, 4, 94])
 def test_a_tilted_picture_is_straightened(degrees: float) -> None:
-    assert reads(files.encode(files.turned(files.receipt(), degrees)))
+    assert reads(encode(files.turned(files.receipt(), degrees)))
+
+
+@pytest.mark.parametrize(("table", "darker", "degrees"), [(30, 1.0, 0), (110, 1.0, 3), (30, 0.35, 0), (60, 0.5, -4)])
+def test_a_photo_on_a_table_in_uneven_light_is_read(table: int, darker: float, degrees: float) -> None:
+    assert reads(encode(files.on_a_table(table=table, darker=darker, degrees=degrees), "JPEG"))
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
@@ -108,7 +113,7 @@ def test_a_photo_is_turned_as_its_exif_says(orientation: int) -> None:
 @pytest.mark.parametrize("degrees", [0, 5, 90, 180, 270])
 def test_a_words_box_is_where_its_ink_is_on_the_picture_as_it_was_given(degrees: int) -> None:
     picture = files.turned(files.receipt(), degrees)
-    (document,) = documents(read_picture(files.encode(picture)))
+    (document,) = documents(read_picture(encode(picture)))
     found = [word for line in document.receipts[0].lines for word in line.words if word.text == "HARDWARE"]
     (box,) = (word.bounding_box for word in found)
     # Where the picture differs from one without the word.
@@ -141,7 +146,7 @@ def test_a_photo_with_a_preview_behind_it_is_one_page() -> None:
 
 
 def test_two_receipts_side_by_side_are_one_with_a_warning() -> None:
-    answer = read_picture(files.encode(files.side_by_side()))
+    answer = read_picture(encode(files.side_by_side()))
     (document,) = documents(answer)
     assert len(document.receipts) == 1
     (remark,) = answer.remarks
@@ -152,19 +157,19 @@ def test_two_receipts_side_by_side_are_one_with_a_warning() -> None:
 
 
 def test_one_receipt_with_a_column_of_prices_is_not_warned_of() -> None:
-    assert read_picture(files.encode(files.receipt())).remarks == ()
+    assert read_picture(encode(files.receipt())).remarks == ()
 
 
 REFUSED = {
-    "blank": (lambda: files.encode(files.blank()), "PICTURE_WITHOUT_TEXT", "no text on any"),
+    "blank": (lambda: encode(files.blank()), "PICTURE_WITHOUT_TEXT", "no text on any"),
     "blank pages": (lambda: files.pages("TIFF", files.blank(), files.blank()), "PICTURE_WITHOUT_TEXT", "2 pages"),
-    "no text": (lambda: files.encode(files.noise()), "PICTURE_WITHOUT_TEXT", "no text on any"),
-    "scribble": (lambda: files.encode(files.scribble()), "PICTURE_WITHOUT_TEXT", "no text on any"),
-    "1 x 1": (lambda: files.encode(Image.new("L", (1, 1))), "PICTURE_WITHOUT_TEXT", "1 x 1 pixels"),
+    "no text": (lambda: encode(files.noise()), "PICTURE_WITHOUT_TEXT", "no text on any"),
+    "scribble": (lambda: encode(files.scribble()), "PICTURE_WITHOUT_TEXT", "no text on any"),
+    "1 x 1": (lambda: encode(Image.new("L", (1, 1))), "PICTURE_WITHOUT_TEXT", "1 x 1 pixels"),
     "text called .jpg": (lambda: b"images/a.jpg\nimages/b.jpg\n", "PICTURE_UNREADABLE", "begins like no kind"),
     "empty": (lambda: b"", "PICTURE_UNREADABLE", "it is empty"),
-    "cut JPEG": (lambda: files.encode(files.receipt(), "JPEG")[:9_000], "PICTURE_UNREADABLE", "truncated"),
-    "cut PNG": (lambda: files.encode(files.receipt())[:4_000], "PICTURE_UNREADABLE", "truncated"),
+    "cut JPEG": (lambda: encode(files.receipt(), "JPEG")[:9_000], "PICTURE_UNREADABLE", "truncated"),
+    "cut PNG": (lambda: encode(files.receipt())[:4_000], "PICTURE_UNREADABLE", "truncated"),
     "cut TIFF": (lambda: files.pages("TIFF", files.receipt())[:5_000], "PICTURE_UNREADABLE", "cannot be unpacked"),
     "cut PDF": (lambda: files.pages("PDF", files.receipt())[:3_000], "PICTURE_UNREADABLE", "cannot be opened"),
     "JPEG's beginning alone": (lambda: b"\xff\xd8\xff\xe0", "PICTURE_UNREADABLE", "jpg"),
@@ -211,12 +216,12 @@ def test_no_decoder_but_that_of_the_kind_is_asked(monkeypatch: pytest.MonkeyPatc
         return plain(file, formats=formats)
 
     monkeypatch.setattr(pages.Image, "open", opened)
-    read_picture(files.encode(files.receipt(), "JPEG"))
+    read_picture(encode(files.receipt(), "JPEG"))
     assert asked == [["JPEG", "MPO"]]
 
 
 def test_the_same_picture_gives_the_same_bytes_in_every_process() -> None:
-    content = files.encode(files.turned(files.receipt(), 2))
+    content = encode(files.turned(files.receipt(), 2))
     command = [sys.executable, "-m", "upload_images.pictures.reading"]
     said = {
         subprocess.run(command, input=content, capture_output=True, check=True, cwd=SOURCE).stdout for _ in range(2)
