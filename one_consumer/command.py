@@ -82,11 +82,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pack_path(folder: Path | None) -> int:
-    if folder is not None:
+    try:
+        if folder is None:
+            return _say(str(installed.executable()))
         installed.write_folder(folder)
         return _say(str(folder.resolve()))
-    try:
-        return _say(str(installed.executable()))
     except installed.PackNotFoundError as error:
         return _complain(str(error), EXIT_FOUND)
 

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,17 @@ import pytest
 
 from one_consumer import VERSION
 from one_consumer.audit.account import RIGHTS
+from one_consumer.audit.judgement import ExpectedQueue, audit
 from one_consumer.claim.refusals import ClaimCode, ClaimRefused
+from one_consumer.live.observer import ConsumerObserver
 from one_consumer.pack.codes import Code
-from ops.local.control import SupervisorClient
+from ops.local.control import SupervisorClient, make_private
 from ops.local.emulator import REGION, Emulator
 from ops.local.engines.provider import serve
 from ops.local.provisioners.context import Context
 from ops.local.provisioners.registry import build_registry
+from ops.local.stack import LocalStack
+from tests.engine.live import client, long_list
 from tests.local.test_supervisor import free_port
 from tests.policy import styles
 from tests.policy.dumps import Dump, Moment, Text
@@ -47,6 +51,8 @@ MAPPING, SERVICE, LOCK = (
 )
 UV = Path(sys.executable).parent / "uv"
 SECONDS = 120
+ASKED = ("sqs", "lambda", "ecs", "iam", "pipes", "events", "scheduler")
+"""The services that an audit asks."""
 
 
 def program(end: str, directory: Path) -> Path:
@@ -150,15 +156,6 @@ def test_the_wheel_holds_one_package(elsewhere):
     assert names == {"one_consumer", f"one_consumer-{VERSION}.dist-info"}
 
 
-def test_an_audit_runs_from_the_wheel_and_says_when_it_cannot_see(elsewhere, tmp_path):
-    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_MAX_ATTEMPTS": "1"}
-    # Nobody listens there.
-    nowhere = {**keys, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
-    done = elsewhere.run("one-consumer", "audit", "--all", "--json", directory=tmp_path, **nowhere)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "could not be read in full" in done.stderr
-
-
 def test_an_audit_from_the_wheel_finds_both_consumers_on_the_emulator(elsewhere, tmp_path):
     running = Emulator(tmp_path / "emulator", free_port())
     running.start()
@@ -198,7 +195,7 @@ def test_an_audit_from_the_wheel_finds_both_consumers_on_the_emulator(elsewhere,
 
 
 DRIVER = '''
-"""Previews the program of this folder by Pulumi's engine; the pack is the installed one."""
+"""Runs the program of this folder on Pulumi's engine; with the installed pack, where its path is given."""
 
 import json
 import runpy
@@ -206,7 +203,7 @@ import sys
 
 from pulumi import automation
 
-cli, pack, consumer = sys.argv[1:]
+cli, action, pack, settings = sys.argv[1:]
 stack = automation.create_or_select_stack(
     "dev",
     project_name="shop",
@@ -215,11 +212,11 @@ stack = automation.create_or_select_stack(
         work_dir=".", pulumi_home="home", pulumi_command=automation.PulumiCommand(root=cli)
     ),
 )
-stack.set_config("embedConsumer", automation.ConfigValue(consumer))
-stack.set_config("aws:region", automation.ConfigValue("us-east-1"))
+for key, value in json.loads(settings).items():
+    stack.set_config(key, automation.ConfigValue(value))
 events, failed = [], None
 try:
-    stack.preview(policy_packs=[pack], on_event=events.append, color="never")
+    getattr(stack, action)(policy_packs=[pack] if pack else None, on_event=events.append, color="never")
 except automation.CommandError as error:
     failed = str(error)
 found = [event.policy_event for event in events if event.policy_event]
@@ -228,12 +225,46 @@ print(json.dumps({"policies": told, "failed": failed}))
 '''
 
 
-@pytest.fixture(scope="module")
-def previewed(elsewhere: Elsewhere) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Previews a program of the page by the real engine, in an empty folder; AWS does not exist."""
+def run_engine(
+    elsewhere: Elsewhere,
+    attached: str,
+    directory: Path,
+    end: str,
+    consumer: str,
+    *,
+    action: str = "preview",
+    guarded: bool = True,
+    **settings: str,
+) -> dict[str, Any]:
+    """Run a program of the page on the real engine, in a folder of its own; skips where there is no CLI."""
     cli = found_cli()
     if cli is None:
         pytest.skip("the Pulumi CLI is neither on the PATH nor in this project's cache")
+    program(end, directory)
+    (directory / "driver.py").write_text(DRIVER)
+    (directory / "backend").mkdir(exist_ok=True)
+    pack = elsewhere.run("one-consumer", "pack-path", directory=directory).stdout.strip()
+    done = elsewhere.run(
+        "python",
+        "driver.py",
+        str(Path(cli).parents[1]),
+        action,
+        pack if guarded else "",
+        json.dumps({"aws:region": "us-east-1", "shop:embedConsumer": consumer, **settings}),
+        directory=directory,
+        PULUMI_BACKEND_URL=(directory / "backend").as_uri(),
+        PULUMI_CONFIG_PASSPHRASE="",
+        PULUMI_DEBUG_PROVIDERS=attached,
+        PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION="true",
+        PULUMI_SKIP_UPDATE_CHECK="true",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def attached() -> Iterator[str]:
+    """A provider for the engine; its AWS does not exist."""
     with tempfile.TemporaryDirectory() as state:
         context = Context(
             endpoint="http://127.0.0.1:9",
@@ -241,45 +272,63 @@ def previewed(elsewhere: Elsewhere) -> Iterator[Callable[..., dict[str, Any]]]:
             source=PROJECT,
             state_directory=Path(state),
         )
-        with serve(build_registry(context), ("aws",)) as attached:
-
-            def preview(directory: Path, end: str, consumer: str = "lambda") -> dict[str, Any]:
-                program(end, directory)
-                (directory / "driver.py").write_text(DRIVER)
-                (directory / "backend").mkdir()
-                pack = elsewhere.run("one-consumer", "pack-path", directory=directory).stdout.strip()
-                done = elsewhere.run(
-                    "python",
-                    "driver.py",
-                    str(Path(cli).parents[1]),
-                    pack,
-                    consumer,
-                    directory=directory,
-                    PULUMI_BACKEND_URL=(directory / "backend").as_uri(),
-                    PULUMI_CONFIG_PASSPHRASE="",
-                    PULUMI_DEBUG_PROVIDERS=attached,
-                    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION="true",
-                    PULUMI_SKIP_UPDATE_CHECK="true",
-                )
-                assert done.returncode == 0, done.stdout + done.stderr
-                return json.loads(done.stdout.splitlines()[-1])
-
-            yield preview
+        with serve(build_registry(context), ("aws",)) as found:
+            yield found
 
 
-def test_the_engine_refuses_what_was_before(previewed, tmp_path):
-    told = previewed(tmp_path, "before")
+def test_the_engine_refuses_what_was_before(elsewhere, attached, tmp_path):
+    told = run_engine(elsewhere, attached, tmp_path, "before", "lambda")
     # No ARN is known at the first preview, so that the worker consumes is not yet certain.
     assert ["one-consumer-unproven", "advisory"] in told["policies"]
     assert ["fifo-batching-window", "mandatory"] in told["policies"]
     assert told["failed"]
 
 
-@pytest.mark.parametrize(("end", "consumer"), [("claim", "lambda"), ("switch", "ecs")])
-def test_the_engine_takes_what_is_after(previewed, tmp_path, end, consumer):
-    told = previewed(tmp_path, end, consumer)
+def test_the_engine_takes_what_is_after(elsewhere, attached, tmp_path):
+    told = run_engine(elsewhere, attached, tmp_path, "switch", "ecs")
     assert told["failed"] is None
     assert [name for name, level in told["policies"] if level == "mandatory"] == []
+
+
+@long_list
+def test_the_engine_switches_the_pages_program_on_the_emulator(elsewhere, tmp_path):
+    stack = LocalStack(tmp_path / "stack")
+    make_private(stack.state_directory)
+    stack._start()
+    try:
+        endpoint = stack.client_options()["endpoint_url"]
+        reached = {
+            "aws:accessKey": "x",
+            "aws:secretKey": "y",
+            "aws:endpoints": json.dumps([{"sqs": endpoint}]),
+        }
+        place = tmp_path / "shop"
+        place.mkdir()
+
+        def audited() -> list[tuple[str, str]]:
+            # Not by the command: this emulator has no Application Auto Scaling, and an audit leaves nothing out.
+            with ExitStack() as opened:
+                clients = {name: opened.enter_context(client(stack, name)) for name in ASKED}
+                observer = ConsumerObserver(clients.__getitem__, emulated=True, scheduled=True)
+                (url,) = clients["sqs"].list_queues()["QueueUrls"]
+                (found,) = audit(observer, [ExpectedQueue(label="q", url=url, consumer=None, optional=True)])
+            assert (found.finding is not None) == (len(found.on) > 1)
+            return [(item.kind, item.name) for item in found.on]
+
+        with stack._registry() as registry, serve(registry, ("aws",)) as provider:
+
+            def up(end: str, consumer: str, *, guarded: bool = True) -> dict[str, Any]:
+                return run_engine(elsewhere, provider, place, end, consumer, action="up", guarded=guarded, **reached)
+
+            assert up("before", "lambda", guarded=False)["failed"] is None
+            assert audited() == [("mapping", "embed-from-ndjson"), ("service", "worker")]
+            for consumer, on in (("ecs", ("service", "worker")), ("lambda", ("mapping", "embed-from-ndjson"))):
+                told = up("switch", consumer)
+                assert told["failed"] is None
+                assert audited() == [on]
+    finally:
+        stack._supervisor.shut_down()
+        stack._await_end()
 
 
 def in_typescript(dump: Dump, *, count: int = 1, enabled: bool = True) -> None:
