@@ -8,6 +8,7 @@ WORKDIR /app
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN pip install --no-cache-dir --requirement requirements/runtime.txt
 
+COPY one_consumer/live one_consumer/live
 COPY pipeline pipeline
 COPY upload_images upload_images
 COPY embed_lambda embed_lambda

@@ -7,22 +7,22 @@ INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
 FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
 	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
-	letters.py reader.py runs.py search.py store.py stream_processor.py vectors.py working_copy.py)
+	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
 
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint demo test fast torture engine check docs bench bench-compaction clean
+.PHONY: actionlint browser demo test fast torture engine check docs page-picture bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
-$(INSTALLED): requirements/development.txt pyproject.toml
+$(INSTALLED): requirements/development.txt pyproject.toml one_consumer/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {sys.version.split()[0]}. Way out: make PYTHON=python3.13 ...")'
 	@echo "Installing the pinned dependencies into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirement requirements/development.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable one_consumer --editable .
 	@# Only the environment that Pulumi.yaml names runs previews.
 	@if [ "$(VENV)" = .venv ]; then $(BIN)/python .ci/bytecode; fi
 	@touch $@
@@ -56,6 +56,14 @@ actionlint:
 # The real Pulumi CLI, for tests/engine and `receipts local up --engine pulumi`; four minutes, once.
 engine:
 	@.ci/engine
+
+# Debian's Chromium, for the tests of the local page in a browser; they are skipped without one.
+browser:
+	@.ci/browser
+
+# docs/page.png, from the running local stack.
+page-picture: $(INSTALLED)
+	@$(BIN)/python -m tests.page.picture
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

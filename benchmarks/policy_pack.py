@@ -74,8 +74,13 @@ def _renamed(name: str, copy: int) -> str:
 @contextmanager
 def running(project: Path) -> Iterator[tuple[analyzer_pb2_grpc.AnalyzerStub, int]]:
     """A project's pack as a process, and the process's id."""
+    folder = project / "policy"
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:9", "."]
-    with subprocess.Popen(command, cwd=project / "policy", stdout=subprocess.PIPE) as process:
+    if not folder.is_dir():
+        # Python looks in the folder it is started in first, so it is that commit's pack that is served.
+        folder = project
+        command = [sys.executable, "-u", "-c", "from one_consumer.pack.server import serve; serve()"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
         try:
             port = int(process.stdout.readline()) if process.stdout else 0
             options = [("grpc.max_send_message_length", MESSAGE_BYTES)]

@@ -1,8 +1,8 @@
 """The benchmark's stack is one: what it measures must be a good stack of distinct resources, or it measures nothing."""
 
 from benchmarks.policy_pack import stack_of
-from policy.consumers.mappings import MAPPING
-from policy.pack import Pack
+from one_consumer.pack.consumers.mappings import MAPPING
+from one_consumer.pack.server import Pack
 
 
 def test_a_stack_of_copies_has_distinct_resources_and_breaks_no_rule() -> None:

@@ -29,7 +29,7 @@ from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.embedders.requests import plan_requests
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
 
 try:

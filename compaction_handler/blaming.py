@@ -20,7 +20,7 @@ from compaction_handler.marking import RunMarker
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PipelineError, RetryableError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 
 class BatchBrokenError(Exception):

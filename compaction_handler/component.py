@@ -25,7 +25,7 @@ STREAM_TIMEOUT_SECONDS, STREAM_MEMORY_MB = 60, 512
 STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1_000, 5, 10, 21_600
 """A thousand runs that arrive together are one invocation and four messages; an image is under 2 kB, the limit 6 MB
 (docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
-NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
+NEW_ITEMS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN", "QUEUE_REQUEST"]}}}}
 MERGE_RECEIVES = 10
 TABLE_OPERATIONS = ("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "UpdateItem", "ConditionCheckItem")
 """Runs are read, all of them for a rebuild, and settled; the lease and the pointer are written on conditions."""
@@ -48,6 +48,7 @@ class CompactionHandler(pulumi.ComponentResource):
 
     queues: dict[str, Queue]
     stream_failures: DeadLetterQueue
+    stream_processor: ImageFunction
     merge: ImageFunction
 
     def __init__(self, name: str, args: CompactionHandlerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -68,7 +69,7 @@ class CompactionHandler(pulumi.ComponentResource):
         }
         self.stream_failures = DeadLetterQueue(f"{name}-stream-failures", fifo=False, opts=child)
         check_stream_destination(self.stream_failures.name, fifo=self.stream_failures.fifo)
-        self._stream_processor()
+        self.stream_processor = self._stream_processor()
         self.merge = self._merge()
         for collection, queue in self.queues.items():
             queue.consume_with(
@@ -91,7 +92,7 @@ class CompactionHandler(pulumi.ComponentResource):
             }
         )
 
-    def _stream_processor(self) -> None:
+    def _stream_processor(self) -> ImageFunction:
         name, storage, settings = f"{self._name}-stream-processor", self._args.storage, self._args.settings
         child = pulumi.ResourceOptions(parent=self)
         queue_arns = [queue.arn for queue in self.queues.values()]
@@ -106,6 +107,8 @@ class CompactionHandler(pulumi.ComponentResource):
                         "lines_queue_url": self.queues["lines"].url,
                         "words_queue_url": self.queues["words"].url,
                         "stream_failure_queue_url": self.stream_failures.url,
+                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
+                        "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                     },
                 ),
                 statements=[
@@ -125,6 +128,9 @@ class CompactionHandler(pulumi.ComponentResource):
                     ),
                     send_to("SendMerges", *queue_arns),
                     send_to("ParkBadRecords", self.stream_failures.arn),
+                    # For the merge, which reaches no queue.
+                    send_to("SendItsDeadLetters", *(queue.dead_letter.arn for queue in self.queues.values())),
+                    statement("BringItsMessagesBack", ["sqs:ChangeMessageVisibility"], queue_arns),
                 ],
                 memory_mb=STREAM_MEMORY_MB,
                 timeout_seconds=STREAM_TIMEOUT_SECONDS,
@@ -149,10 +155,11 @@ class CompactionHandler(pulumi.ComponentResource):
                     destination_arn=self.stream_failures.arn
                 )
             ),
-            filter_criteria=filter_pattern(NEW_RUNS),
+            filter_criteria=filter_pattern(NEW_ITEMS),
             tags=tags(),
             opts=child,
         )
+        return processor
 
     def _merge(self) -> ImageFunction:
         storage, network, settings = self._args.storage, self._args.network, self._args.settings
@@ -167,10 +174,6 @@ class CompactionHandler(pulumi.ComponentResource):
                     {
                         "table_name": storage.table.name,
                         "vectors_bucket": vectors.bucket,
-                        "lines_queue_url": self.queues["lines"].url,
-                        "words_queue_url": self.queues["words"].url,
-                        "lines_dead_letter_queue_url": self.queues["lines"].dead_letter.url,
-                        "words_dead_letter_queue_url": self.queues["words"].dead_letter.url,
                         "embedding_model": settings.embedding_model,
                         "embedding_dimensions": settings.embedding_dimensions,
                         "collections_directory": COLLECTIONS_DIRECTORY,
@@ -196,7 +199,6 @@ class CompactionHandler(pulumi.ComponentResource):
                     ),
                     use_table("SettleRuns", storage.table, *TABLE_OPERATIONS),
                     ask_index(storage.table),
-                    send_to("ParkBadMerges", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement(
                         "PublishCollections",
                         ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],

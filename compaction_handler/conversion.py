@@ -19,7 +19,7 @@ from pipeline.collections.ledger import RECORDED, RunOutcome, decode_state
 from pipeline.collections.private import PrivateDirectory
 from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState
 from pipeline.collections.rows import NewRow, RowName, parse_identifier
-from pipeline.collections.store import copy_verified
+from pipeline.collections.versions import copy_verified
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.contracts.run import Order

@@ -9,6 +9,8 @@ class StreamProcessorEnvironment(Environment):
     lines_queue_url: str
     words_queue_url: str
     stream_failure_queue_url: str
+    lines_dead_letter_queue_url: str
+    words_dead_letter_queue_url: str
 
 
 class MergeEnvironment(Environment):
@@ -27,10 +29,6 @@ class MergeEnvironment(Environment):
 
     table_name: str
     vectors_bucket: str
-    lines_queue_url: str
-    words_queue_url: str
-    lines_dead_letter_queue_url: str
-    words_dead_letter_queue_url: str
     embedding_model: str
     embedding_dimensions: int
     collections_directory: str

@@ -18,12 +18,12 @@ from typing import Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pipeline.calls import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed, is_throttled
 from pipeline.collections.layout import Pointer
-from pipeline.collections.store import parse_pointer
+from pipeline.collections.versions import parse_pointer
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
 from pipeline.errors import ErrorCode, RetryableError
-from pipeline.runs import CONDITION_FAILED, TRANSACTION_CANCELLED, condition_failed, is_throttled
 
 logger = logging.getLogger(__name__)
 

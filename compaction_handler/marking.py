@@ -11,7 +11,8 @@ from pipeline.collections.ledger import RunOutcome
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import PermanentError, PipelineError, RetryableError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import AttemptFailed, Completed, Merged
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +61,10 @@ class RunMarker:
             ):
                 self._warn_unless(
                     run,
-                    self.runs.transition(
+                    self.runs.move(
                         run.reference,
                         self.collection,
-                        {RunState.PENDING, RunState.MERGED},
-                        RunState.MERGED,
-                        merged_count=outcome.rows,
-                        superseded_by=outcome.superseded_by,
+                        Merged(rows=outcome.rows, superseded_by=outcome.superseded_by),
                         known=run,
                     ),
                 )
@@ -83,15 +81,7 @@ class RunMarker:
 
         def mark(run: CompactionRun) -> None:
             self._warn_unless(
-                run,
-                self.runs.transition(
-                    run.reference,
-                    self.collection,
-                    {RunState.MERGED},
-                    RunState.COMPLETED,
-                    snapshot_version=version,
-                    known=run,
-                ),
+                run, self.runs.move(run.reference, self.collection, Completed(version=version), known=run)
             )
 
         return self._each(mark, runs)[1]
@@ -104,18 +94,11 @@ class RunMarker:
         if error.code in NO_RUNS_FAULT and isinstance(error, RetryableError):
             return error
         progress = run.progress(self.collection)
-        permanent = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
-        if permanent:
+        gives_up = isinstance(error, PermanentError) or progress.attempts + 1 >= MAXIMUM_ATTEMPTS
+        if gives_up:
             logger.error("run failed: %s", error, extra={"run_id": run.run_id, "error_code": error.code})
-        self.runs.transition(
-            run.reference,
-            self.collection,
-            {progress.state},
-            RunState.FAILED if permanent else progress.state,
-            error=str(error),
-            count_attempt=True,
-            known=run,
-        )
+        failure = AttemptFailed(before=progress.state, error=str(error), gives_up=gives_up)
+        self._warn_unless(run, self.runs.move(run.reference, self.collection, failure, known=run))
         return error if isinstance(error, RetryableError) else None
 
     def all_failed(self, runs: Iterable[CompactionRun], error: PipelineError) -> None:
@@ -125,7 +108,7 @@ class RunMarker:
     def _warn_unless(self, run: CompactionRun, moved: bool) -> None:
         if not moved:
             logger.warning(
-                "a run that was merged stands elsewhere; somebody else moved it",
+                "a run stands elsewhere than this merge left it; somebody else moved it",
                 extra={"collection": self.collection, "run_id": run.run_id},
             )
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.resolving import LateResolution
-from pipeline.aws import AwsClient, connect
+from pipeline.aws import connect
 from pipeline.batches import BatchResponse, SqsRecord, batch_response, group_of, receives_of
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, in_the_tree
 from pipeline.logs import configure_logging
-from pipeline.queues import come_back_after, park
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class MergeHandler:
 
     environment: MergeEnvironment
     mergers: dict[CollectionName, CollectionMerger]
-    sqs_client: AwsClient
+    requests: QueueRequests
     late_resolution: LateResolution | None = None
 
     def handle(
@@ -69,9 +69,9 @@ class MergeHandler:
             if not messages:
                 continue
             try:
-                left = self.mergers[collection].merge(
-                    (run for runs in messages.values() for run in runs), has_time, partial(self._more_waits, collection)
-                )
+                runs = [run for runs in messages.values() for run in runs]
+                merger = self.mergers[collection]
+                left = merger.merge(runs, has_time, partial(merger.more_waits, {run.run_id for run in runs}))
                 failed.update(name for name, runs in messages.items() if any(run.run_id in left for run in runs))
             # Also when an operator is needed: the message waits on its queue until the collection is mended.
             except Exception as error:
@@ -86,27 +86,22 @@ class MergeHandler:
         self._come_back_soon(records, {item["itemIdentifier"] for item in answer["batchItemFailures"]})
         return answer
 
-    def _more_waits(self, collection: CollectionName) -> bool:
-        try:
-            answer = self.sqs_client.get_queue_attributes(
-                QueueUrl=self._queue_url(collection), AttributeNames=["ApproximateNumberOfMessages"]
-            )
-            return int(answer["Attributes"]["ApproximateNumberOfMessages"]) > 0
-        # Whatever it is: this only decides how soon to publish.
-        except Exception:
-            logger.warning("the queue does not say what waits", exc_info=True)
-            return False
-
-    def _queue_url(self, collection: str | None) -> str:
-        return self.environment.words_queue_url if collection == "words" else self.environment.lines_queue_url
-
     def _come_back_soon(self, records: list[SqsRecord], failed: set[str]) -> None:
         """The queue hides a message for six times the function's timeout, and all of its collection with it."""
         for record in records:
             if record["messageId"] in failed:
-                url = self._queue_url(group_of(record))
-                seconds = delay_seconds(receives_of(record))
-                come_back_after(self.sqs_client, url, record["receiptHandle"], seconds)
+                receives = receives_of(record)
+                try:
+                    self.requests.come_back(
+                        _collection_of(record),
+                        record["receiptHandle"],
+                        delay_seconds(receives),
+                        message_id=record["messageId"],
+                        receives=receives,
+                    )
+                # Whatever it is costs only time.
+                except Exception:
+                    logger.warning("a message comes back only when its queue brings it", exc_info=True)
 
     def _tick(self, has_time: Callable[[], bool]) -> BatchResponse:
         failure: PipelineError | None = None
@@ -153,13 +148,18 @@ class MergeHandler:
                 failed.add(record["messageId"])
 
     def _park(self, record: SqsRecord, error: PermanentError) -> None:
-        group = group_of(record) or "lines"
-        queue_url = (
-            self.environment.words_dead_letter_queue_url
-            if group == "words"
-            else self.environment.lines_dead_letter_queue_url
+        self.requests.dead_letter(
+            _collection_of(record),
+            record["body"],
+            error,
+            message_id=record["messageId"],
+            receives=receives_of(record),
         )
-        park(self.sqs_client, queue_url, record["body"], error, group_id=group, message_id=record["messageId"])
+
+
+def _collection_of(record: SqsRecord) -> CollectionName:
+    """Of whose queue a record is: the groups of the two queues are the collections."""
+    return "words" if group_of(record) == "words" else "lines"
 
 
 @cache
@@ -167,7 +167,7 @@ def _handler() -> MergeHandler:
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
-    from pipeline.runs import RunRepository  # noqa: PLC0415 - the same
+    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - the same
 
     configure_logging()
     require_sqlite()
@@ -183,7 +183,7 @@ def _handler() -> MergeHandler:
             )
             for collection in COLLECTIONS
         },
-        sqs_client=connect("sqs"),
+        requests=QueueRequests(table_name=environment.table_name, dynamodb=dynamodb),
         late_resolution=LateResolution(
             source=SnapshotSource.from_directory(
                 "lines",

@@ -7,7 +7,7 @@ warm is kept by ``keeping.py``.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,23 @@ class CollectionMerger:
             failures += [failed, self._publish_if_due(heartbeat, copy, merged, at_once=is_suspect)]
         failures.append(self._publish_if_due(heartbeat, copy, []))
         return left, next(filter(None, reversed(failures)), None)
+
+    def more_waits(self, merging: Collection[str]) -> bool:
+        """Whether messages with further runs are on their way, as the table tells; False when it does not answer.
+
+        Args:
+            merging: ids of the runs that are merged now.
+        """
+        since = self.now() - SWEEP_AGE
+        try:
+            return any(
+                run.run_id not in merging and run.created_at >= since and not run.progress(self.collection).attempts
+                for run in self._marker.in_state(RunState.PENDING)
+            )
+        # Whatever it is: this only decides how soon to publish.
+        except Exception:
+            logger.warning("the table does not say what waits", exc_info=True)
+            return False
 
     def tick(self, has_time: Callable[[], bool] = lambda: True) -> None:
         """Merge runs whose message was lost, replay what is only MERGED, publish what waits. Nothing to do is usual.

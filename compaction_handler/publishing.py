@@ -20,23 +20,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from compaction_handler.checking import ChildCheck, Inspection
+from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, lost_lease
-from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections.chroma import PARAMETERS
-from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced_by_next, version_name
-from pipeline.collections.store import (
+from compaction_handler.soundness import Inspection
+from compaction_handler.storing import (
     copy_version,
     delete_expired,
-    gaps_in_s3,
-    read_current_object,
     remove_expired,
-    require_version,
     upload_version,
     write_current,
     write_current_object,
 )
+from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.chroma import PARAMETERS
+from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced_by_next, version_name
+from pipeline.collections.versions import gaps_in_s3, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore

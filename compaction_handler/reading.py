@@ -22,7 +22,7 @@ from pipeline.contracts.run import CompactionRun
 from pipeline.deltas import read_delta
 from pipeline.errors import ErrorCode, PermanentError, PipelineError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 READS_AT_ONCE = 8
 """Below the ten connections of a boto3 client."""

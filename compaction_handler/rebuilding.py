@@ -13,7 +13,7 @@ from pipeline.collections.receipts import ReceiptKey, receipt_of
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 
 def copy_from_deltas(

@@ -9,7 +9,7 @@ from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.unresolved import PublishedUnresolved
 from pipeline.merchants.later import resolve_later
 from pipeline.merchants.resolution import MerchantResolver
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 logger = logging.getLogger(__name__)
 

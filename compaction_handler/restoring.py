@@ -13,7 +13,7 @@ from compaction_handler.conversion import convert
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import LAYOUT, Pointer, version_path
-from pipeline.collections.store import (
+from pipeline.collections.versions import (
     download_version,
     has_versions,
     read_current,

@@ -1,6 +1,7 @@
 """Entry point of the stream processor: new CompactionRuns of the table's stream become lines and words messages.
 
-A poison record is parked with its reason and blocks nothing; a message that SQS does not take fails the batch.
+It also does what the merge asks of SQS, which the merge does not reach (``queue_requests.py``). A poison record is
+parked with its reason and blocks nothing; a message that SQS does not take fails the batch.
 """
 
 import functools
@@ -12,11 +13,12 @@ from typing import Any
 
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
+from compaction_handler.queue_requests import QueueRequest, is_request, request_from_item
 from pipeline.aws import connect
 from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, in_the_tree
 from pipeline.logs import configure_logging
-from pipeline.queues import OutgoingMessage, park, send_batch
-from pipeline.runs import Item, run_from_item
+from pipeline.queues import OutgoingMessage, come_back_after, park, send_batch, send_dead_letter
+from pipeline.runs.items import Item, run_from_item
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,15 @@ def process_records(
 ) -> dict[str, Any]:
     """Send the messages of a batch; on a failed send name the first record, so that the whole batch comes again."""
     references = []
+    requests: list[QueueRequest] = []
     try:
         for record in records:
             try:
-                references.append(run_from_item(_new_image(record)).reference)
+                image = _new_image(record)
+                if is_request(image):
+                    requests.append(request_from_item(image))
+                else:
+                    references.append(run_from_item(image).reference)
             except PermanentError as error:
                 logger.error(str(error), extra={"error_code": error.code})
                 park(sqs_client, environment.stream_failure_queue_url, _parked_body(record), error)
@@ -51,11 +58,31 @@ def process_records(
                 deduplication_id=message.deduplication_id,
             )
             send_batch(sqs_client, url, [outgoing])
+        for request in requests:
+            _perform(request, environment, sqs_client)
     except Exception as error:
         reason = in_the_tree(error)
         logger.exception("the batch comes again", extra={"error_code": reason.code})
         return {"batchItemFailures": [{"itemIdentifier": _sequence_number(records[0])}]}
     return {"batchItemFailures": []}
+
+
+def _perform(request: QueueRequest, environment: StreamProcessorEnvironment, sqs_client: Any) -> None:
+    """Do what the merge asks; done twice, it is as if it was done once."""
+    is_of_words = request.collection == "words"
+    if request.action == "come-back":
+        url = environment.words_queue_url if is_of_words else environment.lines_queue_url
+        come_back_after(sqs_client, url, request.receipt_handle, request.seconds)
+        return
+    send_dead_letter(
+        sqs_client,
+        environment.words_dead_letter_queue_url if is_of_words else environment.lines_dead_letter_queue_url,
+        request.body,
+        code=request.error_code,
+        reason=request.reason,
+        group_id=request.collection,
+        message_id=request.message_id,
+    )
 
 
 def _new_image(record: Mapping[str, Any]) -> Item:
@@ -65,7 +92,7 @@ def _new_image(record: Mapping[str, Any]) -> Item:
         raise PermanentError(
             ErrorCode.MESSAGE_INVALID,
             value=f"a stream record whose new image is {repr(image)[:SHOWN_CHARACTERS]}",
-            rule="the stream carries new images of CompactionRuns",
+            rule="the stream carries new images of CompactionRuns and of requests",
             way_out="check the table's stream view type and the mapping's filter",
         )
     return dict(image)

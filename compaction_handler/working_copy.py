@@ -23,8 +23,8 @@ from pipeline.collections.ledger import Ledger, RunOutcome
 from pipeline.collections.private import PrivateDirectory
 from pipeline.collections.receipts import ReceiptKey, ReceiptState
 from pipeline.collections.rows import NewRow, RowTable, parse_identifier
-from pipeline.collections.store import copy_verified
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import copy_verified
 from pipeline.contracts.delta import Delta
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata

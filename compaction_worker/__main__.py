@@ -62,6 +62,7 @@ def build() -> "ChromaCompactionWorker":
         private_directory=Path(environment.private_directory),
         s3_client=connect("s3"),
         bucket=environment.vectors_bucket,
+        is_exact=True,
     )
     return ChromaCompactionWorker(
         environment=environment,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from one_consumer.live.observer import list_mappings
 from pipeline.aws import AwsClient
-from pipeline.consumers.observer import list_mappings
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 
 LOOK_SECONDS = 10.0

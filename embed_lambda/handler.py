@@ -57,6 +57,7 @@ def _core() -> EmbeddingCore:
         s3_client=connect("s3"),
         bucket=environment.vectors_bucket,
         private_directory=Path(environment.snapshot_cache_directory),
+        is_exact=True,
     )
     return build_core(environment, consumer="lambda", snapshots=snapshots)
 

@@ -1,6 +1,6 @@
 """``receipts audit``: who may consume each queue of the stack right now, against who should.
 
-What was seen is told by ``pipeline/consumers``; what should be follows from the stack's outputs.
+What was seen is told by ``one_consumer/live``; what should be follows from the stack's outputs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observation import LiveConsumer, Standing, consumers
 from ops.target import Target
-from pipeline.consumers.observation import LiveConsumer, Standing, consumers
 from stack.choice import consumers as embed_consumers
 
 
@@ -67,20 +67,34 @@ class AuditedQueue:
         return tuple(item for item in self.consumers if item.standing is Standing.ON)
 
 
+PICTURES_DEAD_LETTERS = "picturesDeadLetterQueueUrl"
 DEAD_LETTERS = {
+    "pictures, dead letters": PICTURES_DEAD_LETTERS,
     "OCR results, dead letters": "ocrResultsDeadLetterQueueUrl",
     "embed, dead letters": "embedDeadLetterQueueUrl",
     "lines, dead letters": "linesDeadLetterQueueUrl",
     "words, dead letters": "wordsDeadLetterQueueUrl",
     "stream failures": "streamFailureQueueUrl",
 }
+"""Label to output. Those of pictures exist only with ``receipts:ocr``: ``dead_letter_queues`` gives what is there."""
+
+
+def dead_letter_queues(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """Label to address of every dead letter queue of a stack; pure."""
+    return {
+        label: outputs[output]
+        for label, output in DEAD_LETTERS.items()
+        if output != PICTURES_DEAD_LETTERS or outputs.get(output)
+    }
 
 
 def expected_queues(outputs: Mapping[str, Any]) -> list[ExpectedQueue]:
     """Every queue of a stack with its consumer, from the stack's outputs; pure."""
     hosts = {"lambda": outputs["embedFunctionName"], "ecs": outputs["serviceName"], None: None}
     chosen = embed_consumers(outputs["embedConsumer"])
+    pictures = outputs.get("picturesQueueUrl")
     return [
+        *([ExpectedQueue(label="pictures", url=pictures, consumer=outputs["pictureFunctionName"])] if pictures else []),
         ExpectedQueue(label="OCR results", url=outputs["ocrResultsQueueUrl"], consumer=outputs["uploadFunctionName"]),
         *(
             ExpectedQueue(label=name, url=url, consumer=hosts[chosen[name]])
@@ -89,8 +103,8 @@ def expected_queues(outputs: Mapping[str, Any]) -> list[ExpectedQueue]:
         ExpectedQueue(label="lines", url=outputs["linesQueueUrl"], consumer=outputs["mergeFunctionName"]),
         ExpectedQueue(label="words", url=outputs["wordsQueueUrl"], consumer=outputs["mergeFunctionName"]),
         *(
-            ExpectedQueue(label=label, url=outputs[output], consumer=None, optional=True)
-            for label, output in DEAD_LETTERS.items()
+            ExpectedQueue(label=label, url=url, consumer=None, optional=True)
+            for label, url in dead_letter_queues(outputs).items()
         ),
     ]
 

@@ -25,7 +25,7 @@ from pipeline.collections.receipts import (
 from pipeline.contracts.limits import MerchantName
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 OPERATOR = "operator"
 """The consumer of a run that a person recorded."""

@@ -10,7 +10,7 @@ from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.run import CompactionRun
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 SUPERSEDED = "SUPERSEDED"
 """Instead of its state, of a run that changed nothing because something that happened later was there already."""
@@ -101,7 +101,7 @@ def _consumer(target: Target) -> ConsumerStatus:
 
 
 def _current_version(target: Target, collection: str) -> str | None:
-    from pipeline.collections.store import parse_pointer  # noqa: PLC0415
+    from pipeline.collections.versions import parse_pointer  # noqa: PLC0415
 
     try:
         body = target.s3.get_object(Bucket=target.outputs["vectorsBucket"], Key=f"{collection}/CURRENT")["Body"]

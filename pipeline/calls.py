@@ -17,6 +17,11 @@ INVALID_REQUEST_CODES = frozenset(
 INVALID_ITEM_CODE = "ValidationError"
 """Why a transaction was cancelled, of the item that is invalid (TransactWriteItems, CancellationReasons)."""
 
+CONDITION_FAILED = "ConditionalCheckFailedException"
+TRANSACTION_CANCELLED = "TransactionCanceledException"
+THROTTLED_REASONS = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Why a transaction was cancelled (Amazon DynamoDB API reference, TransactWriteItems, CancellationReasons)."""
+
 
 def call_error(error: ClientError | BotoCoreError, called: str) -> PipelineError:
     """What a failed call means for the message that it was made for.
@@ -42,6 +47,17 @@ def call_error(error: ClientError | BotoCoreError, called: str) -> PipelineError
         rule="the service answers",
         way_out="the message is delivered again; when it keeps failing, check the role's rights and the resource",
     )
+
+
+def condition_failed(error: ClientError, position: int) -> bool:
+    """Whether a cancelled transaction's item at ``position`` failed by its condition, and not by a conflict."""
+    reasons = error.response.get("CancellationReasons", [])
+    return len(reasons) > position and reasons[position].get("Code") == "ConditionalCheckFailed"
+
+
+def is_throttled(error: ClientError) -> bool:
+    """Whether a transaction was cancelled because the table is throttled; the client does not try that again itself."""
+    return any(reason.get("Code") in THROTTLED_REASONS for reason in error.response.get("CancellationReasons", []))
 
 
 def _is_invalid_request(error: ClientError | BotoCoreError) -> bool:

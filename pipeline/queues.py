@@ -166,12 +166,28 @@ def park(
     Raises:
         RetryableError: SEND_FAILED; the caller must then leave the original where it is.
     """
+    send_dead_letter(
+        sqs_client, queue_url, body, code=str(error.code), reason=str(error), group_id=group_id, message_id=message_id
+    )
+
+
+def send_dead_letter(
+    sqs_client: AwsClient,
+    queue_url: str,
+    body: str,
+    *,
+    code: str,
+    reason: str,
+    group_id: str | None = None,
+    message_id: str | None = None,
+) -> None:
+    """What ``park`` does, with the error as the two texts that become attributes."""
     attributes = {
-        "error_code": {"DataType": "String", "StringValue": str(error.code)},
-        "reason": {"DataType": "String", "StringValue": _attribute_text(str(error))},
+        "error_code": {"DataType": "String", "StringValue": code},
+        "reason": {"DataType": "String", "StringValue": _attribute_text(reason)},
     }
     if len(body.encode()) + _size_of(attributes) > MESSAGE_BYTES:
-        logger.error("parked without its reason: %s", error, extra={"message_id": message_id, "error_code": error.code})
+        logger.error("parked without its reason: %s", reason, extra={"message_id": message_id, "error_code": code})
         attributes = {}
     fifo = {}
     if group_id is not None:

@@ -1,7 +1,7 @@
 """Scaling of a service by its queue's backlog: target, policies, alarms. What a backlog is worth is in ``scaling.py``.
 
 While the service is off nothing here does anything: its alarms call nobody, its target is suspended and from 0 to 0.
-Why the metric is the stack's own, and not one of SQS: docs/adr/0006-waking-from-zero.md.
+Why the metric is the stack's own, and not one of SQS: docs/adr/0008-waking-from-zero.md.
 """
 
 from collections.abc import Sequence

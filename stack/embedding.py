@@ -6,8 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 import pulumi
 
-from pipeline.consumers.access import AwsAccess
-from pipeline.consumers.observation import Identity
+from one_consumer.live.access import AwsAccess
+from one_consumer.live.observation import Identity
 from stack.choice import Host, consumers
 from stack.handover import drained_hook, emptied_hook, scaling_hooks
 from stack.limits import SECONDS_PER_DAY

@@ -1,6 +1,6 @@
 """The hooks that make a switch break before make: they run inside the update, and only when something changes hands.
 
-What they wait for is decided and looked up in ``pipeline/consumers``; this module tells them which queue and how long.
+What they wait for is decided and looked up in ``one_consumer/live``; this module tells them which queue and how long.
 They import AWS's clients when they run: most updates change nothing that a hook waits for.
 """
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from pipeline.consumers.access import AwsAccess
-from pipeline.consumers.observation import Identity
+from one_consumer.live.access import AwsAccess
+from one_consumer.live.observation import Identity
 from stack.settings import HandoverSettings
 
 if TYPE_CHECKING:
-    from pipeline.consumers.drain import Patience
+    from one_consumer.live.drain import Patience
 
 SCALING_SERVICE = "application-autoscaling"
 
@@ -32,8 +32,8 @@ def drained_hook(
     """
 
     async def wait(args: pulumi.ResourceHookArgs) -> None:
-        from pipeline.consumers.drain import wait_until_drained
-        from pipeline.consumers.observer import ConsumerObserver
+        from one_consumer.live.drain import wait_until_drained
+        from one_consumer.live.observer import ConsumerObserver
 
         del args
         await wait_until_drained(
@@ -52,7 +52,7 @@ def emptied_hook(
     """Before a queue is deleted: move what it holds to ``destination_name``. For ``before_delete``."""
 
     async def move(args: pulumi.ResourceHookArgs) -> None:
-        from pipeline.consumers.drain import move_and_wait_until_empty
+        from one_consumer.live.drain import move_and_wait_until_empty
 
         del args
         moved = await move_and_wait_until_empty(
@@ -79,14 +79,14 @@ def scaling_hooks(service_name: str, access: AwsAccess, *, on: bool) -> pulumi.R
     """
 
     async def suspend(args: pulumi.ResourceHookArgs) -> None:
-        from pipeline.consumers.scaling import suspend_scaling
+        from one_consumer.live.scaling import suspend_scaling
 
         del args
         if access.endpoint is None:  # An emulator has no scaling.
             await asyncio.to_thread(suspend_scaling, access.client(SCALING_SERVICE), service_name)
 
     async def resume(args: pulumi.ResourceHookArgs) -> None:
-        from pipeline.consumers.scaling import resume_scaling
+        from one_consumer.live.scaling import resume_scaling
 
         del args
         if access.endpoint is None:
@@ -103,7 +103,7 @@ def scaling_hooks(service_name: str, access: AwsAccess, *, on: bool) -> pulumi.R
 
 
 def _patience(settings: HandoverSettings) -> "Patience":
-    from pipeline.consumers.drain import Patience
+    from one_consumer.live.drain import Patience
 
     return Patience(
         timeout_seconds=settings.timeout_seconds,

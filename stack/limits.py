@@ -26,6 +26,8 @@ NEW_ACCOUNT_FUNCTION_MEMORY = 3_008
 developer guide, gettingstarted-limits)."""
 FUNCTION_DISK_MINIMUM, FUNCTION_DISK_MAXIMUM = 512, 10_240
 """MB of ``/tmp``; AWS Lambda developer guide, gettingstarted-limits. SnapStart takes no EFS and at most 512 MB."""
+EVENT_AGE_MINIMUM = 60
+"""Seconds; AWS Lambda API reference, PutFunctionEventInvokeConfig: MaximumEventAgeInSeconds, up to 21,600."""
 VISIBILITY_MAXIMUM = 43_200
 """Seconds; Amazon SQS developer guide, quotas-messages; also the longest retention."""
 VISIBILITY_TIMES = 6

@@ -1,4 +1,8 @@
-"""A network without NAT: public subnets closed to the inside, free gateways to S3 and DynamoDB, one address of SQS."""
+"""A network that costs nothing while idle: public subnets closed to the inside, gateways to S3 and DynamoDB.
+
+There is no NAT and no interface endpoint: the merge function, which has no way to the internet, asks SQS for nothing
+(``compaction_handler/queue_requests.py``), and the worker's tasks have public addresses.
+"""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -100,22 +104,7 @@ class Network(pulumi.ComponentResource):
             for service in ("s3", "dynamodb")
         }
         self.file_system_group = self._group("file-system")
-        self._sqs_group = self._group("sqs")
-        # The merge function parks what it cannot merge, and has no way to the internet. One zone is enough: while
-        # it is away, what would be parked is delivered again.
-        sqs = aws.ec2.VpcEndpoint(
-            f"{name}-sqs",
-            vpc_id=vpc.id,
-            service_name=f"com.amazonaws.{args.region}.sqs",
-            vpc_endpoint_type="Interface",
-            private_dns_enabled=True,
-            subnet_ids=[self.subnets[args.zones[0]].id],
-            security_group_ids=[self._sqs_group.id],
-            policy=_own_alone("sqs", args.region),
-            tags=tags(),
-            opts=child,
-        )
-        self._ways: list[pulumi.Resource] = [*associations, *self._gateways.values(), sqs]
+        self._ways: list[pulumi.Resource] = [*associations, *self._gateways.values()]
         group = self._group("worker")
         internet = aws.vpc.SecurityGroupEgressRule(
             f"{name}-worker-to-internet",
@@ -155,14 +144,13 @@ class Network(pulumi.ComponentResource):
         return self._place("merge", group, rules)
 
     def _place(self, part: str, group: aws.ec2.SecurityGroup, rules: Sequence[pulumi.Resource]) -> Place:
-        """The group with its ways to the collections and to SQS beside ``rules``."""
+        """The group with its way to the collections beside ``rules``."""
         return Place(
             group=group,
             ready=[
                 *self._ways,
                 *rules,
                 *self._open(f"{part}-to-files", group, self.file_system_group, NFS_PORT),
-                *self._open(f"{part}-to-sqs", group, self._sqs_group, HTTPS_PORT),
             ],
         )
 
@@ -214,7 +202,6 @@ def _own_alone(service: str, region: str) -> pulumi.Output[str]:
     resources: Mapping[str, list[pulumi.Input[str]]] = {
         "s3": [f"arn:aws:s3:::{own}*", f"arn:aws:s3:::{own}*/*"],
         "dynamodb": [pulumi.Output.concat(f"arn:aws:dynamodb:{region}:", account, f":table/{own}*")],
-        "sqs": [pulumi.Output.concat(f"arn:aws:sqs:{region}:", account, f":{own}*")],
     }
     statements: list[Statement] = [
         {

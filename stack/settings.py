@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from pipeline.consumers.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AssumedRole, AwsAccess
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
-from stack.choice import EmbedConsumer
+from stack.choice import EmbedConsumer, OcrEngine
 from stack.combinations import EMBEDDING_DEFAULTS, combination_refusals, deployment_refusals
 from stack.errors import Refusal, RefusalCode, SettingsRefused
 from stack.limits import (
@@ -167,6 +167,7 @@ class Settings(_Section):
     openai_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     delta_precision: Precision = "float32"
     image_uri: str | None = None
+    ocr: OcrEngine = "none"
     upload: UploadSettings = UploadSettings()
     lambda_: LambdaSettings = Field(default=LambdaSettings(), alias="lambda")
     ecs: EcsSettings = EcsSettings()

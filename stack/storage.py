@@ -15,6 +15,10 @@ UNFINISHED_UPLOAD_DAYS = 7
 SECRET_RECOVERY_DAYS = 30
 """The longest (AWS Secrets Manager API reference, DeleteSecret): the key of a protected stack can be brought back."""
 OLD_OBJECT_DAYS = 30
+OLD_VERSION_DAYS = 1
+"""Of a replaced version of a collection: it is deleted only after its readers had time to leave it. Of two rules that
+overlap S3 follows the shorter (Amazon S3 user guide, lifecycle-conflicts). Versions of 165 MB that are published every
+five minutes would be 1.4 TB for each collection if they were kept for 30 days."""
 COLLECTIONS_USER = 1000
 """The POSIX user of the access point; the image's user, too."""
 COLLECTIONS = ("lines", "words")
@@ -48,8 +52,12 @@ class Storage(pulumi.ComponentResource):
         self._name, self._args = name, args
         child = pulumi.ResourceOptions(parent=self)
         kept = pulumi.ResourceOptions(parent=self, protect=args.protect)
-        self.artifacts = self._bucket("artifacts", expiring=())
-        self.vectors = self._bucket("vectors", expiring=tuple(f"{item}/delta/" for item in COLLECTIONS))
+        self.artifacts = self._bucket("artifacts")
+        self.vectors = self._bucket(
+            "vectors",
+            expiring=tuple(f"{item}/delta/" for item in COLLECTIONS),
+            replaced=tuple(f"{item}/versions/" for item in COLLECTIONS),
+        )
         self.table = aws.dynamodb.Table(
             f"{name}-table",
             name=physical_name("runs"),
@@ -73,7 +81,8 @@ class Storage(pulumi.ComponentResource):
             stream_view_type="NEW_IMAGE",
             ttl=aws.dynamodb.TableTtlArgs(attribute_name="expires_at", enabled=True),
             point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(enabled=True),
-            server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True),
+            # Encrypted with DynamoDB's own key, which costs nothing; the setting would choose a key of KMS, billed by
+            # the call (Amazon DynamoDB developer guide, encryption.howitworks).
             deletion_protection_enabled=args.protect,
             tags=tags(),
             opts=kept,
@@ -153,7 +162,7 @@ class Storage(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _bucket(self, part: str, *, expiring: tuple[str, ...]) -> aws.s3.Bucket:
+    def _bucket(self, part: str, *, expiring: tuple[str, ...] = (), replaced: tuple[str, ...] = ()) -> aws.s3.Bucket:
         name = f"{self._name}-{part}"
         child = pulumi.ResourceOptions(parent=self)
         bucket = aws.s3.Bucket(
@@ -210,6 +219,19 @@ class Storage(pulumi.ComponentResource):
                     noncurrent_version_expiration=aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(
                         noncurrent_days=OLD_OBJECT_DAYS
                     ),
+                    # What marks a deleted object, once nothing of the object is left.
+                    expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(expired_object_delete_marker=True),
+                ),
+                *(
+                    aws.s3.BucketLifecycleConfigurationRuleArgs(
+                        id=f"replaced-{prefix.strip('/').replace('/', '-')}",
+                        status="Enabled",
+                        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=prefix),
+                        noncurrent_version_expiration=aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(
+                            noncurrent_days=OLD_VERSION_DAYS
+                        ),
+                    )
+                    for prefix in replaced
                 ),
                 *(
                     aws.s3.BucketLifecycleConfigurationRuleArgs(

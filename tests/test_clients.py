@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.aws import ATTEMPTS, CONNECT_SECONDS, OTHER_READ_SECONDS, READ_SECONDS, connect
+from one_consumer.live.clients import ATTEMPTS, CONNECT_SECONDS
+from pipeline.aws import OTHER_READ_SECONDS, READ_SECONDS, connect
 from stack.settings import MergeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,7 +18,7 @@ FOLDERS = (
     "compaction_handler",
     "ops",
     "stack",
-    "policy",
+    "one_consumer",
 )
 MAKES_A_CLIENT = re.compile(r"\b(?:boto3|session|Session\(.*\))\.(?:client|resource)\b")
 PAUSES = 3
@@ -31,7 +32,7 @@ def test_nobody_else_makes_a_client():
         for path in (ROOT / folder).rglob("*.py")
         if MAKES_A_CLIENT.search(path.read_text()) or "(session or boto3).client" in path.read_text()
     }
-    assert makers == {"pipeline/aws.py"}
+    assert makers == {"one_consumer/live/clients.py"}
 
 
 @pytest.mark.parametrize("service", ["dynamodb", "sqs", "s3", "lambda", "secretsmanager"])

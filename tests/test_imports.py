@@ -60,7 +60,8 @@ whole = [name for name, module in services.items() if type(module) is ModuleType
 assert not [name for name in whole if name.startswith("pulumi_aws.")], whole
 """
 PROGRAM_NEEDS = {
-    *("compaction_handler", "compaction_worker", "embed_lambda", "pipeline", "stack", "upload_images", "tests"),
+    *("compaction_handler", "compaction_worker", "embed_lambda", "one_consumer", "pipeline", "stack"),
+    *("tests", "upload_images"),
     *("pulumi", "pulumi_aws", "pulumi_docker_build", "dill", "google", "grpc", "opentelemetry", "yaml"),
     *("cython_runtime", "packaging", "parver", "semver", "six"),
     *TYPER_PARSES_WITH,

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline.consumers.observer import ConsumerObserver
+from one_consumer.live.observer import ConsumerObserver
 from tests.program.engine import PROJECT, run_program
 from tests.switching.test_observer import ARN, URL, Answers
 

@@ -227,7 +227,7 @@ def test_a_preview_becomes_a_comment_also_when_it_is_refused(place, code, told):
     assert done.returncode == code
     assert "3 to create" in done.stdout
     assert (place.folder / "comment.md").read_text().startswith(f"### `pulumi preview` of `dev`: {told}")
-    assert place.calls[0].startswith("pulumi preview --stack dev --policy-pack policy ")
+    assert place.calls[0].startswith("pulumi preview --stack dev --policy-pack .venv/bin/one-consumer-pack ")
 
 
 def test_the_comment_of_a_pull_request_is_written_once_and_then_edited(place):

@@ -33,13 +33,13 @@ from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
 from pipeline.aws import AwsClient
 from pipeline.collections.layout import Pointer, version_path
-from pipeline.collections.store import require_version
+from pipeline.collections.versions import require_version
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key, sha256_hex
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs import UNFINISHED_INDEX, RunRepository
+from pipeline.runs.repository import UNFINISHED_INDEX, RunRepository
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRACE_OVER = timedelta(hours=1)
@@ -200,10 +200,6 @@ class World:
         return MergeEnvironment(
             table_name=self.name,
             vectors_bucket=self.name,
-            lines_queue_url="unused",
-            words_queue_url="unused",
-            lines_dead_letter_queue_url="unused",
-            words_dead_letter_queue_url="unused",
             embedding_model=MODEL,
             embedding_dimensions=self.dimensions,
             collections_directory=str(self.root),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
+from one_consumer.live.access import AwsAccess
 from ops.console import Output, styled
 from ops.preflight.account import Unread, read_account
 from ops.preflight.judgement import Remark, Weight, judge
@@ -14,7 +15,6 @@ from ops.preflight.needs import Needs, needs
 from ops.preflight.rights import OPERATOR, deployer_rights, policy_document
 from ops.target import PROJECT_DIRECTORY, OperatorError
 from pipeline.aws import AwsClient
-from pipeline.consumers.access import AwsAccess
 from stack.combinations import deployment_refusals
 from stack.errors import SettingsRefused
 from stack.naming import check_stack_name

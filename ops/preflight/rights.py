@@ -108,8 +108,6 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": _rights(
         "ec2: CreateTags CreateVpcEndpoint DeleteVpcEndpoints DescribePrefixLists DescribeVpcEndpoints "
         "DescribeVpcs ModifyVpcEndpoint",
-        # The private name of the SQS endpoint (Amazon VPC user guide, create-interface-endpoint).
-        "route53: AssociateVPCWithHostedZone",
     ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": _rights(
         "ecr: DeleteLifecyclePolicy GetLifecyclePolicy PutLifecyclePolicy"
@@ -167,6 +165,10 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         # Lambda looks at the network, and reads the image, as its caller.
         "ec2: DescribeSecurityGroups DescribeSubnets DescribeVpcs",
         "ecr: BatchGetImage GetDownloadUrlForLayer GetRepositoryPolicy SetRepositoryPolicy",
+    ),
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _rights(
+        "lambda (functions): DeleteFunctionEventInvokeConfig GetFunctionEventInvokeConfig "
+        "PutFunctionEventInvokeConfig UpdateFunctionEventInvokeConfig"
     ),
     "aws:s3/bucket:Bucket": _rights(
         f"s3: CreateBucket DeleteBucket ListBucketVersions PutBucketTagging {BUCKET_READS}",
@@ -229,10 +231,10 @@ OPERATOR = _rights(
     "s3: ListBucket",
     "s3 (objects): DeleteObject GetObject PutObject",
     "dynamodb: GetItem PutItem Query Scan UpdateItem",
-    "sqs: GetQueueAttributes",
-    # Dead letters are received to be shown, and given back.
-    "sqs (dead letters): ChangeMessageVisibility ReceiveMessage",
-    "sqs (stream failures): ChangeMessageVisibility ReceiveMessage",
+    # A dead letter is received to be shown and given back, or sent to its queue again, or discarded.
+    "sqs: GetQueueAttributes SendMessage",
+    "sqs (dead letters): ChangeMessageVisibility DeleteMessage ReceiveMessage",
+    "sqs (stream failures): ChangeMessageVisibility DeleteMessage ReceiveMessage",
     "lambda (functions): InvokeFunction",
     "lambda (all): GetEventSourceMapping GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",

@@ -16,10 +16,10 @@ from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.delta import decode_delta
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
-from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
+from pipeline.runs.transitions import Reopened
 
 WRITTEN_SINCE = timedelta(hours=1)
 """A surplus delta is a day old; what is younger than this was written again, whatever the clocks say."""
@@ -80,9 +80,7 @@ def repair(
 
 def _drive_again(target: Target, finding: Finding, reference: RunReference) -> None:
     """Let a run be merged: by a message, or by the next tick when SQS takes the message for a repetition."""
-    repository(target).transition(
-        reference, finding.collection, {RunState.FAILED}, RunState.PENDING, forget_attempts=True
-    )
+    repository(target).move(reference, finding.collection, Reopened())
     message = CompactionMessage(collection=finding.collection, runs=(reference,))
     outgoing = OutgoingMessage(
         body=message.model_dump_json(), group_id=message.group_id, deduplication_id=message.deduplication_id

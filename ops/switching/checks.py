@@ -25,7 +25,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
 from pipeline.deltas import has_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from stack.choice import EmbedConsumer
 
 POLL_SECONDS = 0.5

@@ -3,7 +3,7 @@
 An ``upsert`` replaces the receipt's rows by those of its deltas, a ``delete`` removes them, a ``metadata`` changes
 fields of them. ``order`` says which of a receipt's operations happened last, whenever and however often they arrive.
 
-States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs.py``):
+States of each collection, changed only along these edges and only by conditional writes (``pipeline/runs``):
 
     PENDING ──► MERGED ──► COMPLETED        MERGED: in a working copy, and merged again when that is lost;
        ▼          ▼                         COMPLETED: a published version holds it, on the directory and in S3
@@ -34,14 +34,6 @@ class RunState(StrEnum):
     MERGED = "MERGED"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
-
-
-ALLOWED_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.PENDING: frozenset({RunState.MERGED, RunState.FAILED}),
-    RunState.MERGED: frozenset({RunState.COMPLETED, RunState.FAILED}),
-    RunState.COMPLETED: frozenset(),
-    RunState.FAILED: frozenset({RunState.PENDING}),
-}
 
 
 class Order(NamedTuple):

@@ -9,7 +9,7 @@ from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.recording import Consumer
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 if TYPE_CHECKING:
     from pipeline.collections.reader import SnapshotSource

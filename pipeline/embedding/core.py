@@ -28,7 +28,7 @@ from pipeline.errors import PermanentError, PipelineError, RetryableError, in_th
 from pipeline.merchants.resolution import Merchant, MerchantResolver
 from pipeline.objects import ObjectStore
 from pipeline.queues import park
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 if TYPE_CHECKING:
     from pipeline.embedding.embedders.base import Embedder
@@ -81,17 +81,9 @@ class EmbeddingCore:
         the time is over before all texts are embedded, the receipts whose texts all are go on: the shortest come first,
         so that one long receipt does not use up the time of its neighbours.
         """
-        vectors: dict[str, TextVectors | PipelineError] = {}
         shortest_first = sorted(works, key=lambda work: len(work.texts))
-        self._embed([work for work in shortest_first if work.needs_embedding], vectors)
-        return [
-            work
-            if (found := vectors.get(work.incoming.message_id)) is None
-            else replace(work, error=found)
-            if isinstance(found, PipelineError)
-            else replace(work, vectors=found)
-            for work in works
-        ]
+        answers = self._embed([work for work in shortest_first if work.needs_embedding])
+        return [_answered(work, answers.get(work.incoming.message_id)) for work in works]
 
     def write(self, works: Sequence[Work]) -> list[Outcome]:
         """Write deltas, record runs, park what can never succeed; groups side by side, each in its order."""
@@ -160,30 +152,26 @@ class EmbeddingCore:
             seen=self._recorder.look(message, content_id),
         )
 
-    def _embed(self, works: Sequence[Work], found: dict[str, TextVectors | PipelineError]) -> None:
+    def _embed(self, works: Sequence[Work]) -> dict[str, TextVectors | PipelineError]:
+        """The answer for each message, by its id."""
         if not works:
-            return
+            return {}
         texts = list(dict.fromkeys(text for work in works for text in work.texts))
         try:
             answer: TextVectors | PipelineError = TextVectors(texts, self.embedder.embed(texts))
         except PartlyEmbeddedError as error:
-            known = TextVectors(
-                [text for text, is_known in zip(texts, error.known, strict=True) if is_known], error.rows
-            )
-            for work in works:
-                found[work.incoming.message_id] = known if known.has(work.texts) else error
-            return
+            embedded = [text for text, is_known in zip(texts, error.known, strict=True) if is_known]
+            known = TextVectors(embedded, error.rows)
+            return {work.incoming.message_id: known if known.has(work.texts) else error for work in works}
         except RetryableError as error:
             answer = error
         except Exception as error:  # noqa: BLE001 - the same
             if len(works) > 1:
                 # The text of one receipt was rejected, or broke the embedder; its neighbours must not suffer for it.
                 middle = len(works) // 2
-                self._embed(works[:middle], found)
-                self._embed(works[middle:], found)
-                return
+                return self._embed(works[:middle]) | self._embed(works[middle:])
             answer = _told(error)
-        found.update({work.incoming.message_id: answer for work in works})
+        return {work.incoming.message_id: answer for work in works}
 
     def _write_group(self, works: Sequence[Work]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -246,6 +234,13 @@ class EmbeddingCore:
             error=error,
             pause_seconds=pause_seconds(error, incoming.receives),
         )
+
+
+def _answered(work: Work, answer: TextVectors | PipelineError | None) -> Work:
+    """The message with its embedder's answer; None where none was asked for."""
+    if answer is None:
+        return work
+    return replace(work, error=answer) if isinstance(answer, PipelineError) else replace(work, vectors=answer)
 
 
 def _told(error: Exception) -> PipelineError:

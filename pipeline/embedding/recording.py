@@ -30,7 +30,7 @@ from pipeline.embedding.work import Disposition, Receipt, Seen, TextVectors
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.merchants.resolution import Merchant
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 logger = logging.getLogger(__name__)
 

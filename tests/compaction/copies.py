@@ -8,12 +8,12 @@ from uuid import UUID
 
 import numpy as np
 
-from compaction_handler.checking import Inspection
+from compaction_handler.soundness import Inspection
+from compaction_handler.storing import copy_version, write_current
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import LAYOUT, VECTORS_NAME, Pointer
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
-from pipeline.collections.store import copy_version, write_current
 
 KEY = ReceiptKey(str(UUID(int=1)), 1)
 FilledReceipt = tuple[ReceiptKey, Sequence[str], Sequence[NewRow], np.ndarray]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.runs import UNFINISHED_INDEX
+from pipeline.runs.repository import UNFINISHED_INDEX
 
 
 def create_table(dynamodb: Any, name: str) -> None:

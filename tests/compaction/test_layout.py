@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from compaction_handler.storing import copy_version, upload_version
 from pipeline.collections.layout import (
     MANIFEST_NAME,
     Pointer,
@@ -23,14 +24,12 @@ from pipeline.collections.layout import (
     version_name,
     version_path,
 )
-from pipeline.collections.store import (
+from pipeline.collections.versions import (
     copy_verified,
-    copy_version,
     download_version,
     read_current,
     read_current_object,
     require_version,
-    upload_version,
 )
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, RetryableError

@@ -18,11 +18,12 @@ from moto import mock_aws
 
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.chroma import record_id
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.rows import DERIVED
 from pipeline.contracts.messages import RunReference
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.invariants import Model, model_of, require_the_ledger, require_the_model
 from tests.compaction.strategies import ARRIVALS, CHANGES, Change
 from tests.compaction.tables import create_table

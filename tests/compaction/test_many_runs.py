@@ -20,7 +20,8 @@ from ops.reconciling.comparison import PublishedRows, compare
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
-from pipeline.runs import READ_AT_ONCE, RunRepository, run_to_item
+from pipeline.runs.items import run_to_item
+from pipeline.runs.repository import READ_AT_ONCE, RunRepository
 from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, world
 
 __all__ = ["world"]

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from compaction_handler import publishing
 from compaction_handler.lease import Lease, acquire
@@ -19,17 +19,19 @@ from compaction_handler.marking import MAXIMUM_ATTEMPTS
 from compaction_handler.merge import TICK_SOURCE, delay_seconds
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.planning import Plan
+from compaction_handler.queue_requests import BODY_BYTES
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME, ROWS_NAME, current_path, version_path
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowTable
-from pipeline.collections.store import read_current, read_current_object
+from pipeline.collections.versions import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import AttemptFailed
 from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
 from tests.stages.anything import ERRORS, TEXTS
 
@@ -176,13 +178,13 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
 
 def test_readers_do_not_wait_for_marks(world, monkeypatch):
     merger, reference = world.merger(), world.run(1)
-    original, published_before = RunRepository.transition, []
+    original, published_before = RunRepository.move, []
 
-    def transition(*arguments: Any, **named: Any) -> bool:
+    def move(*arguments: Any, **named: Any) -> bool:
         published_before.append(read_current(world.root, "lines") is not None)
         return original(*arguments, **named)
 
-    monkeypatch.setattr(RunRepository, "transition", transition)
+    monkeypatch.setattr(RunRepository, "move", move)
     merger.merge([reference])
     assert published_before == [True, True]
     assert world.states(reference) == [RunState.COMPLETED]
@@ -377,7 +379,7 @@ def test_half_a_receipt_is_never_published_although_its_failure_could_not_be_rec
     merger, broken, other = world.merger(), world.run(1, rows=3), world.run(2)
     with monkeypatch.context() as patch:
         patch.setattr(RowTable, "replace", without_the_last_row)
-        patch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+        patch.setattr(RunRepository, "move", failing(unavailable(), RunRepository.move, after=False))
         with pytest.raises(RetryableError):
             merger.merge([broken])
     merger.merge([other])
@@ -404,7 +406,7 @@ def test_who_finds_a_newer_version_in_s3_has_lost_the_collection_and_completes_n
 def test_what_happens_to_a_version_is_told_although_a_mark_failed_too(world, monkeypatch):
     unverified = RetryableError(ErrorCode.OBJECT_UPLOAD_UNVERIFIED, value="another", rule="as checked", way_out="again")
     monkeypatch.setattr(publishing, "upload_version", failing(unverified, publishing.upload_version, after=False))
-    monkeypatch.setattr(RunRepository, "transition", failing(unavailable(), RunRepository.transition, after=False))
+    monkeypatch.setattr(RunRepository, "move", failing(unavailable(), RunRepository.move, after=False))
     with pytest.raises(RetryableError) as caught:
         world.merger().merge([world.run(1)])
     assert caught.value.code is ErrorCode.OBJECT_UPLOAD_UNVERIFIED
@@ -464,7 +466,7 @@ def test_a_missing_snapshot_is_never_an_empty_collection_and_its_messages_wait(w
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     assert world.states(reference) == [RunState.PENDING]
     assert world.lines(reference).attempts == 0
-    assert world.queues.sent == []
+    assert world.perform_requests().sent == []
 
 
 def test_an_empty_directory_is_restored_from_s3_and_nothing_that_was_published_is_lost(world):
@@ -495,7 +497,7 @@ def test_a_message_that_cannot_be_read_is_parked_where_it_belongs_and_its_neighb
     reference = world.run(1)
     records = [record("bad", body, group), record("good", message("lines", reference))]
     assert world.process().handle({"Records": records}) == {"batchItemFailures": []}
-    (parked,) = world.queues.sent
+    (parked,) = world.perform_requests().sent
     assert (parked["QueueUrl"], parked["MessageBody"]) == (f"{group}-dlq", body)
     assert (parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (group, "bad")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
@@ -511,9 +513,9 @@ def test_a_bad_message_behind_one_that_comes_back_is_parked_once_and_not_at_ever
         for _ in range(3):
             answer = process.handle({"Records": records})
             assert answer == {"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "bad"}]}
-    assert world.queues.sent == []
+    assert world.perform_requests().sent == []
     assert process.handle({"Records": records}) == {"batchItemFailures": []}
-    assert [parked["MessageDeduplicationId"] for parked in world.queues.sent] == ["bad"]
+    assert [parked["MessageDeduplicationId"] for parked in world.perform_requests().sent] == ["bad"]
 
 
 def test_whatever_a_merge_raises_its_messages_come_back_and_the_other_collection_is_merged(world, monkeypatch):
@@ -532,8 +534,7 @@ def test_whatever_a_merge_raises_its_messages_come_back_and_the_other_collection
         monkeypatch.setattr(CollectionMerger, "merge", merge)
         monkeypatch.setattr(CollectionMerger, "tick", merge)
         assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "lines"}]}
-        assert [handle for _, handle, _ in world.queues.delayed] == ["r-lines"], "and soon"
-        world.queues.delayed.clear()
+        assert [handle for _, handle, _ in world.perform_requests().delayed] == ["r-lines"], "and soon"
         with pytest.raises(PipelineError):
             process.handle({"source": TICK_SOURCE})
         assert done == ["words", "words"], f"a tick gives the other collection its turn too: {error!r}"
@@ -543,10 +544,34 @@ def test_whatever_a_message_says_it_is_parked_with_a_reason(world):
     process = world.process()
     for body in TEXTS:
         assert process.handle({"Records": [record("bad", body)]}) == {"batchItemFailures": []}
-        (parked,) = world.queues.sent
+        (parked,) = world.perform_requests().sent
         assert parked["MessageBody"] == body
         assert parked["MessageAttributes"]["error_code"]["StringValue"] in {"MESSAGE_INVALID", "VERSION_UNSUPPORTED"}
-        world.queues.sent.clear()
+
+
+def test_a_message_too_large_for_the_table_is_left_to_its_queue(world):
+    body, process = "x" * (BODY_BYTES + 1), world.process()
+    answer = process.handle({"Records": [record("large", body), record("next", "no json")]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "large"}, {"itemIdentifier": "next"}]}
+    done = world.perform_requests()
+    assert done.sent == []
+    assert [handle for _, handle, _ in done.delayed] == ["r-large", "r-next"]
+    assert process.handle({"Records": [record("fits", "x" * BODY_BYTES)]}) == {"batchItemFailures": []}
+    (parked,) = world.perform_requests().sent
+    assert len(parked["MessageBody"]) == BODY_BYTES
+
+
+def test_a_table_that_takes_nothing_keeps_what_cannot_be_read_on_its_queue(world, monkeypatch):
+    process = world.process()
+
+    def throttled(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "PutItem")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(world.dynamodb, "put_item", throttled)
+        answer = process.handle({"Records": [record("bad", "no json")]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    assert world.perform_requests().sent == []
 
 
 def poisoned(bad: RunReference, error: BaseException) -> Callable[..., None]:
@@ -629,7 +654,7 @@ def test_a_message_that_failed_comes_back_soon_and_not_when_its_queue_would_brin
         record("b", message("words", world.run(1)), "words"),
     ]
     assert process.handle({"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "a"}]}
-    assert world.queues.delayed == [("lines-queue", "r-a", 120)]
+    assert world.perform_requests().delayed == [("lines-queue", "r-a", 120)]
     busy.release("")
 
 
@@ -666,7 +691,8 @@ def test_what_a_replayed_receipt_came_to_is_recorded_anew(world, monkeypatch):
     older, newer = world.run(1), world.operation("upsert", 1, rows=3)
     merger.merge([older, newer])
     assert (world.lines(older).merged_count, world.lines(older).superseded_by) == (0, 2)
-    world.runs.transition(newer, "lines", {RunState.MERGED}, RunState.FAILED, error="DELTA_INVALID: why")
+    failure = AttemptFailed(before=RunState.MERGED, error="DELTA_INVALID: why", gives_up=True)
+    world.runs.move(newer, "lines", failure)
     merger.close()
     world.moment += timedelta(hours=2)
     world.merger().merge([older])

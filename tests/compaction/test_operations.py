@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.errors import ErrorCode, RetryableError
-from pipeline.runs import run_from_item, run_to_item
+from pipeline.runs.items import run_from_item, run_to_item
 from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, world
 
 __all__ = ["world"]
@@ -75,7 +75,7 @@ def test_two_that_record_at_once_never_get_the_same_number(world, monkeypatch):
 def test_a_receipt_that_others_keep_changing_is_tried_again_later(world, monkeypatch):
     world.runs.record(operation(1))
     monkeypatch.setattr(world.runs, "latest_version", lambda *_: 0)
-    monkeypatch.setattr("pipeline.runs.time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.runs.repository.time.sleep", lambda _: None)
     with pytest.raises(RetryableError) as caught:
         world.runs.record(operation(2))
     assert caught.value.code is ErrorCode.RUN_CONFLICT

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from compaction_handler import merging
-from compaction_handler.checking import Inspection, Verdict, judge
 from compaction_handler.marking import MAXIMUM_ATTEMPTS
+from compaction_handler.soundness import Inspection, Verdict, judge
 from pipeline.collections.chroma import ChromaIndex
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import ROWS_NAME
@@ -20,7 +20,8 @@ from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import RowTable, parse_identifier
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import Completed, Merged, Transition
 from tests.compaction.world import ids, spoil, world
 
 __all__ = ["world"]
@@ -201,21 +202,19 @@ def test_an_error_that_says_it_is_permanent_is_nobodys_but_the_culprits(world, m
     assert world.states(*runs).count(RunState.COMPLETED) == 11
 
 
-@pytest.mark.parametrize("new_state", [RunState.MERGED, RunState.COMPLETED])
-def test_an_item_that_takes_no_more_changes_keeps_no_other_from_being_completed(world, monkeypatch, new_state):
-    poison, original = world.run(POISON), RunRepository.transition
+@pytest.mark.parametrize("refused_for", [Merged, Completed])
+def test_an_item_that_takes_no_more_changes_keeps_no_other_from_being_completed(world, monkeypatch, refused_for):
+    poison, original = world.run(POISON), RunRepository.move
     refused = PermanentError(ErrorCode.REQUEST_INVALID, value="item too large", rule="400 kB", way_out="make it small")
 
-    def transition(
-        runs: RunRepository, reference: Any, collection: Any, states: Any, new: RunState, **more: Any
-    ) -> bool:
-        if reference == poison and new is new_state:
+    def move(runs: RunRepository, reference: Any, collection: Any, transition: Transition, **more: Any) -> bool:
+        if reference == poison and isinstance(transition, refused_for):
             raise refused
-        return original(runs, reference, collection, states, new, **more)
+        return original(runs, reference, collection, transition, **more)
 
     merger = world.merger()
     with monkeypatch.context() as patch:
-        patch.setattr(RunRepository, "transition", transition)
+        patch.setattr(RunRepository, "move", move)
         for number in (1, 2):
             with pytest.raises(PermanentError):
                 merger.merge([poison, world.run(number)])

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from pipeline.collections.layout import version_path
+from compaction_handler.storing import upload_version
+from pipeline.collections import reader
+from pipeline.collections.layout import INDEX_NAME, MANIFEST_NAME, ROWS_NAME, VECTORS_NAME, version_path
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.search import Filter
-from pipeline.collections.store import upload_version
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
 from tests.compaction.copies import publish, receipt
@@ -52,6 +53,39 @@ def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_pa
             (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, only=Filter(merchants=("N",)))
             assert [item.text for item in found] == ["B"]
             source.close()
+
+
+def test_a_reader_that_is_exact_neither_brings_nor_opens_the_index_however_large_the_collection(tmp_path, monkeypatch):
+    """Chroma holds all of an index in memory, so a collection that outgrows an embedding host would have it killed."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setattr(reader, "EXACT_BYTES", 0)
+    opened: list[object] = []
+    monkeypatch.setattr(reader, "open_private", lambda *arguments: opened.append(arguments))
+    root = tmp_path / "root"
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="vectors")
+        pointer = published_on(tmp_path, root)
+        upload_version(ObjectStore(s3), "vectors", "lines", pointer, root)
+        s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
+        sources = (
+            SnapshotSource.from_directory(
+                "lines", collections_directory=root, private_directory=tmp_path / "p1", is_exact=True
+            ),
+            SnapshotSource.from_bucket(
+                "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2", is_exact=True
+            ),
+        )
+        for source in sources:
+            (found,) = source.refresh().query(np.eye(1, 4, dtype=np.float32), limit=1)
+            assert [item.id for item in found] == [row_id(1, 0)]
+            source.close()
+    assert opened == []
+    brought = version_path(tmp_path / "p2", "lines", pointer.version)
+    assert (version_path(root, "lines", pointer.version) / INDEX_NAME).is_dir()
+    assert sorted(path.name for path in brought.iterdir()) == sorted((MANIFEST_NAME, ROWS_NAME, VECTORS_NAME))
+    assert not (tmp_path / "p1").exists()
 
 
 def test_a_pointer_to_a_version_that_is_gone_is_an_error_and_never_an_empty_collection(tmp_path):

@@ -12,12 +12,13 @@ from compaction_handler.resolving import LateResolution
 from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import version_path
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.identifiers import delta_key
 from pipeline.contracts.run import RunState
 from pipeline.deltas import delta_objects
 from pipeline.errors import ErrorCode, PermanentError
-from tests.compaction.test_merge import message, record
+from pipeline.runs.repository import RunRepository
+from tests.compaction.test_merge import failing, message, record, unavailable
 from tests.compaction.world import BUCKET, DIMENSIONS, World, ids, world
 
 __all__ = ["world"]
@@ -102,29 +103,23 @@ def test_without_an_interval_a_publication_waits_for_the_messages_behind_it_but_
     process = world.process()
     process.handle({"Records": [record("a", message("lines", world.run(1)))]})
     assert world.readers() == [ids(1)] * 2
-    world.queues.waiting = 3
     second, third = world.run(2), world.run(3)
     process.handle({"Records": [record("b", message("lines", second))]})
     assert world.states(second) == [RunState.MERGED]
-    world.queues.waiting = 0
     process.handle({"Records": [record("c", message("lines", third))]})
     assert world.states(second, third) == [RunState.COMPLETED] * 2
-    world.queues.waiting = 3
+    fourth, _ = world.run(4), world.run(5)
     world.moment += PUBLISHED_WHILE_MORE_WAITS + timedelta(seconds=1)
-    fourth = world.run(4)
     process.handle({"Records": [record("d", message("lines", fourth))]})
     assert world.states(fourth) == [RunState.COMPLETED]
 
 
-def test_a_queue_that_does_not_answer_delays_no_publication(world, monkeypatch):
-    from botocore.exceptions import EndpointConnectionError
-
-    def refused(**_: object) -> None:
-        raise EndpointConnectionError(endpoint_url="http://sqs")
-
-    monkeypatch.setattr(world.queues, "get_queue_attributes", refused)
-    process, reference = world.process(), world.run(1)
-    process.handle({"Records": [record("a", message("lines", reference))]})
+def test_a_table_that_does_not_tell_what_waits_delays_no_publication(world, monkeypatch):
+    process = world.process()
+    process.handle({"Records": [record("a", message("lines", world.run(1)))]})
+    reference, _ = world.run(2), world.run(3)
+    monkeypatch.setattr(RunRepository, "unfinished", failing(unavailable(), RunRepository.unfinished, after=False))
+    process.handle({"Records": [record("b", message("lines", reference))]})
     assert world.states(reference) == [RunState.COMPLETED]
 
 

@@ -14,11 +14,11 @@ from compaction_handler.merging import CollectionMerger
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import ROWS_NAME, current_key, current_path, version_path
 from pipeline.collections.rows import RowTable
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, unavailable, without_the_last_row
 from tests.compaction.world import BUCKET, TABLE, World, ids, world
 

@@ -12,7 +12,7 @@ from pipeline.collections.chroma import INDEX_HEADER
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, version_path
 from pipeline.collections.letters import fold_text
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from tests.compaction.world import World, ids, row_id, world
 
 __all__ = ["world"]

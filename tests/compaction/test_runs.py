@@ -1,48 +1,60 @@
 """The runs; a failure here moves a receipt backwards, hides a failed one from operators, or loses it from the sweep."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from pipeline import runs
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.run import ALLOWED_TRANSITIONS, RunState
+from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.runs import ERROR_LIMIT, TRANSITION_TRIES, RunRepository
+from pipeline.runs import repository
+from pipeline.runs.repository import TRANSITION_TRIES, RunRepository
+from pipeline.runs.transitions import ERROR_LIMIT, AttemptFailed, Completed, Merged, Reopened, Transition
 from tests.compaction.world import TABLE, World, world
 
 __all__ = ["world"]
 
 PENDING, MERGED, COMPLETED, FAILED = RunState
-PATHS: dict[RunState, tuple[RunState, ...]] = {
-    PENDING: (PENDING,),
-    MERGED: (PENDING, MERGED),
-    COMPLETED: (PENDING, MERGED, COMPLETED),
-    FAILED: (PENDING, FAILED),
+TRANSITIONS: dict[str, Transition] = {
+    "merged": Merged(rows=2),
+    "completed": Completed(version="v"),
+    "attempt failed while waiting": AttemptFailed(before=PENDING, error="CODE: why", gives_up=False),
+    "given up while waiting": AttemptFailed(before=PENDING, error="CODE: why", gives_up=True),
+    "given up when merged": AttemptFailed(before=MERGED, error="CODE: why", gives_up=True),
+    "attempt failed when completed": AttemptFailed(before=COMPLETED, error="CODE: why", gives_up=True),
+    "reopened": Reopened(),
+}
+EDGES: dict[str, dict[RunState, RunState]] = {
+    "merged": {PENDING: MERGED, MERGED: MERGED},
+    "completed": {MERGED: COMPLETED},
+    "attempt failed while waiting": {PENDING: PENDING},
+    "given up while waiting": {PENDING: FAILED},
+    "given up when merged": {MERGED: FAILED},
+    "attempt failed when completed": {},
+    "reopened": {FAILED: PENDING},
+}
+"""Where each leads from where; from everywhere else it leads nowhere."""
+PATHS: dict[RunState, tuple[str, ...]] = {
+    PENDING: (),
+    MERGED: ("merged",),
+    COMPLETED: ("merged", "completed"),
+    FAILED: ("given up while waiting",),
 }
 
 
 def bring(world: World, reference: RunReference, collection: Any, state: RunState) -> None:
     """Walk one collection of a run to a state."""
-    path = PATHS[state]
-    for before, after in pairwise(path):
-        assert world.runs.transition(reference, collection, {before}, after)
+    for name in PATHS[state]:
+        assert world.runs.move(reference, collection, TRANSITIONS[name])
 
 
 @pytest.mark.parametrize("before", RunState)
-@pytest.mark.parametrize("after", RunState)
-def test_a_receipt_moves_only_along_the_documented_edges(world, before, after):
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_receipt_moves_only_along_the_documented_edges(world, before, name):
     reference = world.run(1)
     bring(world, reference, "lines", before)
-    if after is before or after in ALLOWED_TRANSITIONS[before]:
-        assert world.runs.transition(reference, "lines", {before}, after)
-        assert world.states(reference) == [after]
-        return
-    with pytest.raises(PermanentError) as caught:
-        world.runs.transition(reference, "lines", {before}, after)
-    assert caught.value.code is ErrorCode.RUN_CONFLICT
-    assert world.states(reference) == [before]
+    assert world.runs.move(reference, "lines", TRANSITIONS[name]) is (before in EDGES[name])
+    assert world.states(reference) == [EDGES[name].get(before, before)]
 
 
 @pytest.mark.parametrize(
@@ -69,22 +81,22 @@ def test_a_receipt_is_listed_under_its_slower_collection_or_its_failure_until_bo
 
 def test_a_receipt_that_stands_elsewhere_is_left_alone(world):
     reference = world.run(1)
-    assert not world.runs.transition(reference, "lines", {MERGED}, COMPLETED, snapshot_version="v")
+    assert not world.runs.move(reference, "lines", Completed(version="v"))
     assert world.lines(reference).snapshot_version is None
 
 
 def test_a_failure_is_recorded_in_bounds_counted_and_cleared_by_the_next_success(world):
     reference = world.run(1)
-    world.runs.transition(reference, "lines", {PENDING}, PENDING, error="E" * 5000, count_attempt=True)
+    world.runs.move(reference, "lines", AttemptFailed(before=PENDING, error="E" * 5000, gives_up=False))
     assert (world.lines(reference).error, world.lines(reference).attempts) == ("E" * ERROR_LIMIT, 1)
-    world.runs.transition(reference, "lines", {PENDING}, MERGED, merged_count=2)
+    world.runs.move(reference, "lines", Merged(rows=2))
     assert (world.lines(reference).error, world.lines(reference).attempts) == (None, 1)
 
 
 def test_a_run_that_was_never_recorded_cannot_be_moved(world):
     reference = world.run(1).model_copy(update={"run_id": "0" * 32})
     with pytest.raises(PermanentError) as caught:
-        world.runs.transition(reference, "lines", {PENDING}, MERGED)
+        world.runs.move(reference, "lines", Merged(rows=2))
     assert caught.value.code is ErrorCode.RUN_MISSING
 
 
@@ -92,22 +104,22 @@ def test_a_run_that_was_never_recorded_cannot_be_moved(world):
 def test_two_collections_that_move_at_once_both_arrive_or_the_message_comes_back(world, monkeypatch, races):
     reference, other = world.run(1), RunRepository(TABLE, world.dynamodb)
     original, left = world.runs._update, [races]
-    back_and_forth = {PENDING: FAILED, FAILED: PENDING}
+    back_and_forth = {PENDING: TRANSITIONS["given up while waiting"], FAILED: Reopened()}
 
     def raced(*arguments: Any) -> bool:
         if left[0] > 0:
             left[0] -= 1
             state = other.find(reference).words.state
-            other.transition(reference, "words", {state}, MERGED if races == 1 else back_and_forth[state])
+            other.move(reference, "words", Merged(rows=2) if races == 1 else back_and_forth[state])
         return original(*arguments)
 
     monkeypatch.setattr(world.runs, "_update", raced)
     if races == TRANSITION_TRIES:
         with pytest.raises(RetryableError) as caught:
-            world.runs.transition(reference, "lines", {PENDING}, MERGED)
+            world.runs.move(reference, "lines", Merged(rows=2))
         assert caught.value.code is ErrorCode.RUN_CONFLICT
         return
-    assert world.runs.transition(reference, "lines", {PENDING}, MERGED)
+    assert world.runs.move(reference, "lines", Merged(rows=2))
     run = world.runs.find(reference)
     assert (run.lines.state, run.words.state) == (MERGED, MERGED)
     assert [listed.reference for listed in world.runs.unfinished(MERGED)] == [reference]
@@ -130,7 +142,7 @@ def test_a_long_list_of_waiting_receipts_is_read_to_its_end(world, monkeypatch):
 def test_many_runs_are_read_in_the_order_asked_for_also_when_dynamodb_leaves_some_for_later(world, monkeypatch):
     references = [world.run(number) for number in range(1, 5)]
     missing = references[0].model_copy(update={"run_id": "f" * 32})
-    monkeypatch.setattr(runs, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(repository, "READ_AT_ONCE", 3)
     real, calls = world.dynamodb.batch_get_item, []
 
     def throttled(RequestItems: dict[str, Any]) -> Any:
@@ -148,10 +160,22 @@ def test_many_runs_are_read_in_the_order_asked_for_also_when_dynamodb_leaves_som
 
 
 def test_a_table_that_leaves_runs_unread_for_long_is_tried_again_later(world, monkeypatch):
-    monkeypatch.setattr(runs.time, "sleep", lambda _: None)
+    monkeypatch.setattr(repository.time, "sleep", lambda _: None)
     monkeypatch.setattr(
         world.dynamodb, "batch_get_item", lambda RequestItems: {"Responses": {}, "UnprocessedKeys": RequestItems}
     )
     with pytest.raises(RetryableError) as caught:
         world.runs.find_all([world.run(1)])
     assert caught.value.code is ErrorCode.SERVICE_UNAVAILABLE
+
+
+def test_a_fact_that_is_recorded_replaces_the_one_before_it(world):
+    """A run that was passed over and is then merged after all is no longer superseded."""
+    reference = world.run(1)
+    world.runs.move(reference, "lines", Merged(rows=0, superseded_by=7))
+    assert (world.lines(reference).merged_count, world.lines(reference).superseded_by) == (0, 7)
+    world.runs.move(reference, "lines", Merged(rows=2))
+    assert (world.lines(reference).merged_count, world.lines(reference).superseded_by) == (2, None)
+    world.runs.move(reference, "lines", AttemptFailed(before=MERGED, error="CODE: why", gives_up=True))
+    world.runs.move(reference, "lines", Reopened())
+    assert (world.lines(reference).error, world.lines(reference).attempts) == (None, 0)

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.collections.layout import MANIFEST_NAME, ROWS_NAME, current_key, version_key
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
 from tests.compaction.world import BUCKET, World, ids, world

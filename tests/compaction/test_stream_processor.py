@@ -10,17 +10,24 @@ import pytest
 from compaction_handler import coalescing
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
+from compaction_handler.queue_requests import QueueRequest, to_item
 from compaction_handler.stream_processor import process_records
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MAXIMUM_ROWS
 from pipeline.contracts.messages import CompactionMessage, parse_message
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.errors import SHOWN_CHARACTERS
-from pipeline.runs import ERROR_LIMIT, run_from_item, run_to_item
+from pipeline.runs.items import run_from_item, run_to_item
+from pipeline.runs.transitions import ERROR_LIMIT
 from tests.stages.anything import ERRORS, VALUES, refusal
+from tests.stages.recording_queue import RecordingQueues
 
 ENVIRONMENT = StreamProcessorEnvironment(
-    lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
+    lines_queue_url="lines",
+    words_queue_url="words",
+    stream_failure_queue_url="failures",
+    lines_dead_letter_queue_url="lines-dead-letters",
+    words_dead_letter_queue_url="words-dead-letters",
 )
 SQS_LIMIT = 1024 * 1024
 DYNAMODB_LIMIT = 400 * 1024
@@ -65,6 +72,66 @@ def record(number: int) -> dict:
 
 def test_a_run_reads_back_from_its_item_as_it_was_written():
     assert run_from_item(run_to_item(run(1))) == run(1)
+
+
+def asked(request: QueueRequest, changes: dict[str, Any] | None = None) -> dict:
+    return {"dynamodb": {"SequenceNumber": "7", "NewImage": {**to_item(request, MOMENT), **(changes or {})}}}
+
+
+DEAD_LETTER = QueueRequest(
+    action="dead-letter",
+    collection="words",
+    message_id="m",
+    receives=2,
+    body="no json",
+    error_code="MESSAGE_INVALID",
+    reason="it is no JSON",
+)
+COME_BACK = QueueRequest(
+    action="come-back", collection="lines", message_id="m", receives=2, receipt_handle="r", seconds=60
+)
+
+
+def test_what_the_merge_asks_of_sqs_is_done_beside_the_runs_of_the_batch():
+    queues = RecordingQueues()
+    records = [asked(DEAD_LETTER), record(1), asked(COME_BACK)]
+    assert process_records(records, environment=ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
+    (parked,) = queues.to("words-dead-letters")
+    assert (parked["MessageBody"], parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (
+        *("no json", "words"),
+        "m",
+    )
+    texts = {name: value["StringValue"] for name, value in parked["MessageAttributes"].items()}
+    assert texts == {"error_code": "MESSAGE_INVALID", "reason": "it is no JSON"}
+    assert queues.delayed == [("lines", "r", 60)]
+    assert len(queues.to("lines")) == len(queues.to("words")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"version": {"S": "2.0"}}, "VERSION_UNSUPPORTED"),
+        ({"request": {"S": "no json"}}, "MESSAGE_INVALID"),
+        ({"request": {"N": "1"}}, "MESSAGE_INVALID"),
+        ({"request": {"S": '{"action": "delete"}'}}, "MESSAGE_INVALID"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_parked_and_its_neighbour_is_done(changes, code):
+    queues = RecordingQueues()
+    records = [asked(DEAD_LETTER, changes), asked(COME_BACK)]
+    assert process_records(records, environment=ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
+    (parked,) = queues.sent
+    assert parked["QueueUrl"] == "failures"
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
+    assert queues.delayed == [("lines", "r", 60)]
+
+
+def test_a_dead_letter_that_sqs_does_not_take_brings_the_batch_again():
+    queues = RecordingQueues()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordingQueues, "send_message", lambda *_, **__: (_ for _ in ()).throw(refusal("Throttling")))
+        answer = process_records([asked(DEAD_LETTER)], environment=ENVIRONMENT, sqs_client=queues)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
 
 
 def test_a_thousand_new_runs_are_four_messages_in_all_and_none_is_lost():

@@ -17,7 +17,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.embedding.work import Disposition
 from pipeline.errors import ErrorCode, RetryableError
-from pipeline.runs import RECORD_TRIES, RunRepository
+from pipeline.runs.repository import RECORD_TRIES, RunRepository
 from tests.compaction.world import TABLE, World, ids, world
 from tests.stages import test_embedding_core as stage_2
 from tests.stages.anything import refusal

@@ -1,5 +1,7 @@
 """The file of vectors; a failure gives texts the vectors of others, or readers another order than the exact one."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.collections.vectors import BLOCK_VECTORS, VectorFile
 from pipeline.errors import ErrorCode, PermanentError
+from pipeline.merchants.lines import TELLING_LINES
 
 DIMENSIONS = 3
 
@@ -167,3 +170,45 @@ def test_what_is_read_in_pieces_is_what_is_mapped(tmp_path, monkeypatch):
             for one, other in zip(pieces.nearest(queries, 5, among), mapped.nearest(queries, 5, among), strict=True):
                 assert np.array_equal(one[0], other[0])
                 assert np.allclose(one[1], other[1])
+
+
+SCAN = """
+import sys
+from pathlib import Path
+import numpy as np
+from pipeline.collections.vectors import VectorFile
+
+def held() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+
+path, dimensions, queries = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+file, asked = VectorFile.open(path, dimensions), np.ones((queries, dimensions), dtype=np.float32)
+before = most = held()
+sample = VectorFile._distances
+def sampled(*arguments):
+    global most
+    found = sample(*arguments)
+    most = max(most, held())
+    return found
+VectorFile._distances = sampled
+assert len(file.nearest(asked, 3)) == queries
+file.close()
+print(most - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory is a process's own")
+def test_a_scan_holds_a_part_of_the_file_and_not_all_of_it(tmp_path):
+    """The embed function asks so, five lines at most; its memory must not grow with the collection."""
+    count, dimensions, queries = 300_000, 64, TELLING_LINES
+    path = tmp_path / "vectors.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (count, dimensions)}
+        )
+        file.truncate(file.tell() + count * dimensions * 4)
+    arguments = [sys.executable, "-c", SCAN, str(path), str(dimensions), str(queries)]
+    held = int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+    # The file has 77 MB.
+    assert held < count * dimensions * 4 / 3

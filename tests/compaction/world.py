@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from compaction_handler.checking import Inspection, judge_where_there_is_room, require_sound
-from compaction_handler.environment import MergeEnvironment
+from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.queue_requests import QueueRequests, is_request
+from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound
+from compaction_handler.stream_processor import process_records
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.delta import make_delta
 from pipeline.contracts.identifiers import (
@@ -32,7 +34,7 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 from tests.stages.recording_queue import RecordingQueues
 
@@ -59,6 +61,15 @@ class CheckInProcess:
         pass
 
 
+STREAM_ENVIRONMENT = StreamProcessorEnvironment(
+    lines_queue_url="lines-queue",
+    words_queue_url="words-queue",
+    stream_failure_queue_url="failures",
+    lines_dead_letter_queue_url="lines-dlq",
+    words_dead_letter_queue_url="words-dlq",
+)
+
+
 @dataclass
 class World:
     path: Path
@@ -66,7 +77,6 @@ class World:
     s3: Any
     objects: ObjectStore
     runs: RunRepository
-    queues: RecordingQueues = field(default_factory=RecordingQueues)
     moment: datetime = START
     processes: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -82,10 +92,6 @@ class World:
             **{
                 "table_name": TABLE,
                 "vectors_bucket": BUCKET,
-                "lines_queue_url": "lines-queue",
-                "words_queue_url": "words-queue",
-                "lines_dead_letter_queue_url": "lines-dlq",
-                "words_dead_letter_queue_url": "words-dlq",
                 "embedding_model": MODEL,
                 "embedding_dimensions": DIMENSIONS,
                 "collections_directory": str(self.root),
@@ -114,10 +120,20 @@ class World:
                 )
                 for name in COLLECTIONS
             },
-            sqs_client=self.queues,
+            requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb),
         )
         self.started.append(handler)
         return handler
+
+    def perform_requests(self) -> RecordingQueues:
+        """Have the stream processor do what was asked of SQS since the last time; what it did is what is returned."""
+        items = [item for item in self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"] if is_request(item)]
+        for item in items:
+            self.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("PK", "SK")})
+        queues = RecordingQueues()
+        records = [{"dynamodb": {"SequenceNumber": "1", "NewImage": item}} for item in items]
+        assert process_records(records, environment=STREAM_ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
+        return queues
 
     def close(self) -> None:
         """End the processes that a test has left behind: a cold start closes no file of the one before."""

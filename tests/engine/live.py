@@ -2,7 +2,6 @@
 
 import os
 import runpy
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,16 +154,6 @@ def _changes(event: Any, name: str) -> bool:
     return bool(
         event and event.metadata.urn.endswith(f"::{name}") and event.metadata.op not in ("same", "read", "refresh")
     )
-
-
-def policy_pack(directory: Path) -> Path:
-    """The policy pack as a program of its own: Pulumi's Python host, which runs a pack's folder, is no Go module."""
-    (directory / "PulumiPolicy.yaml").write_bytes((SOURCE / "policy" / "PulumiPolicy.yaml").read_bytes())
-    program = directory / "run"
-    command = f'cd "{SOURCE}/policy" && exec "{sys.executable}" -u -m pulumi.policy "$1" .'
-    program.write_text(f"#!/bin/sh\n{command}\n")
-    program.chmod(0o755)
-    return program
 
 
 def by_hand(name: str) -> Callable[[], None]:

@@ -10,7 +10,8 @@ import pytest
 from pulumi import automation
 from pulumi.runtime import rpc
 
-from tests.engine.live import MAPPING, by_hand, judgements, long_list, nobody_at_home, policy_pack
+from one_consumer.pack import installed
+from tests.engine.live import MAPPING, by_hand, judgements, long_list, nobody_at_home
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,8 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[automation.Stack]:
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return policy_pack(tmp_path_factory.mktemp("pack"))
+def pack() -> Path:
+    return installed.executable()
 
 
 def test_the_first_preview_asks_nobody_shows_what_is_unknown_and_passes_the_policy_pack(new, pack):

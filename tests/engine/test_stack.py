@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from pulumi import automation
 
+from one_consumer.pack import installed
 from ops.auditing import audit
 from ops.local.engines.steps import EngineError
 from ops.target import local_target
@@ -30,7 +31,6 @@ from tests.engine.live import (
     counted,
     judgements,
     long_list,
-    policy_pack,
 )
 from tests.engine.switch_command import kill_at
 
@@ -141,7 +141,7 @@ def test_a_targeted_update_while_the_consumer_is_to_change_is_refused_in_a_sente
 
 def test_a_consumer_written_by_hand_is_refused_by_the_policy_pack_beside_what_exists(live, tmp_path):
     with live.opened("ecs") as stack:
-        judged, error = judgements(stack, policy_pack(tmp_path), by_hand("service_beside_the_components"))
+        judged, error = judgements(stack, installed.executable(), by_hand("service_beside_the_components"))
     assert isinstance(error, automation.CommandError)
     ((code, _, message),) = (item for item in judged if item[1] == "mandatory")
     assert code == "one-consumer"
@@ -152,7 +152,7 @@ def test_a_state_is_judged_from_a_file_without_a_login(live, tmp_path, cli):
     with live.opened("ecs") as stack:
         exported = stack.export_stack()
     state = {"version": exported.version, "deployment": exported.deployment}
-    command = [str(cli), "policy", "analyze", "--non-interactive", "--policy-pack", str(policy_pack(tmp_path))]
+    command = [str(cli), "policy", "analyze", "--non-interactive", "--policy-pack", str(installed.executable())]
     nowhere = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
     def analyze(name: str) -> subprocess.CompletedProcess[str]:

@@ -30,7 +30,7 @@ from pipeline.errors import ErrorCode, RetryableError
 from pipeline.merchants.later import PublishedReceipt, resolve_later
 from pipeline.merchants.names import KnownMerchant
 from pipeline.merchants.resolution import Merchant, MerchantResolver
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 from tests.merchants.receipts import rows
 

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from compaction_handler.storing import copy_version, upload_version, write_current_object
 from ops import cli
 from ops.commands import options
 from ops.target import Target
@@ -20,13 +21,12 @@ from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, LAYOUT, ROWS_NAME, VECTORS_NAME, Pointer, version_name
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
-from pipeline.collections.store import copy_version, upload_version, write_current_object
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun
 from pipeline.embedding.embedders.hashing import HASHING_DIMENSIONS, HASHING_MODEL, HashingEmbedder
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 
 BUCKET, TABLE = "vectors", "receipts"

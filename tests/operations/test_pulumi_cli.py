@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
+from one_consumer.live.errors import WaitCode, WaitError
 from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
 from ops.target import OperatorError, pulumi_target
-from pipeline.errors import ErrorCode, RetryableError
 from tests.program.engine import PROJECT
 
 CLI = find_cli()
@@ -85,8 +85,8 @@ def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch)
 
     def program() -> None:
         def wait(_: pulumi.ResourceHookArgs) -> None:
-            raise RetryableError(
-                ErrorCode.HANDOVER_NOT_DRAINED, value="worker is on", rule="it must be off", way_out="turn it off"
+            raise WaitError(
+                WaitCode.HANDOVER_NOT_DRAINED, value="worker is on", rule="it must be off", way_out="turn it off"
             )
 
         hook = pulumi.ResourceHook("embed-is-drained", wait)

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from pipeline.contracts.run import RunState
+from pipeline.runs.transitions import AttemptFailed
 from tests.operations.published import RUN, Receipt, Shop, built, shop
 
 __all__ = ["built", "shop"]
@@ -63,7 +64,7 @@ def test_a_receipt_that_is_not_published_is_shown_with_what_its_run_says(shop):
     receipt = Receipt(image=IMAGE, texts=["A"])
     run = shop.record(receipt, lines={"expected_count": 1, "delta_sha256": "0" * 64})
     error = "DELTA_INVALID: \x1b[31mred"
-    shop.runs.transition(run.reference, "lines", [RunState.PENDING], RunState.FAILED, error=error)
+    shop.runs.move(run.reference, "lines", AttemptFailed(before=RunState.PENDING, error=error, gives_up=True))
     code, out, err = shop.command("show", IMAGE, "1")
     assert code == 0, err
     assert "published: no" in out

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from policy.graph import UNKNOWN, Graph, Resource
+from one_consumer.pack.graph import UNKNOWN, Graph, Resource
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pulumi.runtime.proto import analyzer_pb2
 
-from policy.codes import Violation
-from policy.graph import Graph
-from policy.judgement import judge
-from policy.pack import resource_of
-from policy.settings import Settings
+from one_consumer.pack.codes import Violation
+from one_consumer.pack.graph import Graph
+from one_consumer.pack.judgement import judge
+from one_consumer.pack.server import resource_of
+from one_consumer.pack.settings import Settings
 from tests.program.engine import Recording, run_program
 
 PROGRAMS = Path(__file__).parent / "programs"

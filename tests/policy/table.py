@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from policy.codes import Code
-from policy.settings import Settings
+from one_consumer.pack.codes import Code
+from one_consumer.pack.settings import Settings
 from tests.policy.dumps import Dump, Item, Moment
 from tests.policy.recorded import judged
 from tests.policy.styles import fed_function, queue

@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
 
-from policy.codes import Code, Violation
-from policy.consumers.mappings import MAPPING
-from policy.graph import QUEUE, UNKNOWN, Graph
-from policy.judgement import JUDGED
-from policy.pack import OUTPUT, RESOURCE, SECRET, SIGNATURE, UNKNOWN_VALUES, Pack, resource_of
-from policy.workloads import Workload
+from one_consumer.pack.codes import Code, Violation
+from one_consumer.pack.consumers.mappings import MAPPING
+from one_consumer.pack.graph import QUEUE, UNKNOWN, Graph
+from one_consumer.pack.judgement import JUDGED
+from one_consumer.pack.server import OUTPUT, RESOURCE, SECRET, SIGNATURE, UNKNOWN_VALUES, Pack, resource_of
+from one_consumer.pack.workloads import Workload
 from tests.policy.recorded import judged, messages_of, record
 from tests.policy.test_graph import ARN, resource
 
@@ -204,7 +204,7 @@ def test_a_fault_of_a_rule_is_said_and_the_other_rules_go_on(monkeypatch: pytest
     def broken(graph: Graph, **rest: object) -> Iterator[Violation]:
         raise KeyError("x")
 
-    monkeypatch.setattr("policy.judgement.one_consumer", broken)
+    monkeypatch.setattr("one_consumer.pack.judgement.one_consumer", broken)
     broken_diagnostics = analyzed(*messages_of(record("limits")))
     assert {item.policyName for item in broken_diagnostics} >= {"unjudged", "fifo-batch-size"}
     (unjudged,) = [item for item in broken_diagnostics if item.policyName == "unjudged"]
@@ -216,14 +216,14 @@ def test_a_fault_in_one_kind_of_consumers_hides_no_conflict_of_the_others(monkey
     def broken(graph: Graph) -> Iterator[Workload]:
         raise KeyError("x")
 
-    monkeypatch.setattr("policy.consumers.batch.programs_of", broken)
-    monkeypatch.setattr("policy.consumers.started.programs_of", broken)
+    monkeypatch.setattr("one_consumer.pack.consumers.batch.programs_of", broken)
+    monkeypatch.setattr("one_consumer.pack.consumers.started.programs_of", broken)
     job = message("aws:batch/jobDefinition:JobDefinition", "job", {"containerProperties": "{}"})
     diagnostics = analyzed(job, *messages_of(record("two_mappings")))
     assert {item.policyName for item in diagnostics} == {"one-consumer", "unjudged"}
 
 
 def test_a_fault_in_reading_the_stack_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("policy.judgement.Graph", None)
+    monkeypatch.setattr("one_consumer.pack.judgement.Graph", None)
     (diagnostic,) = analyzed(message(QUEUE, "jobs", {}))
     assert (diagnostic.policyName, diagnostic.enforcementLevel) == ("unjudged", analyzer_pb2.ADVISORY)

@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.program.engine import PROJECT
+from one_consumer.pack import installed
 
 SECONDS = 120
 ARN = "arn:aws:sqs:us-east-1:000000000000:jobs"
@@ -46,11 +45,8 @@ def analyzed(directory: Path, configuration: dict[str, Any] | None = None) -> tu
     manifest = {"time": "2026-01-01T00:00:00Z", "magic": "", "version": ""}
     state = directory / "state.json"
     state.write_text(json.dumps({"version": 3, "deployment": {"manifest": manifest, "resources": resources}}))
-    # As a program of its own the pack needs no language host of Pulumi's.
-    pack = directory / "pack"
-    pack.write_text(f"#!/bin/sh\nexec {sys.executable} -u {PROJECT / 'policy' / '__main__.py'}\n")
-    pack.chmod(0o755)
-    command = [cli, "policy", "analyze", "--color", "never", "--file", str(state), "--policy-pack", str(pack)]
+    command = [cli, "policy", "analyze", "--color", "never", "--file", str(state), "--policy-pack"]
+    command.append(str(installed.executable()))
     if configuration is not None:
         settings = directory / "configuration.json"
         settings.write_text(json.dumps(configuration))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from policy.address import Address
-from policy.codes import Code
-from policy.consumers.mappings import MAPPING
-from policy.graph import QUEUE, UNKNOWN, Graph, Resource
+from one_consumer.pack.address import Address
+from one_consumer.pack.codes import Code
+from one_consumer.pack.consumers.mappings import MAPPING
+from one_consumer.pack.graph import QUEUE, UNKNOWN, Graph, Resource
 from tests.policy.recorded import judged
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:jobs"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from policy.codes import Code
+from one_consumer.pack.codes import Code
 from tests.policy.dumps import Dump, Item, Moment, Text
 from tests.policy.recorded import judged
 from tests.policy.styles import RECEIVE, SEND, containers, role, statement, task

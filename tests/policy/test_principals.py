@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from policy.graph import UNKNOWN
-from policy.principals import Principal, concerns, holds
-from policy.workloads import ROLE
+from one_consumer.pack.graph import UNKNOWN
+from one_consumer.pack.principals import Principal, concerns, holds
+from one_consumer.pack.workloads import ROLE
 from tests.policy.test_graph import resource
 
 ARN = "arn:aws:iam::000000000000:role/teams/poller"

@@ -9,18 +9,21 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from policy.codes import Code
+from one_consumer.pack import installed
+from one_consumer.pack.codes import Code
 from tests.policy.recorded import messages_of, record
-from tests.program.engine import PROJECT, Recording, run_program
+from tests.program.engine import Recording, run_program
 
 SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def pack() -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
-    # As pulumi-analyzer-policy-python does: in the pack's folder; the engine's address is never called.
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    # As Pulumi's Python host runs a pack's folder; the engine's address is never called.
+    folder = tmp_path_factory.mktemp("pack")
+    installed.write_folder(folder)
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:9", "."]
-    process = subprocess.Popen(command, cwd=PROJECT / "policy", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         port = process.stdout.readline().strip()

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from policy.codes import Code
-from policy.consumers.mappings import MAPPING
-from policy.graph import UNKNOWN, Graph
-from policy.rules import RULES
+from one_consumer.pack.codes import Code
+from one_consumer.pack.consumers.mappings import MAPPING
+from one_consumer.pack.graph import UNKNOWN, Graph
+from one_consumer.pack.rules import RULES
 from tests.policy.recorded import graph_of, judged, record
 from tests.policy.test_graph import resource
 from tests.program.engine import PROJECT, Recording, run_program

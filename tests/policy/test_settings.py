@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
 
-from policy.codes import Code, Violation
-from policy.pack import Pack
-from policy.settings import Allowance, SendsOnly, Settings, without_allowed
+from one_consumer.pack.codes import Code, Violation
+from one_consumer.pack.server import Pack
+from one_consumer.pack.settings import Allowance, SendsOnly, Settings, without_allowed
 
 URN = "urn:pulumi:dev::shop::aws:sqs/queue:Queue::jobs"
 FOUND = Violation(code=Code.ONE_CONSUMER, urn=URN, value="v", way_out="w", about=frozenset({"jobs", "jobs-4f2c1b9"}))

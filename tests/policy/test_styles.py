@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from policy.declarations import SENDS_ONLY_TAG
-from policy.settings import SendsOnly, Settings
+from one_consumer.pack.declarations import SENDS_ONLY_TAG
+from one_consumer.pack.settings import SendsOnly, Settings
 from tests.policy.dumps import ACCOUNT, REGION, Dump, Item, LookedUp, Moment
 from tests.policy.recorded import judged
 from tests.policy.styles import (

@@ -6,7 +6,7 @@ import boto3
 import pulumi
 import pytest
 
-from pipeline.consumers.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AssumedRole, AwsAccess
 from stack.settings import load, read_access
 
 

@@ -60,6 +60,7 @@ def test_ranges_that_a_model_states_are_those() -> None:
     assert _range("lambda", "MaximumNumberOfPollers")[1] == limits.POLLERS_MAXIMUM
     assert _range("lambda", "MemorySize")[0] == limits.FUNCTION_MEMORY_MINIMUM
     assert _range("lambda", "EphemeralStorageSize")[0] == limits.FUNCTION_DISK_MINIMUM
+    assert _range("lambda", "MaximumEventAgeInSeconds")[0] == limits.EVENT_AGE_MINIMUM
 
 
 def test_what_a_model_states_for_managed_instances_is_at_least_a_functions() -> None:

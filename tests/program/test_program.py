@@ -323,11 +323,51 @@ def test_nothing_starts_before_what_it_needs_and_nothing_loses_it_before_it_has_
             assert recording.reaches(mapping.urn, recording.one(POLICY, rights).urn)
 
 
+@pytest.mark.parametrize(("every", "minutes"), [(0, 1), (60, 1), (90, 2), (300, 5), (3_600, 5)])
+def test_a_tick_that_failed_is_left_to_the_next_one(every: int, minutes: int) -> None:
+    recording = run_program({"merge": json.dumps({"publishEverySeconds": every})})
+    schedule = recording.one("aws:scheduler/schedule:Schedule", "compaction-tick-schedule").inputs
+    assert schedule["scheduleExpression"] == f"rate({minutes} minute{'s' if minutes > 1 else ''})"
+    # The scheduler's own tries are of handing a tick to Lambda, which by default runs a failed one twice more.
+    assert schedule["target"]["retryPolicy"]["maximumRetryAttempts"] == 0
+    tries = recording.one("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "compaction-tick-tries")
+    assert tries.inputs["functionName"] == "receipts-test-compaction-merge"
+    assert tries.inputs["maximumRetryAttempts"] == 0
+    assert tries.inputs["maximumEventAgeInSeconds"] == minutes * 60
+
+
 def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
     _, recording = evaluated
     for function in recording.of(FUNCTION):
         module, _ = function.inputs["imageConfig"]["commands"][0].rsplit(".", 1)
         assert (PROJECT / (module.replace(".", "/") + ".py")).exists()
+
+
+def test_replaced_versions_are_gone_after_a_day_and_pointers_and_artifacts_after_thirty() -> None:
+    recording = run_program({})
+    rules = {
+        made.name: {
+            rule["filter"]["prefix"]: rule["noncurrentVersionExpiration"]["noncurrentDays"]
+            for rule in made.inputs["rules"]
+            if "noncurrentVersionExpiration" in rule
+        }
+        for made in recording.of("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
+    }
+    assert rules == {
+        "storage-artifacts-lifecycle": {"": 30},
+        "storage-vectors-lifecycle": {"": 30, "lines/versions/": 1, "words/versions/": 1},
+    }
+    identifiers = [
+        rule["id"]
+        for made in recording.of("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
+        for rule in made.inputs["rules"]
+        if made.name == "storage-vectors-lifecycle"
+    ]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_the_table_calls_no_key_that_is_billed() -> None:
+    assert "serverSideEncryption" not in run_program({}).one("aws:dynamodb/table:Table", "storage-table").inputs
 
 
 def test_a_redriven_message_still_finds_its_delta() -> None:

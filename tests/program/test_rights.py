@@ -104,10 +104,28 @@ def test_an_endpoint_leads_to_what_the_stack_owns_and_to_the_layers_of_images(re
         ("network-s3", "WhatTheStackOwns"): ["arn:aws:s3:::receipts-test-*", "arn:aws:s3:::receipts-test-*/*"],
         ("network-s3", "LayersOfImages"): ["arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"],
         ("network-dynamodb", "WhatTheStackOwns"): [f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/receipts-test-*"],
-        ("network-sqs", "WhatTheStackOwns"): [f"arn:aws:sqs:us-east-1:{ACCOUNT}:receipts-test-*"],
     }
     for kind, key in (("aws:s3/bucket:Bucket", "bucketPrefix"), ("aws:dynamodb/table:Table", "name")):
         assert all(made.inputs[key].startswith("receipts-test-") for made in recording.of(kind))
+
+
+def test_the_merge_reaches_no_queue_and_the_stream_processor_does_it_for_it(recording: Recording) -> None:
+    # From the network to SQS there is no way; what polls for the function is Lambda, outside.
+    assert not [made for made in recording.of("aws:ec2/vpcEndpoint:VpcEndpoint") if "sqs" in made.inputs["serviceName"]]
+    (merge,) = (
+        made for made in recording.of("aws:lambda/function:Function") if made.name.startswith("compaction-merge")
+    )
+    assert not [value for value in merge.inputs["environment"]["variables"].values() if "sqs" in value]
+    actions = [
+        action for item in statements(recording, "compaction-merge-policy").values() for action in item["Action"]
+    ]
+    assert not [action for action in actions if action.startswith("sqs:")]
+    found = statements(recording, "compaction-stream-processor-policy")
+    queues = {item.rsplit(":", 1)[-1] for item in found["BringItsMessagesBack"]["Resource"]}
+    assert queues == {f"receipts-test-compaction-{name}.fifo" for name in ("lines", "words")}
+    assert found["BringItsMessagesBack"]["Action"] == ["sqs:ChangeMessageVisibility"]
+    queues = {item.rsplit(":", 1)[-1] for item in found["SendItsDeadLetters"]["Resource"]}
+    assert queues == {f"receipts-test-compaction-{name}-dead-letter.fifo" for name in ("lines", "words")}
 
 
 def test_the_stream_is_read_by_its_own_arn(recording: Recording) -> None:

@@ -13,7 +13,6 @@ class RecordingQueues:
     released: list[tuple[str, int]] = field(default_factory=list)
     delayed: list[tuple[str, str, int]] = field(default_factory=list)
     refuse_next_entries: int = 0
-    waiting: int = 0
 
     def send_message(self, **message: Any) -> dict[str, Any]:
         """Take one message."""
@@ -34,7 +33,3 @@ class RecordingQueues:
     def to(self, queue_url: str) -> list[dict[str, Any]]:
         """What was sent to one queue."""
         return [message for message in self.sent if message["QueueUrl"] == queue_url]
-
-    def get_queue_attributes(self, **arguments: Any) -> dict[str, Any]:
-        """Nothing waits, unless a test says so."""
-        return {"Attributes": {"ApproximateNumberOfMessages": str(self.waiting)}}

@@ -28,7 +28,8 @@ from pipeline.embedding.work import Disposition, IncomingMessage
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import AttemptFailed
 from tests.stages.recording_queue import RecordingQueues
 from tests.stages.test_upload_images import IMAGE, document, receipt
 from upload_images.export import export_receipt
@@ -242,7 +243,8 @@ def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_a
     world.core.process([world.incoming(uploaded(message, 0))])
     (run,) = world.runs.of_receipt(message.image_id, 1)
     if spoil == "failed":
-        world.runs.transition(run.reference, "words", {RunState.PENDING}, RunState.FAILED, error="DELTA_INVALID: why")
+        failure = AttemptFailed(before=RunState.PENDING, error="DELTA_INVALID: why", gives_up=True)
+        world.runs.move(run.reference, "words", failure)
     else:
         world.s3.delete_object(Bucket=VECTORS, Key=delta_key("words", run.run_id, run.words.delta_sha256))
     assert dispositions(world, world.incoming(uploaded(message, 0))) == [Disposition.SKIPPED]

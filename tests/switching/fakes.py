@@ -11,14 +11,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observation import QueueObservation, SeenMapping, SeenService
 from ops.auditing import DEAD_LETTERS
 from ops.local.control import ControlError
 from ops.switching.checks import SwitchChecks
 from ops.target import OperatorError
-from pipeline.consumers.observation import QueueObservation, SeenMapping, SeenService
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
-from pipeline.runs import run_to_item
+from pipeline.runs.items import run_to_item
 from stack.settings import Settings, load
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -26,7 +26,7 @@ from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.switching.conftest import eventually, samples
 from upload_images.export import export_receipt, is_noise
 

@@ -9,11 +9,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from one_consumer.live.drain import Patience, move_and_wait_until_empty, wait_until_drained
+from one_consumer.live.errors import WaitCode, WaitError
+from one_consumer.live.observation import Identity, QueueObservation, SeenService
 from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
-from pipeline.consumers.drain import Patience, move_and_wait_until_empty, wait_until_drained
-from pipeline.consumers.observation import Identity, QueueObservation, SeenService
-from pipeline.errors import ErrorCode, RetryableError
 
 FIFO = {"FifoQueue": "true", "VisibilityTimeout": "2"}
 
@@ -84,13 +84,13 @@ def test_what_somebody_holds_is_waited_for_and_moved_when_it_comes_back(sqs, que
 def test_a_queue_that_does_not_become_empty_is_not_deleted(sqs, queues):
     send(sqs, queues[0], 1)
     sqs.receive_message(QueueUrl=queues[0], VisibilityTimeout=60)
-    with pytest.raises(RetryableError) as refused:
+    with pytest.raises(WaitError) as refused:
         move(sqs, queues, timeout=1)
-    assert refused.value.code == ErrorCode.QUEUE_NOT_EMPTY
+    assert refused.value.code == WaitCode.QUEUE_NOT_EMPTY
 
 
 def test_a_queue_must_have_been_empty_for_a_while(sqs, queues):
-    with pytest.raises(RetryableError):
+    with pytest.raises(WaitError):
         move(sqs, queues, timeout=0.5, quiet=5)
 
 
@@ -142,9 +142,9 @@ def test_the_loser_is_waited_for():
 
 
 def test_a_loser_that_does_not_end_fails_the_update_and_is_named():
-    with pytest.raises(RetryableError) as refused:
+    with pytest.raises(WaitError) as refused:
         drain(Observer(1), Identity(kind="mapping", name="f"), timeout=0.05)
-    assert refused.value.code == ErrorCode.HANDOVER_NOT_DRAINED
+    assert refused.value.code == WaitCode.HANDOVER_NOT_DRAINED
     assert "service s is draining (1 tasks are stopping)" in refused.value.value
     assert "embed.fifo" in refused.value.value
 

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from ops.auditing import ExpectedQueue, Finding, expected_queues, judge
-from ops.switching.plan import BLOCKING, plan
-from pipeline.consumers.drain import left_behind
-from pipeline.consumers.observation import (
+from one_consumer.live.drain import left_behind
+from one_consumer.live.observation import (
     Identity,
     LiveConsumer,
     QueueObservation,
@@ -19,6 +17,8 @@ from pipeline.consumers.observation import (
     Standing,
     consumers,
 )
+from ops.auditing import ExpectedQueue, Finding, expected_queues, judge
+from ops.switching.plan import BLOCKING, plan
 from stack.choice import consumers as assigned
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

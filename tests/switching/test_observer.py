@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.consumers.observation import Standing, consumers
-from pipeline.consumers.observer import ConsumerObserver, is_named
+from one_consumer.live.observation import Standing, consumers
+from one_consumer.live.observer import ConsumerObserver, is_named
 from tests.switching.test_observation import NOW
 
 URL, ARN = "https://sqs.us-east-1.amazonaws.com/1/embed.fifo", "arn:aws:sqs:us-east-1:1:embed.fifo"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from one_consumer.live.observation import LiveConsumer, QueueObservation, SeenPipe, SeenTask, consumers
 from ops.auditing import AuditedQueue, ExpectedQueue, Finding, judge
 from ops.switching.plan import blockers, own_consumers, plan, strangers
-from pipeline.consumers.observation import LiveConsumer, QueueObservation, SeenPipe, SeenTask, consumers
 from tests.switching.fakes import NOW, seen_mapping, seen_service
 
 OWN = own_consumers({"embedFunctionName": "f", "serviceName": "s", "clusterName": "c"})

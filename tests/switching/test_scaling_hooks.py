@@ -6,8 +6,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from one_consumer.live.scaling import DIMENSION, KINDS, NAMESPACE, resume_scaling, suspend_scaling
 from pipeline.aws import AwsClient
-from pipeline.consumers.scaling import DIMENSION, KINDS, NAMESPACE, resume_scaling, suspend_scaling
 
 NAME = "receipts-test-worker"
 PLACE = {"ServiceNamespace": NAMESPACE, "ResourceId": f"service/{NAME}/{NAME}", "ScalableDimension": DIMENSION}

@@ -1,7 +1,8 @@
 """Types that nothing at run time on one machine needs: kept in the state with outputs of the right form, and no more.
 
 Network, because everything is on loopback. Scaling, because the emulator has none and the desired count is obeyed.
-Alarms, because nobody is paged. Log groups, because logs are files. Policies and settings of buckets and queues that
+Alarms, because nobody is paged. Log groups, because logs are files. What
+Lambda tries again, because ticks are the supervisor's. Policies and settings of buckets and queues that
 the emulator does not enforce. The registry and its image, because the code runs from the folder it lies in.
 """
 
@@ -31,6 +32,7 @@ RECORDED_TYPES = (
     "aws:efs/fileSystem:FileSystem",
     "aws:efs/fileSystemPolicy:FileSystemPolicy",
     "aws:efs/mountTarget:MountTarget",
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketPolicy:BucketPolicy",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",

@@ -12,7 +12,7 @@ import pytest
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.stream_processor import process_records
 from pipeline.collections.layout import ROWS_NAME, current_path, version_path
-from pipeline.collections.store import read_current
+from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
 from tests.compaction.torture.test_kills import endpoint, victims, world
@@ -166,7 +166,11 @@ def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
         for number, reference in enumerate(references)
     ]
     environment = StreamProcessorEnvironment(
-        lines_queue_url="lines", words_queue_url="words", stream_failure_queue_url="failures"
+        lines_queue_url="lines",
+        words_queue_url="words",
+        stream_failure_queue_url="failures",
+        lines_dead_letter_queue_url="lines-dead-letters",
+        words_dead_letter_queue_url="words-dead-letters",
     )
     queues = RecordingQueues()
     for _ in range(2):

@@ -18,15 +18,17 @@ from typing import Any
 import boto3
 import chromadb  # noqa: F401 - before anything is forked, so that no victim has to import it
 
-from compaction_handler import checking, publishing, working_copy
-from compaction_handler.checking import ChildCheck, Inspection, Verdict, require_sound, unsound
+from compaction_handler import checking, publishing, storing, working_copy
+from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.queue_requests import QueueRequests
+from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
-from pipeline.collections import chroma, store
+from pipeline.collections import chroma
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
@@ -36,7 +38,7 @@ from pipeline.collections.rows import RowTable
 from pipeline.collections.vectors import VectorFile
 from pipeline.errors import PipelineError
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 
 CHUNK_TEXTS = 25
 """Small, so that Chroma persists several times in a merge of a few receipts."""
@@ -101,11 +103,11 @@ POINTS: dict[str, tuple[Any, str]] = {
     "index written, letters not": (RowTable, "index_letters"),
     "without what was deleted": (CollectionDatabase, "compact"),
     "sealing": (WorkingCopy, "seal"),
-    "transition": (RunRepository, "transition"),
+    "transition": (RunRepository, "move"),
     "closing": (WorkingCopy, "close"),
     "checking": (ForkedCheck, "run"),
-    "copying a file": (store, "copy_file"),
-    "fsync": (store, "_fsync"),
+    "copying a file": (storing, "copy_file"),
+    "fsync": (storing, "fsync"),
     "copying the version": (publishing, "copy_version"),
     "reopening": (WorkingCopy, "reopen"),
     "uploading a file": (ObjectStore, "put_file"),
@@ -188,7 +190,11 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
         dynamodb=clients.dynamodb,
         start_check=ChildCheck if check is None else lambda: check,
     )
-    handler = MergeHandler(environment=environment, mergers={"lines": merger}, sqs_client=clients.sqs)
+    handler = MergeHandler(
+        environment=environment,
+        mergers={"lines": merger},
+        requests=QueueRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
+    )
     answer = [handler.handle(event) for event in job["events"]]
     merger.close()
     return answer

@@ -14,7 +14,7 @@ import numpy as np
 
 from ops.local.provisioners.context import client_options
 from pipeline.collections.layout import MANIFEST_NAME
-from pipeline.collections.store import read_current, require_version
+from pipeline.collections.versions import read_current, require_version
 from pipeline.contracts.delta import Delta, make_delta
 from pipeline.contracts.identifiers import delta_key, line_vector_id, sha256_hex
 from pipeline.contracts.messages import CompactionMessage, RunReference
@@ -22,7 +22,8 @@ from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.errors import ErrorCode
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
+from pipeline.runs.transitions import Reopened
 from tests.compaction.tables import create_table
 
 MODEL, DIMENSIONS = "counting", 8
@@ -93,10 +94,6 @@ class TorturedWorld:
         return {
             "table_name": self.table,
             "vectors_bucket": self.bucket,
-            "lines_queue_url": "lines-queue",
-            "words_queue_url": "words-queue",
-            "lines_dead_letter_queue_url": "lines-dlq",
-            "words_dead_letter_queue_url": "words-dlq",
             "embedding_model": MODEL,
             "embedding_dimensions": DIMENSIONS,
             "collections_directory": str(self.directory / "collections"),
@@ -215,7 +212,7 @@ class TorturedWorld:
         """What an operator does: five kills in a row while a run was written, and it is quarantined."""
         for run in self.runs.unfinished(RunState.FAILED):
             assert (run.lines.error or "").startswith(ErrorCode.MERGE_KILLED), run.lines.error
-            self.runs.transition(run.reference, "lines", {RunState.FAILED}, RunState.PENDING, forget_attempts=True)
+            self.runs.move(run.reference, "lines", Reopened())
 
     def require_sound(self) -> None:
         """The current version opens, is exactly its runs, holds every completed run, and nothing is there twice."""

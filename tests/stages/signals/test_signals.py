@@ -35,7 +35,7 @@ from pipeline.contracts.run import RunState
 from pipeline.deltas import read_delta
 from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 from tests.embedding.openai_api import FakeOpenAiApi, serve
 from tests.stages.signals.trap import PHASES, Phase, Trap, proxy

@@ -1,4 +1,0 @@
-"""Who consumes a queue right now, asked of AWS: for the worker's fence, the handover of a switch, and the audit.
-
-``observation`` is the data and the judgement, pure; ``observer`` looks; ``drain`` waits.
-"""

@@ -1,0 +1,1 @@
+"""CompactionRuns in DynamoDB: ``repository.py`` reads and writes, ``transitions.py`` decides, ``items.py`` converts."""

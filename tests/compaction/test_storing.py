@@ -1,0 +1,61 @@
+"""A version on its way to the disk; a failure publishes what a crash of the machine takes back."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from compaction_handler import storing
+from pipeline.collections import files
+from pipeline.collections.layout import version_path
+from pipeline.contracts.digests import FileDigest
+
+PIECES = 5
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(files, "SENT_BYTES", files.CHUNK_BYTES)
+    directory = tmp_path / "source"
+    directory.mkdir()
+    (directory / "data").write_bytes(b"x" * files.CHUNK_BYTES * PIECES)
+    return directory
+
+
+def test_the_disk_is_at_work_while_a_large_file_is_copied(source, tmp_path, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr(files.os, "fdatasync", sent.append)
+    storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+    assert 1 <= len(sent) <= PIECES
+    copied = version_path(tmp_path / "root", "words", "one") / "data"
+    assert copied.read_bytes() == (source / "data").read_bytes()
+
+
+def test_an_error_that_the_disk_tells_while_a_file_is_copied_leaves_no_version(source, tmp_path, monkeypatch):
+    def refused(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.os, "fdatasync", refused)
+    with pytest.raises(OSError, match="Input/output"):
+        storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+    assert list((tmp_path / "root").rglob("*one*")) == []
+
+
+def test_a_full_disk_is_told_as_one_whatever_else_the_disk_says(source, tmp_path, monkeypatch):
+    def refused(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    class Full(FileDigest):
+        def update(self, piece: memoryview) -> None:
+            super().update(piece)
+            if self.pieces == PIECES - 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.pieces += 1
+
+        pieces = 0
+
+    monkeypatch.setattr(files, "SENT_BYTES", files.CHUNK_BYTES * (PIECES - 1))
+    monkeypatch.setattr(files.os, "fdatasync", refused)
+    monkeypatch.setattr(files, "FileDigest", Full)
+    with pytest.raises(OSError, match="No space"):
+        storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
