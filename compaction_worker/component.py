@@ -300,7 +300,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ImageFunctionArgs(
                 image_uri=self._args.image_uri,
                 handler="compaction_worker.waiting.report",
-                variables=environment_variables(WaitingEnvironment, {"embed_queue_url": queue.url}),
+                variables=environment_variables(WaitingEnvironment, {"metric_namespace": NAMESPACE}),
                 statements=[
                     statement("CountWhatWaits", ["sqs:GetQueueAttributes"], [queue.arn]),
                     # AWS offers no resource level for a datapoint, but its namespace as a condition.
@@ -321,7 +321,8 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             name,
             function.function,
             minutes=1,
-            event='{"source": "receipts.waiting"}',
+            # The function is not told the queue by itself: it is no consumer, and does not look like one.
+            event=pulumi.Output.json_dumps({"queue_url": queue.url}),
             enabled=on,
             parent=self,
             after=[target] if on else [],

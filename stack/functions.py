@@ -146,7 +146,7 @@ def call_each(
     function: aws.lambda_.Function,
     *,
     minutes: int,
-    event: str,
+    event: pulumi.Input[str],
     parent: pulumi.Resource,
     enabled: bool = True,
     after: Sequence[pulumi.Resource] = (),

@@ -255,7 +255,8 @@ class World:
                 continue
             assert function is not None
             assert schedule.inputs["scheduleExpression"] == "rate(1 minute)"
-            queue = _queue(function.inputs["environment"]["variables"]["EMBED_QUEUE_URL"])
+            assert function.inputs["environment"]["variables"]["METRIC_NAMESPACE"] == NAMESPACE
+            queue = _queue(json.loads(schedule.inputs["target"]["input"])["queue_url"])
             self._use(queue)
             self.reported.setdefault(queue, {})[self.now // MINUTE] = len(self.queues[queue])
 
