@@ -7,6 +7,13 @@ from typing import Any
 
 import pulumi
 
+from compaction_worker.container import (
+    COLLECTIONS_DIRECTORY,
+    HEALTH_FILE,
+    PRIVATE_DIRECTORY,
+    ContainerLimits,
+    container_definition,
+)
 from compaction_worker.environment import METRIC, NAMESPACE, WaitingEnvironment, WorkerEnvironment
 from stack import aws
 from stack.backlog import BacklogMetric, BacklogScalingArgs, scale_by_backlog
@@ -20,18 +27,11 @@ from stack.permissions import create_role, statement
 from stack.queues import Handover
 from stack.storage import COLLECTIONS_USER
 
-COLLECTIONS_DIRECTORY = "/mnt/collections"
-PRIVATE_DIRECTORY = "/var/lib/receipts"
-HEALTH_FILE = f"{PRIVATE_DIRECTORY}/alive"
-HEALTH_CHECK = f"import os,sys,time; sys.exit(time.time() - os.path.getmtime({HEALTH_FILE!r}) > {{seconds}})"
-"""The loop touches the file before every receive, unless a message is held for over a minute, so its age is that of the
-work on one."""
 PROVIDERS = {"on-demand": "FARGATE", "spot": "FARGATE_SPOT"}
 """The setting to the cluster's capacity provider (Amazon ECS developer guide, fargate-capacity-providers)."""
 START_SECONDS = 600
 """For the image to be pulled and the task to be healthy."""
 WAITING_MEMORY_MB, WAITING_TIMEOUT_SECONDS = 256, 30
-"""Two calls of AWS each minute; the next minute does what a failed one did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,6 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         self._name, self._args = name, args
         settings = args.settings
         desired_count = settings.worker_count
-        capacity = settings.ecs.maximum_tasks if desired_count else 0
         child = pulumi.ResourceOptions(parent=self)
         self.cluster = aws.ecs.Cluster(f"{name}-cluster", name=physical_name(name), tags=tags(), opts=child)
         providers = aws.ecs.ClusterCapacityProviders(
@@ -84,7 +83,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                     claimant=name,
                     role=self.role,
                     desired_count=desired_count if on else 0,
-                    maximum_capacity=capacity if on else 0,
+                    maximum_capacity=settings.ecs.maximum_tasks if on and desired_count else 0,
                 ),
                 parent=self,
                 handover=(args.handover if queue is args.queues.main else None) or Handover(),
@@ -218,43 +217,16 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         # AWS sets the region of a function, not of a task.
         variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = settings.region
 
+        limits = ContainerLimits(
+            region=settings.region,
+            user=COLLECTIONS_USER,
+            stop_timeout_seconds=settings.stop_timeout_seconds,
+            job_seconds=settings.ecs.job_seconds,
+            allow_exec=settings.ecs.allow_exec,
+        )
+
         def containers(resolved: dict[str, Any]) -> str:
-            container = {
-                "name": "worker",
-                "image": resolved["image"],
-                "essential": True,
-                # The image's own entry point is Lambda's.
-                "entryPoint": ["python", "-m", "compaction_worker"],
-                "command": [],
-                "user": f"{COLLECTIONS_USER}:{COLLECTIONS_USER}",
-                # The agent of ECS Exec writes there (Amazon ECS developer guide, ecs-exec), and needs somebody to end
-                # what a shell leaves behind.
-                "readonlyRootFilesystem": not settings.ecs.allow_exec,
-                **({"linuxParameters": {"initProcessEnabled": True}} if settings.ecs.allow_exec else {}),
-                "stopTimeout": settings.stop_timeout_seconds,
-                "environment": [{"name": key, "value": value} for key, value in sorted(resolved["variables"].items())],
-                "mountPoints": [
-                    {"sourceVolume": "collections", "containerPath": COLLECTIONS_DIRECTORY, "readOnly": True},
-                    {"sourceVolume": "private", "containerPath": PRIVATE_DIRECTORY, "readOnly": False},
-                    {"sourceVolume": "temporary", "containerPath": "/tmp", "readOnly": False},  # noqa: S108 - a volume
-                ],
-                "healthCheck": {
-                    "command": ["CMD", "python", "-c", HEALTH_CHECK.format(seconds=settings.ecs.job_seconds)],
-                    "interval": 60,
-                    "timeout": 10,
-                    "retries": 3,
-                    "startPeriod": 120,
-                },
-                "logConfiguration": {
-                    "logDriver": "awslogs",
-                    "options": {
-                        "awslogs-group": resolved["logs"],
-                        "awslogs-region": settings.region,
-                        "awslogs-stream-prefix": "worker",
-                    },
-                },
-            }
-            return json.dumps([container])
+            return json.dumps([container_definition(limits, **resolved)])
 
         return aws.ecs.TaskDefinition(
             f"{name}-task",
@@ -268,9 +240,9 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ),
             execution_role_arn=execution.arn,
             task_role_arn=self.role.arn,
-            container_definitions=pulumi.Output.all(image=args.image_uri, variables=variables, logs=logs.name).apply(
-                containers
-            ),
+            container_definitions=pulumi.Output.all(
+                image=args.image_uri, variables=variables, log_group=logs.name
+            ).apply(containers),
             volumes=[
                 aws.ecs.TaskDefinitionVolumeArgs(
                     name="collections",
