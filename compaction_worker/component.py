@@ -7,6 +7,13 @@ from typing import Any
 
 import pulumi
 
+from compaction_worker.container import (
+    COLLECTIONS_DIRECTORY,
+    HEALTH_FILE,
+    PRIVATE_DIRECTORY,
+    ContainerLimits,
+    container_definition,
+)
 from compaction_worker.environment import METRIC, NAMESPACE, WaitingEnvironment, WorkerEnvironment
 from one_consumer.claim.consumers import ServiceConsumer
 from one_consumer.claim.handover import AT_ONCE
@@ -20,18 +27,11 @@ from stack.network import Network
 from stack.permissions import create_role, statement
 from stack.storage import COLLECTIONS_USER
 
-COLLECTIONS_DIRECTORY = "/mnt/collections"
-PRIVATE_DIRECTORY = "/var/lib/receipts"
-HEALTH_FILE = f"{PRIVATE_DIRECTORY}/alive"
-HEALTH_CHECK = f"import os,sys,time; sys.exit(time.time() - os.path.getmtime({HEALTH_FILE!r}) > {{seconds}})"
-"""The loop touches the file before every receive, unless a message is held for over a minute, so its age is that of the
-work on one."""
 PROVIDERS = {"on-demand": "FARGATE", "spot": "FARGATE_SPOT"}
 """The setting to the cluster's capacity provider (Amazon ECS developer guide, fargate-capacity-providers)."""
 START_SECONDS = 600
 """For the image to be pulled and the task to be healthy."""
 WAITING_MEMORY_MB, WAITING_TIMEOUT_SECONDS = 256, 30
-"""Two calls of AWS each minute; the next minute does what a failed one did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,6 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         self._name, self._args = name, args
         settings = args.settings
         desired_count = settings.worker_count
-        capacity = settings.ecs.maximum_tasks if desired_count else 0
         child = pulumi.ResourceOptions(parent=self)
         self.cluster = aws.ecs.Cluster(f"{name}-cluster", name=physical_name(name), tags=tags(), opts=child)
         providers = aws.ecs.ClusterCapacityProviders(
@@ -84,7 +83,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                     claimant=name,
                     role_arn=self.role.arn,
                     desired_count=desired_count if on else 0,
-                    maximum_capacity=capacity if on else 0,
+                    maximum_capacity=settings.ecs.maximum_tasks if on and desired_count else 0,
                 ),
                 self.role,
                 parent=self,
@@ -219,43 +218,16 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         # AWS sets the region of a function, not of a task.
         variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = settings.region
 
+        limits = ContainerLimits(
+            region=settings.region,
+            user=COLLECTIONS_USER,
+            stop_timeout_seconds=settings.stop_timeout_seconds,
+            job_seconds=settings.ecs.job_seconds,
+            allow_exec=settings.ecs.allow_exec,
+        )
+
         def containers(resolved: dict[str, Any]) -> str:
-            container = {
-                "name": "worker",
-                "image": resolved["image"],
-                "essential": True,
-                # The image's own entry point is Lambda's.
-                "entryPoint": ["python", "-m", "compaction_worker"],
-                "command": [],
-                "user": f"{COLLECTIONS_USER}:{COLLECTIONS_USER}",
-                # The agent of ECS Exec writes there (Amazon ECS developer guide, ecs-exec), and needs somebody to end
-                # what a shell leaves behind.
-                "readonlyRootFilesystem": not settings.ecs.allow_exec,
-                **({"linuxParameters": {"initProcessEnabled": True}} if settings.ecs.allow_exec else {}),
-                "stopTimeout": settings.stop_timeout_seconds,
-                "environment": [{"name": key, "value": value} for key, value in sorted(resolved["variables"].items())],
-                "mountPoints": [
-                    {"sourceVolume": "collections", "containerPath": COLLECTIONS_DIRECTORY, "readOnly": True},
-                    {"sourceVolume": "private", "containerPath": PRIVATE_DIRECTORY, "readOnly": False},
-                    {"sourceVolume": "temporary", "containerPath": "/tmp", "readOnly": False},  # noqa: S108 - a volume
-                ],
-                "healthCheck": {
-                    "command": ["CMD", "python", "-c", HEALTH_CHECK.format(seconds=settings.ecs.job_seconds)],
-                    "interval": 60,
-                    "timeout": 10,
-                    "retries": 3,
-                    "startPeriod": 120,
-                },
-                "logConfiguration": {
-                    "logDriver": "awslogs",
-                    "options": {
-                        "awslogs-group": resolved["logs"],
-                        "awslogs-region": settings.region,
-                        "awslogs-stream-prefix": "worker",
-                    },
-                },
-            }
-            return json.dumps([container])
+            return json.dumps([container_definition(limits, **resolved)])
 
         return aws.ecs.TaskDefinition(
             f"{name}-task",
@@ -269,9 +241,9 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ),
             execution_role_arn=execution.arn,
             task_role_arn=self.role.arn,
-            container_definitions=pulumi.Output.all(image=args.image_uri, variables=variables, logs=logs.name).apply(
-                containers
-            ),
+            container_definitions=pulumi.Output.all(
+                image=args.image_uri, variables=variables, log_group=logs.name
+            ).apply(containers),
             volumes=[
                 aws.ecs.TaskDefinitionVolumeArgs(
                     name="collections",
@@ -301,7 +273,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ImageFunctionArgs(
                 image_uri=self._args.image_uri,
                 handler="compaction_worker.waiting.report",
-                variables=environment_variables(WaitingEnvironment, {"embed_queue_url": queue.url}),
+                variables=environment_variables(WaitingEnvironment, {"metric_namespace": NAMESPACE}),
                 statements=[
                     statement("CountWhatWaits", ["sqs:GetQueueAttributes"], [queue.arn]),
                     # AWS offers no resource level for a datapoint, but its namespace as a condition.
@@ -322,7 +294,8 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             name,
             function.function,
             minutes=1,
-            event='{"source": "receipts.waiting"}',
+            # The function is not told the queue by itself: it is no consumer, and does not look like one.
+            event=pulumi.Output.json_dumps({"queue_url": queue.url}),
             enabled=on,
             parent=self,
             after=[target] if on else [],

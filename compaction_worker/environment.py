@@ -8,9 +8,13 @@ NAMESPACE, METRIC = "Receipts", "WaitingMessages"
 
 
 class WaitingEnvironment(Environment):
-    """What the count of waiting messages must know: the queue that the worker polls."""
+    """What the count of waiting messages must know; the queue comes with each call.
 
-    embed_queue_url: str
+    Attributes:
+        metric_namespace: where the datapoints go, and the only place where they may.
+    """
+
+    metric_namespace: str
 
 
 class WorkerEnvironment(EmbeddingEnvironment):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from compaction_worker.environment import METRIC, NAMESPACE, WaitingEnvironment
+from compaction_worker.environment import METRIC, WaitingEnvironment
 from pipeline.aws import AwsClient, connect
 from pipeline.logs import configure_logging
 
@@ -29,8 +29,11 @@ class WaitingReport:
     sqs_client: AwsClient
     cloudwatch_client: AwsClient
 
-    def publish(self) -> int:
+    def publish(self, queue_url: str) -> int:
         """Count and publish.
+
+        Args:
+            queue_url: that of the queue which the worker polls.
 
         Returns:
             Messages that are visible, in flight or delayed.
@@ -38,15 +41,14 @@ class WaitingReport:
         Raises:
             ClientError: of SQS or CloudWatch; the next minute tries again, and without a count nothing is scaled.
         """
-        url = self.environment.embed_queue_url
-        counts = self.sqs_client.get_queue_attributes(QueueUrl=url, AttributeNames=list(COUNTS))["Attributes"]
+        counts = self.sqs_client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(COUNTS))["Attributes"]
         waiting = sum(int(counts[name]) for name in COUNTS)
         self.cloudwatch_client.put_metric_data(
-            Namespace=NAMESPACE,
+            Namespace=self.environment.metric_namespace,
             MetricData=[
                 {
                     "MetricName": METRIC,
-                    "Dimensions": [{"Name": "QueueName", "Value": url.rsplit("/", 1)[-1]}],
+                    "Dimensions": [{"Name": "QueueName", "Value": queue_url.rsplit("/", 1)[-1]}],
                     "Value": waiting,
                     "Unit": "Count",
                 }
@@ -66,5 +68,5 @@ def _report() -> WaitingReport:
 
 
 def report(event: dict[str, Any], context: object) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Lambda's entry point: whatever calls it, it counts and publishes."""
-    return {"waiting": _report().publish()}
+    """Lambda's entry point: the schedule's event names the queue."""
+    return {"waiting": _report().publish(event["queue_url"])}

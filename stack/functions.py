@@ -9,6 +9,7 @@ import pulumi
 from pipeline.environment import Environment
 from stack import aws
 from stack.errors import RefusalCode, StackRefusal
+from stack.limits import EVENT_AGE_MINIMUM
 from stack.naming import physical_name, tags
 from stack.network import Place
 from stack.permissions import Statement, attach_policy, create_role, statement
@@ -145,7 +146,7 @@ def call_each(
     function: aws.lambda_.Function,
     *,
     minutes: int,
-    event: str,
+    event: pulumi.Input[str],
     parent: pulumi.Resource,
     enabled: bool = True,
     after: Sequence[pulumi.Resource] = (),
@@ -161,6 +162,15 @@ def call_each(
         enabled: false keeps the schedule and makes no call.
         after: what must be so before the first call.
     """
+    # The scheduler hands a call to Lambda's queue of asynchronous invocations and is done: what Lambda tries again, and
+    # how long a call may wait for it, is said here.
+    aws.lambda_.FunctionEventInvokeConfig(
+        f"{name}-tries",
+        function_name=function.name,
+        maximum_retry_attempts=0,
+        maximum_event_age_in_seconds=max(EVENT_AGE_MINIMUM, minutes * 60),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
     role, policy = create_role(
         f"{name}-schedule",
         service="scheduler.amazonaws.com",
@@ -177,6 +187,7 @@ def call_each(
             arn=function.arn,
             role_arn=role.arn,
             input=event,
+            # Of handing it over.
             retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
         ),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[policy, *after]),

@@ -25,6 +25,7 @@ class Needs:
         memory_mb: of each function whose size is a setting.
         concurrency: invocations at a time of all its functions together.
         virtual_cpus: of all tasks at their most.
+        spot: they are of the quota for Fargate Spot.
     """
 
     stack: str
@@ -34,6 +35,7 @@ class Needs:
     memory_mb: Mapping[str, int]
     concurrency: int
     virtual_cpus: float
+    spot: bool = False
 
 
 def needs(settings: Settings, *, project: str, stack: str) -> Needs:
@@ -56,4 +58,5 @@ def needs(settings: Settings, *, project: str, stack: str) -> Needs:
         + STREAM_PROCESSORS
         + SWEEPS,
         virtual_cpus=settings.ecs.maximum_tasks * settings.ecs.cpu / CPU_UNITS,
+        spot=settings.ecs.capacity == "spot",
     )

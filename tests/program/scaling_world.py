@@ -1,8 +1,9 @@
 """A switch as AWS would live through it: alarms, scaling and tasks by their documented rules, fed with recordings.
 
 Nothing of the program is copied here: what is declared is read from two recordings, and the update between them goes by
-the second one's own edges and hooks. The rules are AWS's, each with its page; what they may do at worst is chosen. What
-no page says (how fast a metric arrives, what ECS counts as a failed task) is not here: docs/deploy.md, "The first day".
+the second one's own edges and hooks. The rules are AWS's, each with its page (docs/facts.md, "Scaling a service to zero
+and switching it"); what they may do at worst is chosen, so AWS's own pause of scaling in during a deployment is left
+out. What no page says, how fast a metric arrives for example, is not here: docs/deploy.md, "The first day".
 """
 
 import functools
@@ -254,7 +255,8 @@ class World:
                 continue
             assert function is not None
             assert schedule.inputs["scheduleExpression"] == "rate(1 minute)"
-            queue = _queue(function.inputs["environment"]["variables"]["EMBED_QUEUE_URL"])
+            assert function.inputs["environment"]["variables"]["METRIC_NAMESPACE"] == NAMESPACE
+            queue = _queue(json.loads(schedule.inputs["target"]["input"])["queue_url"])
             self._use(queue)
             self.reported.setdefault(queue, {})[self.now // MINUTE] = len(self.queues[queue])
 

@@ -340,7 +340,7 @@ def test_a_tick_that_failed_is_left_to_the_next_one(every: int, minutes: int) ->
     assert schedule["scheduleExpression"] == f"rate({minutes} minute{'s' if minutes > 1 else ''})"
     # The scheduler's own tries are of handing a tick to Lambda, which by default runs a failed one twice more.
     assert schedule["target"]["retryPolicy"]["maximumRetryAttempts"] == 0
-    (tries,) = recording.of("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig")
+    tries = recording.one("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "compaction-tick-tries")
     assert tries.inputs["functionName"] == "receipts-test-compaction-merge"
     assert tries.inputs["maximumRetryAttempts"] == 0
     assert tries.inputs["maximumEventAgeInSeconds"] == minutes * 60

@@ -22,9 +22,9 @@ def test_messages_in_flight_are_counted_with_those_that_are_visible(sent: int, r
         for _ in range(received):
             sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, VisibilityTimeout=60)
         report = WaitingReport(
-            environment=WaitingEnvironment(embed_queue_url=url), sqs_client=sqs, cloudwatch_client=cloudwatch
+            environment=WaitingEnvironment(metric_namespace=NAMESPACE), sqs_client=sqs, cloudwatch_client=cloudwatch
         )
-        assert report.publish() == sent
+        assert report.publish(url) == sent
         (metric,) = cloudwatch.list_metrics()["Metrics"]
         assert (metric["Namespace"], metric["MetricName"]) == (NAMESPACE, METRIC)
         assert metric["Dimensions"] == [{"Name": "QueueName", "Value": QUEUE}]

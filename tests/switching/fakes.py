@@ -61,6 +61,7 @@ class FakeStack:
     missing: str = ""
     colleague: str | None = None
     on_fargate: bool = False
+    ecs: Any = None
 
     def __post_init__(self) -> None:
         self._turn(self.consumer)
@@ -140,6 +141,10 @@ class FakeStack:
             "embeddingModel": "model",
             "embeddingDimensions": 3,
         }
+
+    def client(self, service: str) -> Any:
+        assert service == "ecs"
+        return self.ecs
 
     @property
     def s3(self) -> Any:
