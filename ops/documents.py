@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from compaction_worker import worker
-from ops.auditing import MEANINGS as FINDINGS
+from one_consumer.audit.judgement import MEANINGS as FINDINGS
+from one_consumer.claim.refusals import MEANINGS as CLAIM_REFUSALS
 from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.run_time_codes import RUN_TIME_CODES
@@ -26,7 +27,10 @@ def _table(head: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _refusals() -> str:
-    return _table("| code | refused |", ((f"`{code}`", meaning) for code, meaning in sorted(REFUSALS.items())))
+    return _table(
+        "| code | refused |",
+        ((f"`{code}`", meaning) for code, meaning in sorted((*REFUSALS.items(), *CLAIM_REFUSALS.items()))),
+    )
 
 
 def _findings() -> str:
@@ -60,7 +64,7 @@ def _alarm(rule: AlarmRule) -> str:
         f"- One for: {' and '.join(_each(kind) for kind in rule.kinds)}.\n"
         f"- Measured: {measured}{math}. It rings {beyond} {rule.limit}, in {window}.\n"
         f"- Why: {rule.why}\n"
-        f"- More: `{rule.command}`\n"
+        f"- More: `{rule.command.format(subject='<stage>')}`\n"
     )
 
 

@@ -99,7 +99,7 @@ class Alarms(pulumi.ComponentResource):
         return aws.cloudwatch.MetricAlarm(
             name,
             name=physical_name(name, limit=ALARM_NAME_LIMIT),
-            alarm_description=rule.description(pulumi.get_stack()),
+            alarm_description=rule.description(subject, pulumi.get_stack()),
             comparison_operator=low if rule.is_low else high,
             threshold=rule.threshold(self._args.settings, subject),
             evaluation_periods=rule.periods,

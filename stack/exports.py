@@ -43,6 +43,7 @@ def collect(
         "embedConsumer": settings.embed_consumer,
         "uploadFunctionName": upload.function.function.name,
         "mergeFunctionName": compaction.merge.function.name,
+        "streamProcessorFunctionName": compaction.stream_processor.function.name,
         "embedFunctionName": embed.function.function.name,
         "embedMappingId": embed.mapping.id,
         "clusterName": worker.cluster.name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops import LOCAL_STACK_NAME
-from ops.commands import options
+from ops.commands import completion, options
 from ops.commands.options import LARGEST_INTEGER, AsJson, Collection, ImageId, Mode, ReceiptId, StackName
 
 if TYPE_CHECKING:
@@ -25,9 +25,16 @@ def search_text(
         Mode, typer.Option(help="Compare vectors, letters, or both. `text` needs no embedder and tells no distances.")
     ] = Mode.HYBRID,
     merchant: Annotated[
-        str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
+        str | None,
+        typer.Option(
+            help="Only this merchant's receipts; case and punctuation do not matter.",
+            autocompletion=completion.merchants,
+        ),
     ] = None,
-    image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Only images whose id is this or begins so.", autocompletion=completion.images),
+    ] = None,
     receipt: Annotated[
         int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
     ] = None,

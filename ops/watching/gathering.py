@@ -18,8 +18,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observer import is_missing_queue
 from ops import LOCAL_STACK_NAME
-from ops.auditing import DEAD_LETTERS, expected_queues, is_missing_queue
+from ops.auditing import DEAD_LETTERS, expected_queues
 from ops.local.stack import LocalStack
 from ops.local.supervisor import TIMELINE_FILE
 from ops.local.timeline import read_recent
@@ -40,9 +41,9 @@ from ops.watching.snapshot import (
     spans_of,
 )
 from pipeline.aws import AwsClient
-from pipeline.collections.store import parse_pointer
+from pipeline.collections.versions import parse_pointer
 from pipeline.contracts.identifiers import COLLECTIONS
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from stack.choice import consumers as embed_consumers
 
 Value = TypeVar("Value")

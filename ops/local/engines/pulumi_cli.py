@@ -21,7 +21,7 @@ from ops.local.engines.events import Listener
 from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
-from ops.local.state import UpdateRecord
+from ops.local.state import RECORD_FILE, UpdateRecord
 from ops.pulumi_errors import told_by
 
 Program = Callable[[], None]
@@ -141,7 +141,7 @@ class PulumiCli:
 
     @property
     def _record_file(self) -> Path:
-        return self._directory / "record.json"
+        return self._directory / RECORD_FILE
 
     def _open(self, attached: str, config: Mapping[str, str], program: Program) -> automation.Stack:
         # Before anything is written: without a CLI, a directory that is still empty is of no engine.
