@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 
+from ops.logs.lines import STAGES
 from pipeline.metrics import Measure
 from stack.alarm_rules import ALARMS, SWITCH_SECONDS, longest_wait
 from stack.alarms import FORECAST_PERCENT
@@ -341,3 +342,10 @@ def test_what_the_alarms_cost_is_told(consumer, words):
     assert re.search(rf"{count}( metrics)? with (the )?{words.removeprefix('the ')}", told), count
     assert len(Measure) == 5
     assert "Five metrics of our own" in told
+
+
+def test_the_log_that_an_alarm_names_is_one_that_the_command_reads():
+    named = {
+        stage for alarm in alarms().values() for stage in re.findall(r"--stage (\S+)", alarm.inputs["alarmDescription"])
+    }
+    assert named == STAGES.keys()
