@@ -1,8 +1,8 @@
 """``python -m tests.program.picture``: docs/architecture.svg, drawn from the program as the recording engine sees it.
 
-Boxes are resources, arrows are what they may do: notifications, mappings, the schedule, and the rights of roles. So what
-is drawn is what is deployed; a test fails when the picture is out of date. ``make docs`` runs it. There is no layout
-program: a box stands in the column that is as far from the first bucket as a receipt has to go.
+Boxes are resources, arrows are notifications, mappings, the schedule, and what roles may write; of the worker also what
+it receives and mounts. So what is drawn is what is deployed. ``make docs`` runs it; a test fails when the picture is
+out of date. A box stands in the column that is as many steps from the first bucket as a receipt has to go.
 """
 
 import json
@@ -14,6 +14,7 @@ from tests.program.engine import PROJECT, Recording, run_program
 
 PICTURE = PROJECT / "docs" / "architecture.svg"
 PREFIX = "receipts-test-"
+SCHEDULE = "aws:scheduler/schedule:Schedule"
 BOXES: Mapping[str, tuple[str, str]] = {
     "aws:s3/bucket:Bucket": ("S3 bucket", "#e3f1df"),
     "aws:sqs/queue:Queue": ("SQS queue", "#fbe3ee"),
@@ -21,7 +22,7 @@ BOXES: Mapping[str, tuple[str, str]] = {
     "aws:ecs/service:Service": ("ECS service", "#fdebd3"),
     "aws:dynamodb/table:Table": ("DynamoDB table", "#dfeafb"),
     "aws:efs/fileSystem:FileSystem": ("EFS file system", "#e3f1df"),
-    "aws:scheduler/schedule:Schedule": ("schedule", "#eeeeee"),
+    SCHEDULE: ("schedule", "#eeeeee"),
 }
 """Type to its title and colour; whatever else the program makes is not drawn."""
 WRITES = ("sqs:SendMessage", "s3:PutObject", "dynamodb:PutItem", "elasticfilesystem:ClientWrite")
@@ -41,7 +42,7 @@ class Arrow:
 
 
 def name_of(physical: str) -> str:
-    return physical.removeprefix(PREFIX).removesuffix(".fifo").strip("-")
+    return physical.removeprefix(PREFIX).strip("-")
 
 
 def boxes(recording: Recording) -> dict[str, str]:
@@ -72,7 +73,7 @@ def arrows(recording: Recording) -> list[Arrow]:
     }
     for notification in recording.of("aws:s3/bucketNotification:BucketNotification"):
         found |= {Arrow(FIRST, by_arn[queue["queueArn"]]) for queue in notification.inputs["queues"]}
-    for schedule in recording.of("aws:scheduler/schedule:Schedule"):
+    for schedule in recording.of(SCHEDULE):
         found.add(Arrow(name_of(schedule.inputs["name"]), by_arn[schedule.inputs["target"]["arn"]]))
     hosts = hosts_by_role(recording)
     (service,) = recording.of("aws:ecs/service:Service")
@@ -131,12 +132,10 @@ def drawn(kinds: Mapping[str, str], leads: Sequence[Arrow]) -> str:
     steps = columns(kinds, leads)
     rows: dict[str, int] = {}
     for column in range(max(steps.values()) + 1):
-        rows |= {name: row for row, name in enumerate(sorted(name for name in steps if steps[name] == column))}
+        found = sorted((kinds[name] == SCHEDULE, name) for name in steps if steps[name] == column)
+        rows |= {name: row for row, (_, name) in enumerate(found)}
     depth = max(rows.values()) + 1
-    places = {
-        name: (MARGIN + steps[name] * (WIDTH + GAP), MARGIN + rows[name] * ROW + (0 if name != FIRST else 0))
-        for name in steps
-    }
+    places = {name: (MARGIN + steps[name] * (WIDTH + GAP), MARGIN + rows[name] * ROW) for name in steps}
     width = 2 * MARGIN + (max(steps.values()) + 1) * (WIDTH + GAP) - GAP
     height = 2 * MARGIN + depth * ROW + LOW
     lines = [
@@ -160,7 +159,7 @@ def drawn(kinds: Mapping[str, str], leads: Sequence[Arrow]) -> str:
 
 def shortened(name: str) -> str:
     """Without the component's name, which the place in the picture says."""
-    return name.removeprefix("compaction-").removeprefix("upload-")
+    return name.removeprefix("compaction-").removeprefix("upload-").removesuffix(".fifo")
 
 
 def line(start: tuple[int, int], end: tuple[int, int], is_on: bool) -> str:
@@ -178,9 +177,9 @@ def line(start: tuple[int, int], end: tuple[int, int], is_on: bool) -> str:
     return f'<path d="{path}" fill="none" stroke="#555"{dash} marker-end="url(#to)"/>'
 
 
-def picture() -> str:
-    """The picture of a stack whose consumer is the function; what is off is dashed."""
-    recording = run_program({"embedConsumer": "lambda"})
+def picture(consumer: str = "lambda") -> str:
+    """The picture of a stack with this consumer; what is off is dashed."""
+    recording = run_program({"embedConsumer": consumer})
     return drawn(boxes(recording), arrows(recording))
 
 
