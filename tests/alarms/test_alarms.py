@@ -94,6 +94,7 @@ INCIDENTS: dict[str, tuple[StackMetrics, set[str]]] = {
         {"runs-unfinished"},
     ),
     "the schedule is disabled, or each tick is killed": (at_work(2 * HOUR, ticks_until=HOUR), {"tick-missing"}),
+    "the same while nobody uploads": (at_rest(2 * HOUR, ticks_until=HOUR), {"tick-missing"}),
     "every tick fails": (working().ticks(FailedTicks=from_hour(1)), {"tick-failed"}),
     "a run is quarantined": (working().ticks(FailedRuns=from_hour(1)), {"runs-failed"}),
     "a lease is dated a year ahead": (working().ticks(StaleLease=from_hour(31_536_000)), {"lease-stale"}),
@@ -148,6 +149,27 @@ CONSUMERS = ("lambda", "ecs", "hybrid", "none")
 def test_an_alarm_rings_in_its_incident_and_no_other_does(incident):
     stack, expected = INCIDENTS[incident]
     assert ringing(stack) == expected
+
+
+@pytest.mark.parametrize("incident", INCIDENTS)
+def test_an_alarm_ends_with_its_metric_but_for_what_only_a_person_ends(incident):
+    """A metric that ends says nothing of dead letters and failed runs, and that no tick runs is said by its end."""
+    stack, expected = INCIDENTS[incident]
+    kept = {name for name in expected if name.startswith("dead-letters-") or name == "runs-failed"}
+    assert ringing(stack.then_nothing(3 * HOUR)) == kept | {"tick-missing"}
+
+
+def test_nothing_rings_for_what_is_nearly_too_much_or_too_much_for_a_moment():
+    nearly = working(4).stream(age=lambda _: 800_000)
+    nearly.ticks(OldestUnfinishedRun=lambda _: 3_800.0, StaleLease=lambda _: 850.0)
+    for name in (OCR, EMBED_QUEUE, LINES, WORDS):
+        nearly.queue(name, visible=lambda _: 5.0, age=lambda _: 3_500.0)
+    assert rang(nearly) == set()
+    briefly = working(4).stream(age=lambda m: 1e9 if m == 91 else 0.0)
+    briefly.ticks(OldestUnfinishedRun=lambda m: 1e9 if m == 92 else 0.0, StaleLease=lambda m: 1e9 if m == 92 else 0.0)
+    for name in (OCR, EMBED_QUEUE, LINES, WORDS):
+        briefly.queue(name, age=lambda m: 1e5 if m == 91 else 5.0)
+    assert rang(briefly) == set()
 
 
 def test_every_alarm_of_the_stack_has_an_incident_of_its_own():
