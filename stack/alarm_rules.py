@@ -116,6 +116,12 @@ def _above_zero(settings: Settings, subject: Subject) -> float:
     return 0
 
 
+def _without_a_task(settings: Settings, subject: Subject) -> float:
+    """Of an expression that is 1 at most: 1 where the worker is no consumer, so that nothing is above it."""
+    del subject
+    return 0 if settings.worker_count else 1
+
+
 def longest_wait(settings: Settings, queue: Subject) -> float:
     """Seconds that a message may wait on a queue although everything works; when paused, half of what SQS keeps it."""
     if queue.is_paused:
@@ -364,14 +370,14 @@ ALARMS: tuple[AlarmRule, ...] = (
         },
         # Arithmetic takes a missing value for 0, and a service without a running task reports nothing.
         expression="(visible > 0) - (tasks > 0)",
-        threshold=_above_zero,
+        threshold=_without_a_task,
         limit="a backlog without a task",
         periods=8,
         breaching=8,
         missing="notBreaching",
         why="After six idle hours CloudWatch may need 15 minutes to see the queue, the scaling alarm 2 and a task 10: "
         "27 minutes of the 40. Without a backlog, or on a queue at rest, both report nothing: missing data is good. "
-        "Only where the worker is the consumer.",
+        "Where the worker is no consumer, the threshold is out of reach: a switch only changes it.",
         meaning="Messages wait on the worker's queue and no task runs.",
         action="Look why its tasks stop or do not start: the service's events, then the worker's log; meanwhile switch "
         "to the function.",

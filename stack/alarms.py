@@ -162,7 +162,7 @@ def subjects(args: AlarmsArgs) -> Sequence[Subject]:
         ),
         _dead_letters(args.embed_queues.dead_letter),
         _function("embed", args.embed.function.function.name),
-        *([worker] if settings.worker_count else []),
+        worker,
         Subject(kind="stack", name="", names={**table, "stream processor": compaction.stream_processor.function.name}),
         _function("stream", compaction.stream_processor.function.name),
         _dead_letters(compaction.stream_failures),

@@ -259,6 +259,7 @@ def test_what_lasts_rings_further_alarms_as_it_reaches_more():
     """Which alarms follow which; the first one is that of the cause."""
     absent = working(4).worker(from_hour(0, 1)).queue(EMBED_QUEUE, from_hour(40), lambda m: max(0, waiting(m - HOUR)))
     assert ringing(absent) == {"worker-absent", "messages-wait-embed"}
+    assert ringing(absent, "lambda") == {"messages-wait-embed"}
     held = working(4).ticks(StaleLease=waiting, OldestUnfinishedRun=waiting)
     assert ringing(held) == {"lease-stale", "runs-unfinished"}
     blocked = working().stream(age=waiting_milliseconds).function(STREAM, errors=lambda _: 1.0)
@@ -267,6 +268,11 @@ def test_what_lasts_rings_further_alarms_as_it_reaches_more():
 
 def waiting_milliseconds(minute: float) -> float:
     return minute * 60_000
+
+
+def test_a_switch_changes_alarms_and_makes_and_removes_none():
+    assert alarms("lambda").keys() == alarms("ecs").keys() == alarms("none").keys()
+    assert alarms("hybrid").keys() > alarms("ecs").keys()
 
 
 def test_no_alarm_is_to_be_met_by_a_queue_that_only_retries():
@@ -356,12 +362,12 @@ def test_a_switch_is_never_longer_than_messages_may_wait():
         assert longest_wait(settings, queue) >= handover + SWITCH_SECONDS
 
 
-@pytest.mark.parametrize(("consumer", "words"), [("lambda", "function as"), ("ecs", "the worker"), ("hybrid", "both")])
-def test_what_the_alarms_cost_is_told(consumer, words):
+def test_what_the_alarms_cost_is_told():
     """CloudWatch charges each metric of an alarm."""
-    count = sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values())
+    counts = {consumer: sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values()) for consumer in CONSUMERS}
     told = (PROJECT / "docs" / "operations.md").read_text()
-    assert re.search(rf"{count}( metrics)? with (the )?{words.removeprefix('the ')}", told), count
+    assert set(counts.values()) == {counts["lambda"], counts["hybrid"]}
+    assert f"{counts['lambda']} metrics, with two queues (`hybrid`) {counts['hybrid']}." in told
     assert len(Measure) == 5
     assert "Five metrics of our own" in told
 
