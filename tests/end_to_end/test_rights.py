@@ -122,6 +122,7 @@ def _use_every_command(target: Target, image: str, directory: Path) -> None:
     sample = str(SAMPLES / "sakura-1.json")
     for arguments in (
         ["upload", sample],
+        ["send"],
         ["status"],
         ["audit"],
         ["logs"],
