@@ -12,7 +12,7 @@ FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/m
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint demo test fast torture engine check docs bench bench-compaction clean
+.PHONY: actionlint browser demo test fast torture engine check docs page-picture bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -56,6 +56,14 @@ actionlint:
 # The real Pulumi CLI, for tests/engine and `receipts local up --engine pulumi`; four minutes, once.
 engine:
 	@.ci/engine
+
+# Debian's Chromium, for the tests of the local page in a browser; they are skipped without one.
+browser:
+	@.ci/browser
+
+# docs/page.png, from the running local stack.
+page-picture: $(INSTALLED)
+	@$(BIN)/python -m tests.page.picture
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents

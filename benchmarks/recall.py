@@ -25,11 +25,11 @@ from rich.progress import Progress
 from benchmarks.builds.workload import misspelt
 from benchmarks.receipts.generator import generate_all
 from benchmarks.search import LIMIT, SEED
-from compaction_handler.checking import Inspection, judge
+from compaction_handler.soundness import Inspection, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import LAYOUT, Pointer, version_name
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
 from pipeline.collections.search import EXACT_BYTES

@@ -26,7 +26,8 @@ from benchmarks.compaction.rows import Receipts
 from benchmarks.compaction.world import Services, World
 from benchmarks.receipts.shape import texts
 from benchmarks.receipts.sources import SROIE_VARIABLE, made_up, real
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.search import SearchMode
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.ocr import OcrDocument

@@ -7,7 +7,7 @@ import pulumi
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from stack import aws
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
 from stack.limits import CONCURRENCY_MINIMUM, EVENT_AGE_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import physical_name, tags
@@ -48,6 +48,7 @@ class CompactionHandler(pulumi.ComponentResource):
 
     queues: dict[str, Queue]
     stream_failures: DeadLetterQueue
+    stream_processor: ImageFunction
     merge: ImageFunction
 
     def __init__(self, name: str, args: CompactionHandlerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -68,18 +69,19 @@ class CompactionHandler(pulumi.ComponentResource):
         }
         self.stream_failures = DeadLetterQueue(f"{name}-stream-failures", fifo=False, opts=child)
         check_stream_destination(self.stream_failures.name, fifo=self.stream_failures.fifo)
-        self._stream_processor()
+        self.stream_processor = self._stream_processor()
         self.merge = self._merge()
         for collection, queue in self.queues.items():
             queue.consume_with(
-                FunctionConsumer(
+                MappedFunction(
                     claimant=f"{name}-merge-{collection}",
                     function=self.merge.function,
-                    role=self.merge.role,
+                    role_arn=self.merge.role.arn,
                     function_timeout_seconds=args.settings.merge.timeout_seconds,
                     batch_size=FIFO_BATCH_MAXIMUM,
                     maximum_concurrency=CONCURRENCY_MINIMUM,
                 ),
+                self.merge.role,
                 parent=self,
             )
         self._tick()
@@ -91,7 +93,7 @@ class CompactionHandler(pulumi.ComponentResource):
             }
         )
 
-    def _stream_processor(self) -> None:
+    def _stream_processor(self) -> ImageFunction:
         name, storage, settings = f"{self._name}-stream-processor", self._args.storage, self._args.settings
         child = pulumi.ResourceOptions(parent=self)
         queue_arns = [queue.arn for queue in self.queues.values()]
@@ -158,6 +160,7 @@ class CompactionHandler(pulumi.ComponentResource):
             tags=tags(),
             opts=child,
         )
+        return processor
 
     def _merge(self) -> ImageFunction:
         storage, network, settings = self._args.storage, self._args.network, self._args.settings

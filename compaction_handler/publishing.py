@@ -20,9 +20,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from compaction_handler.checking import ChildCheck, Inspection
+from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Heartbeat, Lease, lost_lease
+from compaction_handler.soundness import Inspection
 from compaction_handler.storing import (
     copy_version,
     delete_expired,

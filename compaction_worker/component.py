@@ -8,15 +8,15 @@ from typing import Any
 import pulumi
 
 from compaction_worker.environment import WorkerEnvironment
+from one_consumer.claim.consumers import ServiceConsumer
+from one_consumer.claim.handover import AT_ONCE
 from stack import aws
-from stack.consumers import ServiceConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import environment_variables
 from stack.image import repository_arn
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
-from stack.queues import Handover
 from stack.scaling import scaling_steps
 from stack.storage import COLLECTIONS_USER
 
@@ -76,12 +76,13 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             queue.consume_with(
                 ServiceConsumer(
                     claimant=name,
-                    role=self.role,
+                    role_arn=self.role.arn,
                     desired_count=desired_count if on else 0,
                     maximum_capacity=capacity if on else 0,
                 ),
+                self.role,
                 parent=self,
-                handover=(args.handover if queue is args.queues.main else None) or Handover(),
+                handover=(args.handover if queue is args.queues.main else None) or AT_ONCE,
             )
             for queue, on in args.queues.of("ecs")
         ]

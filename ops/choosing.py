@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ops.published import NOTHING_PUBLISHED, published_version
 from ops.target import OperatorError, Target
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 
 LEAST_DIGITS = 4
 """Hex digits of an image id that are accepted; one or two would soon name another image."""

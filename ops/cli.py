@@ -5,33 +5,75 @@ clients and Chroma, which take a second to import.
 """
 
 import sys
+from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
-from ops.commands import consumers, cost, documents, local, maintenance, reading
-from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, complain
+from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
+from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, write_error
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
 )
 application.add_typer(local.application, name="local")
-for group in (documents, reading, consumers, cost, maintenance):
+application.add_typer(dead_letters.application, name="dead-letters")
+for group in (documents, reading, consumers, cost, watching, maintenance, diagnosis):
     application.add_typer(group.application)
+INTERRUPTED = "`receipts status` says what is half done, if anything is"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"receipts {version('receipts')}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
+@application.callback()
+def receipts(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """One queue, two possible consumers."""
+
+
+def _has_written() -> bool:
+    """Whether the command has written its document."""
+    console = sys.modules.get("ops.console")
+    return console is not None and console.Output.has_written
 
 
 def main() -> None:
-    """The console script: errors of the operator are one line and exit code 1, a bug is a traceback."""
+    """The console script: errors of the operator are one line and exit code 1, a bug is a traceback.
+
+    With ``--json`` among the arguments an error, also one of usage, is a document on standard output as well.
+    """
+    as_json = "--json" in sys.argv[1:]
     try:
-        application()
+        # Typer writes an error of usage itself, for people, when it runs on its own.
+        ended = application(standalone_mode=not as_json)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except SystemExit as end:
         # Typer ends so, without a word, after Ctrl-C.
         if end.code == EXIT_INTERRUPTED:
-            typer.echo("interrupted; `receipts status` says what is half done, if anything is", err=True)
+            typer.echo(f"interrupted; {INTERRUPTED}", err=True)
+            if as_json and not _has_written():
+                write_error("INTERRUPTED", "the command was interrupted", INTERRUPTED)
         raise
+    except TyperException as error:
+        write_error("USAGE", error.format_message(), "add --help instead of --json to see what the command takes")
+        typer.echo(f"Error: {error.format_message()}", err=True)
+        sys.exit(EXIT_USAGE)
     except Exception as error:
-        from ops.failures import SPEAKING
+        from ops.failures import described, speaks
 
-        if not isinstance(error, SPEAKING):
+        if not speaks(error):
             raise
         complain(error)
+        if as_json:
+            found = described(error)
+            write_error(found.code, found.message, found.way_out)
         sys.exit(EXIT_FAILED)

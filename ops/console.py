@@ -1,7 +1,7 @@
 """How results are shown: tables and progress bars for people, one JSON document on standard output for programs.
 
 Text is shown literally: Rich reads no markup and no emoji codes in it, and what a terminal would act on is written out
-(``visible.py``). Only this module styles anything.
+(``visible.py``). Only this module styles anything, which is why it is longer than most.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,15 +17,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from one_consumer.live.observation import Standing
-from ops.auditing import AuditedQueue
-from ops.local.engines.steps import Step
-from ops.reconciling.looking import Reconciliation
-from ops.reporting import StackStatus
-from ops.searching import SearchResult
-from ops.showing import ReceiptDetails
-from ops.switching.checks import Check, CheckState
 from ops.visible import visible, visible_json, visible_lines
+
+if TYPE_CHECKING:
+    # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
+    from one_consumer.audit.judgement import AuditedQueue
+    from ops.doctor.judging import Finding
+    from ops.local.engines.steps import Step
+    from ops.logs.lines import LogLine
+    from ops.reconciling.looking import Reconciliation
+    from ops.reporting import StackStatus
+    from ops.searching import SearchResult
+    from ops.showing import ReceiptDetails
+    from ops.switching.checks import Check
 
 PIPE_WIDTH = 1_000
 """Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
@@ -37,8 +41,15 @@ READABLE_WIDTH = 28
 """Columns that merchant and text together must have in a table; in a narrower terminal a match is shown as lines."""
 
 
+SHOWN_RECEIPTS = 3
+"""Of a dead letter that is about many."""
+
+
 class Output:
     """Where a command writes. With ``as_json`` standard output carries JSON alone and people's text is left out."""
+
+    has_written = False
+    """Whether this process has written its document: standard output never holds two."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -69,7 +80,7 @@ class Output:
         self.console.print()
         self.say(styled(text, "bold"))
 
-    def steps(self, steps: Iterable[Step]) -> None:
+    def steps(self, steps: "Iterable[Step]") -> None:
         """What an update did, in order; what it left alone is left out."""
         for step in steps:
             if step.operation != "same":
@@ -79,11 +90,17 @@ class Output:
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
         if self.as_json:
+            Output.has_written = True
             content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
             sys.stdout.write(visible_json(content) + "\n")
 
+    def line(self, value: object) -> None:
+        """One JSON document in a line, for programs that read while a command goes on."""
+        sys.stdout.write(visible_json(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
+        sys.stdout.flush()
+
     @contextmanager
-    def progress(self, description: str, total: int) -> Iterator["ProgressBar"]:
+    def progress(self, description: str, total: int | None) -> Iterator["ProgressBar"]:
         """A progress bar for long work."""
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -94,7 +111,7 @@ class Output:
         with Progress(*columns, console=self.console) as progress:
             yield ProgressBar(progress, progress.add_task(visible(description), total=total))
 
-    def search_result(self, text: str, result: SearchResult) -> None:
+    def search_result(self, text: str, result: "SearchResult") -> None:
         """A table of matches, the best first."""
         self.say(f"{text!r} in {result.collection}, version {result.version} ({result.count} rows)")
         if not result.matches:
@@ -109,7 +126,7 @@ class Output:
             self.say(f"       {match.get('merchant_name', '-')}")
             self.say(f"       {match['image']} {match['receipt_id']}, {_place_name(match)} {_place(match)}")
 
-    def receipt(self, details: ReceiptDetails) -> None:
+    def receipt(self, details: "ReceiptDetails") -> None:
         """One receipt: what is published of it, its rows, and its runs."""
         self.say(styled(f"receipt {details['receipt_id']} of image {details['image_id']}", "bold"))
         version = details["version"]
@@ -134,9 +151,9 @@ class Output:
             for error in run["errors"]:
                 self.say("  ", styled(error, "red"))
 
-    def audit(self, audited: Sequence[AuditedQueue]) -> None:
+    def audit(self, audited: "Sequence[AuditedQueue]") -> None:
         """A line a consumer, and what is wrong."""
-        colours = {Standing.ON: "green", Standing.DRAINING: "yellow", Standing.OFF: "dim"}
+        colours = {"on": "green", "draining": "yellow", "off": "dim"}
         for item in audited:
             label = item.expected.label
             for live in item.consumers:
@@ -149,23 +166,23 @@ class Output:
                 self.say(f"  {label}: ", styled(item.finding, "red"), f", expected {expected}")
 
     @contextmanager
-    def live_checks(self) -> Iterator[Callable[[list[Check]], None]]:
+    def live_checks(self) -> "Iterator[Callable[[list[Check]], None]]":
         """A table that is drawn anew at every look; where nobody watches, a line when a check is decided."""
         told: set[str] = set()
         with Live(console=self.console, auto_refresh=False) as live:
 
-            def show(checks: list[Check]) -> None:
+            def show(checks: "list[Check]") -> None:
                 if self.console.is_terminal:
                     live.update(_checks(checks), refresh=True)
                     return
                 for check in checks:
-                    if check.state is not CheckState.WAITING and check.title not in told:
+                    if check.state != "waiting" and check.title not in told:
                         told.add(check.title)
                         self.say(f"  {check.state}: {check.title} ({check.detail})")
 
             yield show
 
-    def reconciliations(self, found: Sequence[Reconciliation]) -> None:
+    def reconciliations(self, found: "Sequence[Reconciliation]") -> None:
         """A line a collection and a line a finding."""
         for item in found:
             version = item.version or "no version yet"
@@ -184,7 +201,7 @@ class Output:
             if not item.findings:
                 self.say("  ", styled("nothing differs", "green"))
 
-    def status(self, status: StackStatus) -> None:
+    def status(self, status: "StackStatus") -> None:
         """The tables of ``receipts status``."""
         consumer = status["consumer"]
         self.say(
@@ -203,6 +220,57 @@ class Output:
         versions = (f"{name} {version or 'nothing yet'}" for name, version in status["snapshots"].items())
         self.say(f"published versions: {', '.join(versions)}")
 
+    def dead_letters(self, letters: Sequence[Mapping[str, Any]], unseen: Mapping[str, int]) -> None:
+        """Two lines a dead letter, and how many could not be looked at."""
+        for letter in letters:
+            receipts = ", ".join(_receipt_name(item) for item in letter["receipts"][:SHOWN_RECEIPTS])
+            more = len(letter["receipts"]) - SHOWN_RECEIPTS
+            about = f"{receipts}{f' and {more} more' if more > 0 else ''}" or "no receipt that it names"
+            code = styled(letter["code"] or "MOVED_BY_SQS", "red")
+            self.say(
+                styled(letter["queue"], "bold"), f" {letter['message_id']}  {age(letter['age_seconds'])} old  ", code
+            )
+            self.say(f"    {about}: {letter['reason']}")
+        if not letters and not unseen:
+            self.say("no dead letters")
+        for queue, count in unseen.items():
+            self.say(f"{queue}: {count} more, hidden by somebody else's look or behind these in their group")
+
+    def log_line(self, line: "LogLine") -> None:
+        """A line of a log; with ``as_json`` an object on a line of its own, since nobody knows which is the last."""
+        at = line.at.isoformat(timespec="milliseconds") if line.at else None
+        if self.as_json:
+            Output.has_written = True
+            document = {"at": at, "host": line.host, "level": line.level, "message": line.message, **line.fields}
+            sys.stdout.write(visible_json(json.dumps(document, ensure_ascii=False, default=str)) + "\n")
+            sys.stdout.flush()
+            return
+        colour = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}.get(line.level, "")
+        fields = "".join(f"  {name}={value}" for name, value in line.fields.items())
+        self.say_lines(
+            Text().append_text(styled(f"{at or '-'} {line.host} ", "dim")).append_text(styled(line.level, colour)),
+            f"{line.message}{fields}",
+        )
+
+    def examination(self, found: "Sequence[Finding]") -> None:
+        """What a doctor found, a line each, and its way out below it."""
+        colours = {"ok": "green", "note": "cyan", "warning": "yellow", "fault": "red"}
+        for item in found:
+            code = f"{item.code}: " if item.code else ""
+            self.say(styled(f"{item.weight:8}", colours[item.weight]), f"{item.area:8} {code}{item.message}")
+            if item.way_out:
+                self.say(f"{'':16} way out: {item.way_out}")
+
+    def dead_letter(self, letter: Mapping[str, Any]) -> None:
+        """One dead letter in full."""
+        self.dead_letters([letter], {})
+        destination = letter["destination"]
+        self.say(f"a retry sends it to: {destination or 'no queue; discard it when its cause is mended'}")
+        if letter["group_id"]:
+            self.say(f"message group: {letter['group_id']}")
+        self.say("body:")
+        self.say(letter["body"])
+
 
 class ProgressBar:
     """One bar of a running display."""
@@ -216,8 +284,8 @@ class ProgressBar:
         self._progress.update(self._task, completed=completed, total=total)
 
 
-def _checks(checks: list[Check]) -> Table:
-    colours = {CheckState.PASSED: "green", CheckState.FAILED: "red", CheckState.WAITING: "yellow"}
+def _checks(checks: "list[Check]") -> Table:
+    colours = {"passed": "green", "failed": "red", "waiting": "yellow"}
     table = Table("check", "state", "seen")
     for check in checks:
         table.add_row(_cell(check.title), styled(check.state, colours[check.state]), _cell(check.detail))
@@ -266,6 +334,19 @@ def _matches(matches: Sequence[Mapping[str, Any]]) -> Table:
             _cell(match["text"]),
         )
     return table
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that says something."""
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def _receipt_name(item: Mapping[str, Any]) -> str:
+    number = f"receipt {item['receipt_id']} of " if item["receipt_id"] is not None else ""
+    return f"{number}image {item['image_id']}"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from compaction_worker import worker
-from ops.auditing import MEANINGS as FINDINGS
+from one_consumer.audit.judgement import MEANINGS as FINDINGS
+from one_consumer.claim.refusals import MEANINGS as CLAIM_REFUSALS
 from ops.cost import tables
 from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
@@ -25,7 +26,10 @@ def _table(head: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _refusals() -> str:
-    return _table("| code | refused |", ((f"`{code}`", meaning) for code, meaning in sorted(REFUSALS.items())))
+    return _table(
+        "| code | refused |",
+        ((f"`{code}`", meaning) for code, meaning in sorted((*REFUSALS.items(), *CLAIM_REFUSALS.items()))),
+    )
 
 
 def _findings() -> str:

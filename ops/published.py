@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ops.target import OperatorError, Target
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.identifiers import CollectionName
 
 NOTHING_PUBLISHED = "NOTHING_PUBLISHED"

@@ -104,18 +104,20 @@ def explained(error: Exception, stack_name: str, code: str, way_out: str, cause:
     if cause:
         return OperatorError(code, cause, way_out)
     return (
-        _of_the_installation(error)
+        _of_the_installation(error, stack_name)
         or _of_the_backend(error, stack_name)
         or OperatorError(code, told_by(error), way_out)
     )
 
 
-def _of_the_installation(error: Exception) -> OperatorError | None:
+def _of_the_installation(error: Exception, stack_name: str) -> OperatorError | None:
     from pulumi import automation  # noqa: PLC0415 - only stacks on AWS need it
 
     if isinstance(error, FileNotFoundError | PermissionError):
         return OperatorError(
-            "PULUMI_MISSING", "there is no Pulumi CLI on the PATH", f"install it ({INSTALL}); {WITHOUT_CLI}"
+            "PULUMI_MISSING",
+            f"stack {stack_name!r} is asked of the Pulumi CLI, and there is none on the PATH",
+            f"check the stack's name; install the CLI ({INSTALL}); {WITHOUT_CLI}",
         )
     if isinstance(error, automation.InvalidVersionError | subprocess.CalledProcessError):
         fitting = f"install {metadata.version('pulumi')}, or a newer version of the same major one ({INSTALL})"

@@ -13,7 +13,7 @@ from ops.choosing import SHOW_IDS, image_beginning, merchant_spellings, require_
 from ops.published import published_version
 from ops.target import OperatorError, Target
 from pipeline.collections.letters import fold_text
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.search import Filter, Hit, SearchMode
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.embedding.embedders.factory import build_embedder

@@ -9,9 +9,9 @@ from typing import Any
 from one_consumer.live.observer import ConsumerObserver
 from ops import LOCAL_STACK_NAME
 from ops.errors import OperatorError
+from ops.local.paths import LOGS_DIRECTORY
 from ops.local.provisioners.context import make_client
 from ops.local.stack import LocalStack
-from ops.pulumi_errors import OLDEST_CLI, explaining
 from pipeline.aws import AwsClient
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
@@ -50,20 +50,22 @@ class Target:
         cache_directory: where snapshots are cached for searching.
         unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
             AWS, where ``pulumi stack history`` tells.
+        log_directory: the stages' logs, where they are files; None where they are in CloudWatch.
     """
 
     outputs: Mapping[str, Any]
     client_options: Mapping[str, Any]
     cache_directory: Path
     unfinished: str | None = None
+    log_directory: Path | None = None
 
     def client(self, service: str, **options: Any) -> AwsClient:
         """A boto3 client of this stack's account, with further options if given."""
         return make_client(service, {**self.client_options, **options})
 
-    def consumer_observer(self) -> ConsumerObserver:
-        """Looks at the stack's consumers."""
-        return ConsumerObserver(self.client, emulated="endpoint_url" in self.client_options)
+    def consumer_observer(self, *, scheduled: bool = False) -> ConsumerObserver:
+        """Looks at the stack's consumers; ``scheduled`` as in ``ConsumerObserver``."""
+        return ConsumerObserver(self.client, emulated="endpoint_url" in self.client_options, scheduled=scheduled)
 
     @cached_property
     def s3(self) -> AwsClient:
@@ -101,6 +103,7 @@ def local_target(stack: LocalStack) -> Target:
         client_options=stack.client_options(),
         cache_directory=stack.state_directory / "search",
         unfinished=stack.unfinished(),
+        log_directory=stack.state_directory / LOGS_DIRECTORY,
     )
 
 
@@ -111,6 +114,8 @@ def pulumi_stack(stack_name: str) -> Any:
         OperatorError: STACK_UNKNOWN, or what is wrong with the CLI, its login or the stack's passphrase.
     """
     from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
+
+    from ops.pulumi_errors import OLDEST_CLI, explaining  # noqa: PLC0415 - the same
 
     with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack ls` lists the stacks"):
         options = automation.LocalWorkspaceOptions(pulumi_command=automation.PulumiCommand(version=OLDEST_CLI))
@@ -123,6 +128,8 @@ def pulumi_target(stack_name: str) -> Target:
     Raises:
         OperatorError: as ``pulumi_stack``; STACK_UNREADABLE.
     """
+    from ops.pulumi_errors import explaining  # noqa: PLC0415 - it imports Pulumi
+
     stack = pulumi_stack(stack_name)
     with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack output` shows the same"):
         outputs = {name: output.value for name, output in stack.outputs().items()}

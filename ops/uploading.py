@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.ocr import parse_ocr_document, refusal_of
+from pipeline.contracts.ocr import OcrDocument, parse_ocr_document, refusal_of
 from pipeline.contracts.run import CompactionRun
 from pipeline.errors import PermanentError
 from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
+from upload_images.notification import ocr_result_key
 
 POLL_SECONDS = 0.25
 
@@ -51,7 +52,19 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         PermanentError: OCR_DOCUMENT_INVALID; nothing was uploaded.
     """
     document = parse_ocr_document(content, name)
-    key = f"ocr/{document.image_id}.json"
+    key = ocr_result_key(document.image_id)
+    if document.refused:
+        # Said here and not again by a dead letter.
+        content = document.model_dump_json(exclude_none=True).encode()
+    target.s3.put_object(
+        Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
+    )
+    refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
+    return UploadedDocument(name=name, key=key, runs=runs_of(target, document), refused=refused)
+
+
+def runs_of(target: Target, document: OcrDocument) -> tuple[RunReference, ...]:
+    """The runs that the receipts of an OCR result become on a stack."""
     exports = [
         export_receipt(
             document,
@@ -62,20 +75,12 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
         )
         for receipt in document.receipts
     ]
-    if document.refused:
-        # Said here and not again by a dead letter.
-        content = document.model_dump_json(exclude_none=True).encode()
-    target.s3.put_object(
-        Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
-    )
-    runs = tuple(
+    return tuple(
         RunReference(
             image_id=export.message.image_id, receipt_id=export.message.receipt_id, run_id=export.message.run_id
         )
         for export in exports
     )
-    refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
-    return UploadedDocument(name=name, key=key, runs=runs, refused=refused)
 
 
 def wait_until_searchable(

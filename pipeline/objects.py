@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +40,21 @@ CONDITIONAL_TRIES = 5
 LONGEST_WAIT_SECONDS = 2.0
 
 Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectStamp:
+    """What S3 says of an object.
+
+    Attributes:
+        tag: by which ``ObjectStore.replace`` knows that it has not changed since.
+        written_at: by S3's clock, in whole seconds.
+        size: in bytes.
+    """
+
+    tag: str
+    written_at: datetime
+    size: int
 
 
 class ObjectStore:
@@ -193,6 +209,21 @@ class ObjectStore:
                 return None
             raise failure from error
 
+    def stamp(self, bucket: str, key: str) -> "ObjectStamp | None":
+        """When an object was written, without reading it; None when it is missing.
+
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE.
+        """
+        try:
+            answer = self._s3.head_object(Bucket=bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            failure = _read_error(error, bucket, key)
+            if failure.code is ErrorCode.OBJECT_MISSING:
+                return None
+            raise failure from error
+        return ObjectStamp(tag=answer["ETag"], written_at=answer["LastModified"], size=answer["ContentLength"])
+
     def replace(self, bucket: str, key: str, content: bytes, tag: str | None) -> bool:
         """Write an object if it still is the one with ``tag``, or still is missing when that is None.
 
@@ -204,6 +235,17 @@ class ObjectStore:
         """
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         return self._put_conditionally(bucket, key, Body=content, **condition)
+
+    def put(self, bucket: str, key: str, content: bytes, content_type: str) -> None:
+        """Write an object, over what was there.
+
+        Raises:
+            RetryableError: SERVICE_UNAVAILABLE.
+        """
+        try:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+        except (ClientError, BotoCoreError) as error:
+            raise call_error(error, f"s3://{bucket}/{key}") from error
 
     def modification_times(self, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key under ``prefix`` and when it was last written."""

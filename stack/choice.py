@@ -1,10 +1,12 @@
-"""The choice of the embed queue's consumer, and which queue is whose by it. Pure, and light to import."""
+"""Choices of the settings: the embed queue's consumer, with which queue is whose, and the reader of pictures. Pure."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 EmbedConsumer = Literal["lambda", "ecs", "hybrid", "none"]
 Host = Literal["lambda", "ecs"]
+OcrEngine = Literal["none", "tesseract"]
+"""What reads pictures; with ``none`` there is no stage 0, and only OCR results are taken."""
 
 
 def consumers(chosen: EmbedConsumer) -> Mapping[str, Host | None]:

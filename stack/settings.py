@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pulumi
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from one_consumer.live.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AwsAccess, access_from, endpoint_of
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
-from stack.choice import EmbedConsumer
+from stack.choice import EmbedConsumer, OcrEngine
 from stack.combinations import EMBEDDING_DEFAULTS, combination_refusals, deployment_refusals
 from stack.errors import Refusal, RefusalCode, SettingsRefused
 from stack.limits import (
@@ -153,6 +153,7 @@ class Settings(_Section):
     openai_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     delta_precision: Precision = "float32"
     image_uri: str | None = None
+    ocr: OcrEngine = "none"
     upload: UploadSettings = UploadSettings()
     lambda_: LambdaSettings = Field(default=LambdaSettings(), alias="lambda")
     ecs: EcsSettings = EcsSettings()
@@ -192,7 +193,7 @@ def read() -> Settings:
     prefix = NAMESPACE + ":"
     settings = load({key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)})
     provider = pulumi.Config("aws")
-    emulated = _emulator(provider.get) is not None
+    emulated = endpoint_of(provider.get) is not None
     if refusals := deployment_refusals(settings, region=provider.get("region"), emulated=emulated):
         raise SettingsRefused(refusals)
     return settings
@@ -201,41 +202,6 @@ def read() -> Settings:
 def read_access(settings: Settings) -> AwsAccess:
     """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
     return access_from(pulumi.Config("aws").get, settings.region)
-
-
-def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
-    """How the AWS provider is told to reach AWS.
-
-    Args:
-        get: the value of a key of the namespace ``aws``; objects may be JSON, what is not set is None.
-        region: of the stack.
-    """
-
-    def text(key: str) -> str | None:
-        # A secret is an object where a file is read.
-        value = get(key)
-        return value if isinstance(value, str) else None
-
-    roles = _decoded(get("assumeRoles")) or [_decoded(get("assumeRole")) or {}]
-    return AwsAccess(
-        region=region,
-        profile=text("profile"),
-        endpoint=_emulator(get),
-        access_key=text("accessKey"),
-        secret_key=text("secretKey"),
-        session_token=text("token"),
-        assumed_roles=[
-            AssumedRole(arn=role["roleArn"], external_id=role.get("externalId"))
-            for role in roles
-            if role.get("roleArn")
-        ],
-    )
-
-
-def _emulator(get: Callable[[str], Any]) -> str | None:
-    """The address of an emulator that the provider is told to use; None on AWS."""
-    endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
-    return endpoints.get("sqs")
 
 
 def load(mapping: Mapping[str, Any]) -> Settings:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
@@ -73,18 +74,24 @@ def arrived_objects(body: str) -> list[ArrivedObject]:
     ]
 
 
-def require_own(arrived: ArrivedObject, bucket: str) -> None:
-    """Refuse an object that is not an OCR result of this stack.
+def ocr_result_key(image_id: UUID) -> str:
+    """Where the OCR result of an image is put."""
+    return f"{OCR_PREFIX}{image_id}.json"
+
+
+def require_own(arrived: ArrivedObject, bucket: str, prefix: str = OCR_PREFIX) -> None:
+    """Refuse an object that is not of this stack, or not of the kind that its queue announces.
 
     Args:
         arrived: what a notification announces.
         bucket: the stack's artifacts bucket.
+        prefix: of the keys that are announced.
 
     Raises:
         PermanentError: MESSAGE_INVALID.
     """
-    if arrived.bucket != bucket or not arrived.key.startswith(OCR_PREFIX):
-        raise _invalid(f"it names s3://{arrived.bucket}/{arrived.key}, not an object s3://{bucket}/{OCR_PREFIX}...")
+    if arrived.bucket != bucket or not arrived.key.startswith(prefix):
+        raise _invalid(f"it names s3://{arrived.bucket}/{arrived.key}, not an object s3://{bucket}/{prefix}...")
 
 
 def _sequencer(text: str | None) -> str | None:
@@ -96,6 +103,6 @@ def _invalid(value: str) -> PermanentError:
     return PermanentError(
         ErrorCode.MESSAGE_INVALID,
         value=f"S3 notification: {value}",
-        rule="the OCR results queue carries S3 event notifications",
+        rule="this queue carries S3's notifications of new objects under its prefix",
         way_out="only S3 sends to this queue; to process a document again, upload it again",
     )

@@ -13,6 +13,7 @@ from upload_images.formats import Format
 
 if TYPE_CHECKING:
     from ops.console import Output
+    from ops.pictures import UploadedPicture
     from ops.target import Target
     from ops.uploading import UploadedDocument
     from pipeline.contracts.messages import RunReference
@@ -36,8 +37,8 @@ def upload_files(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="OCR results of this project, Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts "
-            "(.jsonl); or folders of such.",
+            help="Pictures (JPEG, PNG, TIFF, PDF, HEIC), where the stack reads them; OCR results of this project, "
+            "Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts (.jsonl); or folders of such.",
             exists=True,
         ),
     ],
@@ -49,9 +50,10 @@ def upload_files(
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Upload OCR results. A bad file or receipt is named and left out; the others go through; the exit code is 1."""
+    """Upload pictures and OCR results. A bad one is named and left out, the others go through, the exit code is 1."""
     from ops.console import Output, as_documents
     from ops.importers import Taken, read_documents
+    from ops.pictures import reads_pictures, upload_picture, wait_until_read
     from ops.uploading import require_complete, upload, wait_until_searchable
     from pipeline.errors import PipelineError
 
@@ -61,6 +63,8 @@ def upload_files(
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
     converted: list[object] = []
+    pictures: list[UploadedPicture] = []
+    read: list[object] = []
 
     def refuse(error: PipelineError) -> None:
         refused.append(str(error))
@@ -73,8 +77,12 @@ def upload_files(
         for remark in taken.remarks:
             output.say(f"{taken.file}: {remark}")
 
+    def take_picture(name: str, content: bytes) -> None:
+        pictures.append(upload_picture(target, name, content))
+
+    on_picture = take_picture if reads_pictures(target) else None
     for path in files:
-        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell)
+        documents += read_documents(path, refuse, as_format=as_format, on_taken=tell, on_picture=on_picture)
     with output.progress("uploading", len(documents)) as bar:
         for done, (name, content) in enumerate(documents, 1):
             uploaded.append(upload(target, name, content))
@@ -82,12 +90,26 @@ def upload_files(
                 refuse(error)
             bar.set(done)
     result = None
+    if wait and pictures:
+        with output.progress("reading", len(pictures)) as bar:
+            for picture in wait_until_read(
+                target, pictures, timeout_seconds=timeout, on_progress=lambda done: bar.set(done, len(pictures))
+            ):
+                read.append(picture.outcome.model_dump(mode="json", exclude_none=True))
+                uploaded += picture.documents
+                for remark in picture.outcome.remarks:
+                    output.say(f"{picture.picture.name}: {remark}")
+                if picture.outcome.error is not None:
+                    refused.append(picture.outcome.error.reason)
+                    complain(f"{picture.picture.name}: {picture.outcome.error.reason}")
     if wait:
         with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
             result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
     output.document(
         {
             "converted": converted,
+            "pictures": [picture.key for picture in pictures],
+            "read": read,
             "uploaded": [document.key for document in uploaded],
             "refused": refused,
             "searchable": None if result is None else as_documents(result.completed),

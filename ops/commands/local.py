@@ -1,10 +1,14 @@
 """The ``receipts local`` commands: the stack on this machine."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.commands.options import AsJson, Consumer, Engine
+
+if TYPE_CHECKING:
+    from ops.console import Output
+    from ops.local.stack import LocalStack
 
 application = typer.Typer(no_args_is_help=True, help="The stack on this machine.")
 
@@ -16,6 +20,7 @@ def local_up(
         Engine | None,
         typer.Option(help="Who makes it: this process (the default), or the real Pulumi CLI. Kept with the state."),
     ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Serve its web page on 127.0.0.1 as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the stack up, or update the running one, and print what changed."""
@@ -36,8 +41,24 @@ def local_up(
                 for step in result.changes
             ],
             "outputs": dict(result.outputs),
+            "page": _open_page(output, stack, None) if page else None,
         }
     )
+
+
+@application.command("page")
+def local_page(
+    port: Annotated[
+        int | None, typer.Option(help="On 127.0.0.1. [default: that of last time, else a free one]", min=1, max=65_535)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the running stack's web page on 127.0.0.1, until `receipts local down`, and print its address."""
+    from ops.console import Output
+    from ops.local.stack import LocalStack
+
+    output = Output(as_json=as_json)
+    output.document({"page": _open_page(output, LocalStack(), port)})
 
 
 @application.command("down")
@@ -66,3 +87,12 @@ def local_status(as_json: AsJson = False) -> None:
     for name, value in status.items():
         output.say(f"{name}: {value}")
     output.document(status)
+
+
+def _open_page(output: "Output", stack: "LocalStack", port: int | None) -> str:
+    """Have the page served, and say where."""
+    from ops.page.serving import open_page
+
+    address = open_page(stack, port)
+    output.say(f"the page: {address}")
+    return address

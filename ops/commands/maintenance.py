@@ -1,4 +1,4 @@
-"""The commands that find what went wrong in the data and mend it: rebuild, resolve, reconcile, dead-letters."""
+"""The commands that find what went wrong in the data and mend it: rebuild, resolve, reconcile."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -62,18 +62,3 @@ def reconcile_collections(
     output.document(document)
     if document["findings"]:
         raise typer.Exit(EXIT_FAILED)
-
-
-@application.command("dead-letters")
-def list_dead_letters(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
-    """Every dead letter and why it is one; nothing is taken away."""
-    from ops.console import Output
-    from ops.dead_letters import dead_letters
-
-    output = Output(as_json=as_json)
-    found = dead_letters(options.connect(stack))
-    for letter in found:
-        output.say(f"{letter['queue']}, message {letter['message_id']}: {letter['reason']}")
-    if not found:
-        output.say("no dead letters")
-    output.document(found)

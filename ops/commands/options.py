@@ -3,10 +3,14 @@
 No command stands here.
 """
 
+import json
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ops.commands import completion
 
 if TYPE_CHECKING:
     from ops.switching.stacks import SwitchableStack
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 LARGEST_INTEGER = 2**63 - 1
 """Of a receipt's number, as ``pipeline/contracts/limits.py`` has it."""
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -26,11 +31,33 @@ class Person(StrEnum):
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
-StackName = Annotated[str, typer.Option("--stack", help="The Pulumi stack; `local` is the one on this machine.")]
+StackName = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        help="The Pulumi stack; `local` is the one on this machine.",
+        autocompletion=completion.stacks,
+        # Before the arguments whose completion asks which stack is meant.
+        is_eager=True,
+    ),
+]
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
-ImageId = Annotated[str, typer.Argument(help="The image's id, or the beginning of it that no other image has.")]
-ReceiptId = Annotated[int, typer.Argument(help="The receipt's number in the image.", min=1, max=LARGEST_INTEGER)]
+ImageId = Annotated[
+    str,
+    typer.Argument(
+        help="The image's id, or the beginning of it that no other image has.", autocompletion=completion.images
+    ),
+]
+ReceiptId = Annotated[
+    int,
+    typer.Argument(
+        help="The receipt's number in the image.",
+        min=1,
+        max=LARGEST_INTEGER,
+        autocompletion=completion.receipts,
+    ),
+]
 
 
 class Collection(StrEnum):
@@ -38,6 +65,26 @@ class Collection(StrEnum):
 
     LINES = "lines"
     WORDS = "words"
+
+
+class DeadLetters(StrEnum):
+    """The dead letter queues, by the queue or stream whose messages they hold."""
+
+    PICTURES = "pictures"
+    OCR_RESULTS = "ocr-results"
+    EMBED = "embed"
+    LINES = "lines"
+    WORDS = "words"
+    STREAM = "stream"
+
+
+class Stage(StrEnum):
+    """Whose logs are read."""
+
+    UPLOAD = "upload"
+    EMBED = "embed"
+    STREAM = "stream"
+    MERGE = "merge"
 
 
 class Mode(StrEnum):
@@ -81,9 +128,19 @@ class Engine(StrEnum):
 def complain(error: Exception | str) -> None:
     """Write an error to standard error; what it quotes from data cannot act on the terminal."""
     from ops.errors import OperatorError
+    from ops.failures import told
     from ops.visible import visible, visible_lines
     from pipeline.errors import PipelineError
 
     # Those of the pipeline and of an operator are one line, so a break in them is from data.
     has_lines = not isinstance(error, PipelineError | OperatorError | str)
-    typer.secho(visible_lines(str(error)) if has_lines else visible(str(error)), fg=typer.colors.RED, err=True)
+    text = error if isinstance(error, str) else told(error)
+    typer.secho(visible_lines(text) if has_lines else visible(text), fg=typer.colors.RED, err=True)
+
+
+def write_error(code: str, message: str, way_out: str) -> None:
+    """Write an error for programs: the one document on standard output of a command that has no other."""
+    from ops.visible import visible_json
+
+    document = {"error": {"code": code, "message": message, "way_out": way_out}}
+    sys.stdout.write(visible_json(json.dumps(document, ensure_ascii=False, indent=2)) + "\n")

@@ -2,13 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ops import LOCAL_STACK_NAME
-from ops.commands import options
+from ops.commands import completion, options
 from ops.commands.options import LARGEST_INTEGER, AsJson, Collection, ImageId, Mode, ReceiptId, StackName
+
+if TYPE_CHECKING:
+    from ops.showing import ReceiptDetails
+    from ops.target import Target
 
 application = typer.Typer()
 
@@ -21,9 +25,16 @@ def search_text(
         Mode, typer.Option(help="Compare vectors, letters, or both. `text` needs no embedder and tells no distances.")
     ] = Mode.HYBRID,
     merchant: Annotated[
-        str | None, typer.Option(help="Only this merchant's receipts; case and punctuation do not matter.")
+        str | None,
+        typer.Option(
+            help="Only this merchant's receipts; case and punctuation do not matter.",
+            autocompletion=completion.merchants,
+        ),
     ] = None,
-    image: Annotated[str | None, typer.Option(help="Only images whose id is this or begins so.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Only images whose id is this or begins so.", autocompletion=completion.images),
+    ] = None,
     receipt: Annotated[
         int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
     ] = None,
@@ -59,6 +70,12 @@ def show_receipt(
     image: ImageId,
     receipt: ReceiptId,
     words: Annotated[bool, typer.Option("--words", help="Its words as well.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw it into this PNG file, on its photo where there is one.")
+    ] = None,
+    mark: Annotated[
+        str | None, typer.Option("--mark", help="With --picture: mark the line that is most like this text.")
+    ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
@@ -70,9 +87,18 @@ def show_receipt(
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
+    if mark is not None and picture is None:
+        raise typer.BadParameter("it needs --picture", param_hint="--mark")
     details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
+    drawn = None if picture is None else _draw(target, details, picture, mark)
     output.receipt(details)
-    output.document(details)
+    if drawn is None:
+        output.document(details)
+        return
+    output.say(f"drawn into {drawn['file']}, {'on its photo' if drawn['on_photo'] else 'from its boxes and texts'}")
+    if drawn["remark"]:
+        output.say(drawn["remark"])
+    output.document({**details, "picture": drawn})
 
 
 @application.command("export")
@@ -95,3 +121,17 @@ def export_collection(
         f"{description['rows']} rows and {description['texts']} texts of {collection.value}, version "
         f"{description['version']}, are in {directory}"
     )
+
+
+def _draw(target: "Target", details: "ReceiptDetails", file: Path, mark: str | None) -> dict[str, Any]:
+    """Write the picture; what there is to tell of it."""
+    from ops.drawing.receipt import best_place, drawing_of, write_picture
+
+    drawing = drawing_of(target, details, [] if mark is None else [best_place(target, details, mark)])
+    write_picture(drawing.png(), file)
+    return {
+        "file": str(file),
+        "on_photo": drawing.photo is not None,
+        "remark": drawing.remark,
+        "marked": [item.text for item in drawing.sheet.marks if item.is_hit],
+    }

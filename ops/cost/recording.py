@@ -64,8 +64,17 @@ class _AnyType(Registry):
 class _WithoutHooks(ProvisioningMonitor):
     """Hooks wait for a queue of AWS to be drained; there is none."""
 
-    def _run_hooks(self, names: Iterable[str], urn: str, kind: str, name: str, identifier: str = "") -> None:
-        del names, urn, kind, name, identifier
+    def _run_hooks(
+        self,
+        names: Iterable[str],
+        urn: str,
+        kind: str,
+        name: str,
+        identifier: str = "",
+        *,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        del names, urn, kind, name, identifier, inputs
 
 
 def record(program: Path, settings: Mapping[str, Any], *, stack: str) -> list[Resource]:

@@ -120,6 +120,7 @@ class PricedStack:
         endpoint_zones: interface endpoints times their zones.
         old_version_days: how long S3 keeps a collection's version after it was deleted.
         delta_days: how long deltas are kept.
+        other_functions: names of functions that no load here reaches, such as stage 0's, which reads pictures.
     """
 
     consumer: str
@@ -141,6 +142,7 @@ class PricedStack:
     dimensions: int
     has_billed_key: bool
     has_elastic_throughput: bool
+    other_functions: tuple[str, ...] = ()
 
 
 def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
@@ -194,6 +196,11 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
         ),
         dimensions=int(merge["EMBEDDING_DIMENSIONS"]),
         has_billed_key=bool(one["storage-table"].get("serverSideEncryption")),
+        other_functions=tuple(
+            sorted(
+                item.name for item in made if item.type.endswith(":Function") and item.name not in FUNCTIONS.values()
+            )
+        ),
         has_elastic_throughput=one["storage-collections"].get("throughputMode") == "elastic",
     )
 

@@ -12,6 +12,9 @@ from pipeline.contracts.ocr import parse_ocr_document, require_document_size
 from pipeline.errors import ErrorCode, PermanentError
 from upload_images.formats.conversion import convert
 from upload_images.formats.detection import READERS, Format, detect
+from upload_images.pictures.kinds import KIND_BYTES, kind_of
+from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
+from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes
 
 SROIE_SUFFIX = ".jsonl"
 SUFFIXES = (".json", SROIE_SUFFIX, ".tsv", ".hocr", ".html", ".xml")
@@ -46,38 +49,45 @@ def read_documents(
     *,
     as_format: Format | None = None,
     on_taken: Callable[[Taken], object] = lambda _: None,
+    on_picture: Callable[[str, bytes], object] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Read OCR results of this project or of other tools, SROIE receipts (``.jsonl``), or a folder of such.
 
     Args:
-        path: the file or folder; of a folder the files with a name that ends as in ``SUFFIXES``.
+        path: the file or folder; of a folder the files with a name that ends as in ``SUFFIXES``, and pictures when
+            they are taken.
         on_refused: called with OCR_DOCUMENT_INVALID for a file, a page of it, or a line of SROIE receipts, of which
             nothing can be used; the others follow. It raises the error unless another function is given.
         as_format: what the files are; None to tell it by their content.
         on_taken: called for each file that was converted.
+        on_picture: called with the name and content of each picture, of a kind that stage 0 reads; None when nothing
+            reads pictures, and then one is refused.
 
     Yields:
         A name ending in ``.json``, unique within the file, and the document of the OCR contract. Some of its receipts
         may be refused (``OcrDocument.refused``).
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        suffixes = SUFFIXES if on_picture is None else SUFFIXES + PICTURE_SUFFIXES
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         if not files:
             on_refused(
                 PermanentError(
                     ErrorCode.OCR_DOCUMENT_INVALID,
                     value=f"{path} has no file of OCR results",
-                    rule=f"of a folder the files that end in {', '.join(SUFFIXES)} are read",
+                    rule=f"of a folder the files that end in {', '.join(suffixes)} are read",
                     way_out="give the files themselves, or another folder",
                 )
             )
         for file in files:
-            yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken)
+            yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken, on_picture=on_picture)
         return
     try:
         if path.suffix.lower() == SROIE_SUFFIX and as_format is None:
             for document in read_sroie(path, on_refused=on_refused):
                 yield f"{document.image_id}.json", document.model_dump_json(exclude_none=True).encode()
+        elif on_picture is not None and as_format is None and _is_picture(path):
+            on_picture(path.name, _read_bounded(path, require_bytes, MAXIMUM_PICTURE_BYTES))
         else:
             yield from _read_file(path, as_format, on_refused, on_taken)
     except PermanentError as error:
@@ -92,7 +102,7 @@ def _read_file(
     on_refused: Callable[[PermanentError], object],
     on_taken: Callable[[Taken], object],
 ) -> Iterator[tuple[str, bytes]]:
-    content = _read_bounded(path)
+    content = _read_bounded(path, require_document_size, MAXIMUM_DOCUMENT_BYTES)
     try:
         found = as_format or detect(content)
         if found is Format.RECEIPTS:
@@ -126,11 +136,24 @@ def _read_file(
             yield name, made
 
 
-def _read_bounded(path: Path) -> bytes:
-    """The file's bytes, at most one more than a document may have: a file may grow, and a pipe has no size."""
+def _is_picture(path: Path) -> bool:
     with path.open("rb") as file:
-        require_document_size(os.fstat(file.fileno()).st_size, path.name)
-        return file.read(MAXIMUM_DOCUMENT_BYTES + 1)
+        return kind_of(file.read(KIND_BYTES)) is not None
+
+
+def _read_bounded(path: Path, require: Callable[[int, str], None], most: int) -> bytes:
+    """The file's bytes, at most one more than it may have: a file may grow, and a pipe has no size.
+
+    Args:
+        path: the file.
+        require: refuses a size in bytes of a file of this name.
+        most: bytes.
+    """
+    with path.open("rb") as file:
+        require(os.fstat(file.fileno()).st_size, path.name)
+        content = file.read(most + 1)
+    require(len(content), path.name)
+    return content
 
 
 def _unreadable(path: Path, error: OSError) -> PermanentError:

@@ -25,6 +25,7 @@ class ServiceDefinition:
         desired_count: how many tasks.
         stop_timeout_seconds: between SIGTERM and SIGKILL.
         revision: changes when the code or the task definition does.
+        is_kept: whether it comes back when the stack is stopped and started.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ServiceDefinition:
     desired_count: int
     stop_timeout_seconds: float
     revision: str
+    is_kept: bool = True
 
 
 class ServiceProcesses:

@@ -1,6 +1,7 @@
 """The local stack as its users see it: up, down, status, outputs.
 
-It starts one supervisor, which owns all processes, and evaluates one program, which declares all resources.
+It starts one supervisor, which owns all processes, and evaluates one program, which declares all resources. What only
+an update needs, Pulumi above all, is imported by the update: every command that reads a stack comes by here.
 """
 
 import fcntl
@@ -18,23 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
 from ops.local.control import ControlError, SupervisorClient, make_private
 from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engines import Engine, EngineName
-from ops.local.engines.in_process import InProcess
 from ops.local.engines.steps import Step, Told
+from ops.local.paths import DEFAULT_STATE_DIRECTORY, PORTS_FILE, SOURCE, TIMELINE_FILE
 from ops.local.provisioners import Registry
 from ops.local.provisioners.context import Context, client_options, make_client
-from ops.local.provisioners.registry import build_registry
 from ops.local.runtime_interface import LOOPBACK
-from ops.local.state import UpdateRecord
-from ops.local.supervisor import PORTS_FILE, SOURCE, TIMELINE_FILE
+from ops.local.state import RECORD_FILE, StackState, UpdateRecord
 from ops.local.timeline import TimelineEntry, read_timeline
-from stack.errors import SettingsRefused, StackRefusal
 
-DEFAULT_STATE_DIRECTORY = SOURCE / ".receipts" / "local"
 PROJECT, STACK = "receipts", "local"
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = "change.lock"
@@ -132,6 +127,8 @@ class LocalStack:
         on_step: Callable[[Step], object],
         on_begin: Callable[[], object],
     ) -> UpResult:
+        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - it imports Pulumi
+
         started_here = not self.is_running()
         if started_here:
             self._refuse_unsaved()
@@ -276,11 +273,15 @@ class LocalStack:
             from ops.local.engines.pulumi_cli import PulumiCli  # noqa: PLC0415 - the Automation API takes a third of a second
 
             return PulumiCli(self.state_directory / PULUMI_DIRECTORY, program, project=PROJECT, stack=STACK)
+        from ops.local.engines.in_process import InProcess  # noqa: PLC0415 - it imports Pulumi
+
         return InProcess(self.state_directory / STATE_FILE, program, project=PROJECT, stack=STACK)
 
     @property
     def _record(self) -> UpdateRecord:
-        return self._engine().record
+        if self.engine_name() == "pulumi":
+            return UpdateRecord.read(self.state_directory / PULUMI_DIRECTORY / RECORD_FILE)
+        return StackState.read(self.state_directory / STATE_FILE)
 
     @property
     def _ports(self) -> dict[str, int]:
@@ -296,6 +297,8 @@ class LocalStack:
 
     @contextmanager
     def _registry(self) -> Iterator[Registry]:
+        from ops.local.provisioners.registry import build_registry  # noqa: PLC0415 - only an update makes resources
+
         context = Context(
             endpoint=self._endpoint,
             supervisor=self._supervisor,
@@ -340,6 +343,8 @@ class LocalStack:
         partial.replace(self.state_directory / SETTINGS_FILE)
 
     def _config(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        import yaml  # noqa: PLC0415 - only an update reads settings
+
         declared = yaml.safe_load((SOURCE / f"Pulumi.{STACK}.yaml").read_text())["config"]
         merged = {
             **declared,

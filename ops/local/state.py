@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+RECORD_FILE = "record.json"
+"""Where Pulumi's engine keeps an ``UpdateRecord`` beside its own state."""
+
 
 @dataclass(kw_only=True)
 class ResourceState:

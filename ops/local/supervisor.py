@@ -20,15 +20,11 @@ from pydantic import TypeAdapter
 
 from ops.local.control import CONTROL_SOCKET, invocation_path, socket_address
 from ops.local.emulator import Emulator
+from ops.local.paths import DEFINITIONS_FILE, LOGS_DIRECTORY, PORTS_FILE, SOURCE, TIMELINE_FILE
 from ops.local.provisioners.context import client_options, make_client
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
 from ops.local.services import ServiceDefinition, ServiceProcesses
 from ops.local.timeline import Timeline
-
-SOURCE = Path(__file__).resolve().parents[2]
-PORTS_FILE = "ports.json"
-DEFINITIONS_FILE = "processes.json"
-TIMELINE_FILE = "timeline.jsonl"
 
 
 class Supervisor:
@@ -130,7 +126,7 @@ class Supervisor:
             "emulator": {"endpoint": self.emulator.endpoint, "process": self.emulator.process_id},
             "functions": {name: function.process_id for name, function in sorted(self._functions.items())},
             "services": {name: service.process_ids for name, service in sorted(self._services.items())},
-            "logs": str(self._directory / "logs"),
+            "logs": str(self._directory / LOGS_DIRECTORY),
         }
 
     def _forget_secrets(self) -> None:
@@ -140,12 +136,12 @@ class Supervisor:
                 client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
 
     def _log_file(self, name: str) -> Path:
-        return self._directory / "logs" / f"{name}.log"
+        return self._directory / LOGS_DIRECTORY / f"{name}.log"
 
     def _keep(self) -> None:
         content = {
             "functions": [vars(function.definition) for function in self._functions.values()],
-            "services": [vars(service.definition) for service in self._services.values()],
+            "services": [vars(item.definition) for item in self._services.values() if item.definition.is_kept],
         }
         (self._directory / DEFINITIONS_FILE).write_text(json.dumps(content, indent=1))
 

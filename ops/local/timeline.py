@@ -4,6 +4,7 @@ Its other half are the engine's steps, which carry their times; together they sh
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ class Timeline:
         entry: TimelineEntry = {"at": time.time(), "event": event, "name": name, "identifier": identifier}
         with self._lock, self._file.open("a") as lines:
             lines.write(json.dumps(entry) + "\n")
+
+
+RECENT_BYTES = 256 * 1024
+"""About two thousand events."""
+
+
+def read_recent(file: Path) -> list[TimelineEntry]:
+    """The last events, oldest first: what a live view looks at again and again, however long the file is."""
+    if not file.exists():
+        return []
+    with file.open("rb") as lines:
+        size = lines.seek(0, os.SEEK_END)
+        lines.seek(max(size - RECENT_BYTES, 0))
+        content = lines.read()
+    # The first line may be a part of one, and so may the last, which is being written.
+    whole = content[content.find(b"\n") + 1 if size > RECENT_BYTES else 0 : content.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def read_timeline(file: Path) -> Iterator[TimelineEntry]:

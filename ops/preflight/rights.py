@@ -227,15 +227,17 @@ OPERATOR = _rights(
     "s3: ListBucket",
     "s3 (objects): DeleteObject GetObject PutObject",
     "dynamodb: GetItem PutItem Query Scan UpdateItem",
-    "sqs: GetQueueAttributes",
-    # Dead letters are received to be shown, and given back.
-    "sqs (dead letters): ChangeMessageVisibility ReceiveMessage",
-    "sqs (stream failures): ChangeMessageVisibility ReceiveMessage",
+    # A dead letter is received to be shown and given back, or sent to its queue again, or discarded.
+    "sqs: GetQueueAttributes SendMessage",
+    "sqs (dead letters): ChangeMessageVisibility DeleteMessage ReceiveMessage",
+    "sqs (stream failures): ChangeMessageVisibility DeleteMessage ReceiveMessage",
     "lambda (functions): InvokeFunction",
     "lambda (all): GetEventSourceMapping GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
     "application-autoscaling: DescribeScalableTargets",
     "pipes: ListPipes",
+    "events (all): ListEventBuses ListRules ListTargetsByRule",
+    "scheduler (all): GetSchedule ListSchedules",
     "iam (all): SimulatePrincipalPolicy",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",

@@ -9,7 +9,8 @@ from ops.operations import repository
 from ops.reconciling.comparison import Finding, PublishedRows, compare, unreadable
 from ops.target import Target
 from pipeline.collections.layout import MANIFEST_NAME
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.recall import describe_losses, measure_recall
 from pipeline.collections.versions import gaps_in_s3
 from pipeline.contracts.identifiers import CollectionName

@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from pipeline.collections.layout import PARTIAL_SUFFIX
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.vectors import NUMBER
 from pipeline.errors import ErrorCode, PermanentError
 

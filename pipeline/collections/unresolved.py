@@ -10,7 +10,7 @@ from pipeline.contracts.ocr import BoundingBox
 from pipeline.merchants.later import PublishedReceipt
 
 if TYPE_CHECKING:
-    from pipeline.collections.reader import PublishedCollection
+    from pipeline.collections.published import PublishedCollection
 
 
 @dataclass(frozen=True, kw_only=True)

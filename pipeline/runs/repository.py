@@ -121,6 +121,18 @@ class RunRepository:
         runs = map(run_from_item, self._pages(self._dynamodb.query, arguments))
         return sorted(runs, key=lambda run: run.order)
 
+    def of_image(self, image_id: UUID) -> list[CompactionRun]:
+        """Every operation on every receipt of an image, consistently, receipt after receipt."""
+        arguments: dict[str, Any] = {
+            "KeyConditionExpression": "PK = :image",
+            "FilterExpression": "#type = :run",
+            "ExpressionAttributeNames": {"#type": "TYPE"},
+            "ExpressionAttributeValues": {":image": {"S": run_partition_key(image_id)}, ":run": {"S": RUN_TYPE}},
+            "ConsistentRead": True,
+        }
+        runs = map(run_from_item, self._pages(self._dynamodb.query, arguments))
+        return sorted(runs, key=lambda run: (run.receipt_id, run.order))
+
     def all_runs(self, on_unreadable: OnUnreadable | None = None) -> Iterator[CompactionRun]:
         """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard.
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from compaction_handler.checking import Inspection
+from compaction_handler.soundness import Inspection
 from compaction_handler.storing import copy_version, write_current
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.layout import LAYOUT, VECTORS_NAME, Pointer

@@ -10,8 +10,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from compaction_handler.checking import judge, require_sound
 from compaction_handler.restoring import restore
+from compaction_handler.soundness import judge, require_sound
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME, Pointer, version_path
 from pipeline.collections.reader import SnapshotSource, open_published

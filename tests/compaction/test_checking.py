@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from compaction_handler import checking
-from compaction_handler.checking import ChildCheck, Inspection
+from compaction_handler.checking import ChildCheck
+from compaction_handler.soundness import Inspection
 from pipeline.collections.layout import DATABASE_NAME, INDEX_NAME
 from pipeline.errors import ErrorCode, RetryableError
 from tests.compaction.copies import inspection_of, sealed_copy

@@ -20,7 +20,8 @@ from compaction_handler.conversion import LEDGER_NAME, convert
 from compaction_handler.storing import copy_version
 from pipeline.collections.chroma import OldRecord, records_of_layout_1
 from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, version_path
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.versions import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName

@@ -18,7 +18,8 @@ from moto import mock_aws
 
 from compaction_handler.merging import CollectionMerger
 from pipeline.collections.chroma import record_id
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.rows import DERIVED
 from pipeline.contracts.messages import RunReference
 from pipeline.objects import ObjectStore

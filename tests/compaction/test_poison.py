@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from compaction_handler import merging
-from compaction_handler.checking import Inspection, Verdict, judge
 from compaction_handler.marking import MAXIMUM_ATTEMPTS
+from compaction_handler.soundness import Inspection, Verdict, judge
 from pipeline.collections.chroma import ChromaIndex
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import ROWS_NAME

@@ -10,13 +10,14 @@ import chromadb
 import numpy as np
 import pytest
 
-from compaction_handler import checking
-from compaction_handler.checking import Verdict, judge
+from compaction_handler import soundness
+from compaction_handler.soundness import Verdict, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections import recall
 from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, IndexParameters, record_id
 from pipeline.collections.layout import ROWS_NAME, version_path
-from pipeline.collections.reader import PublishedCollection, SnapshotSource
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.recall import Recall, describe_losses, measure_recall
 from pipeline.collections.vectors import VectorFile
 from pipeline.collections.versions import read_current
@@ -69,7 +70,7 @@ def test_an_index_that_loses_a_text_is_built_again_with_stronger_parameters(worl
 def test_with_the_guard_taken_out_an_index_that_loses_a_text_is_published(world, monkeypatch):
     """What the guard is for: counting and reading records finds nothing wrong with such an index."""
     losing(monkeypatch, PARAMETERS[1].max_neighbors)
-    monkeypatch.setattr(checking, "measure_recall", lambda *_, **__: Recall(asked=0, lost=(), at_ten=None))
+    monkeypatch.setattr(soundness, "measure_recall", lambda *_, **__: Recall(asked=0, lost=(), at_ten=None))
     reference = world.run(1)
     world.merger().merge([reference])
     assert world.states(reference) == [RunState.COMPLETED]

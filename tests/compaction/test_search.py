@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.collections.layout import version_path
-from pipeline.collections.reader import PublishedCollection
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.search import Filter, Hit, fuse, put_first
 from pipeline.embedding.embedders.hashing import HashingEmbedder

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from moto import mock_aws
 
-from compaction_handler.checking import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests, is_request
+from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.stream_processor import process_records
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.delta import make_delta

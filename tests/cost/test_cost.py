@@ -54,6 +54,14 @@ def test_what_is_priced_is_what_the_program_declares(stack: PricedStack):
     assert not stack.has_billed_key
 
 
+def test_a_function_that_no_load_reaches_is_told(stack: PricedStack, monkeypatch):
+    assert stack.other_functions == ()
+    read = replace(stack, other_functions=("images-read-function",))
+    monkeypatch.setattr(procedure, "priced_stack", lambda *_: read)
+    shown = CliRunner().invoke(cli.application, ["cost"])
+    assert "no load here reaches them: images-read-function" in shown.output
+
+
 def test_compute_and_network_of_an_idle_stack_cost_less_than_a_dollar(stack: PricedStack):
     found = month(stack, idle(STORED))
     assert total(found, "network") == 0

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from ops import cli
 from ops.commands import options
+from ops.dead_letters.looking import look
 from ops.local.provisioners.context import Context
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove
@@ -108,19 +109,25 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target,
         with pytest.MonkeyPatch.context() as recording:
             recording.setattr(BaseClient, "_make_api_call", BaseClient._make_api_call)
             record_calls(directory, host=OPERATOR_HOST)
-            _use_every_command(str(live.runs[0].image_id), tmp_path_factory.mktemp("export"))
+            _use_every_command(target, str(live.runs[0].image_id), tmp_path_factory.mktemp("export"))
         calls = [json.loads(line) for file in directory.glob("*.jsonl") for line in file.read_text().splitlines()]
         yield target, calls
         stack.down(destroy=True)
 
 
-def _use_every_command(image: str, directory: Path) -> None:
+def _use_every_command(target: Target, image: str, directory: Path) -> None:
+    for queue in ("words", "embed"):
+        # Those that a test has looked at are hidden for a while.
+        eventually(lambda queue=queue: len(look(target, [queue]).letters) == 2)
     sample = str(SAMPLES / "sakura-1.json")
     for arguments in (
         ["upload", sample],
         ["status"],
         ["audit"],
-        ["dead-letters"],
+        ["logs"],
+        ["dead-letters", "list"],
+        ["dead-letters", "retry", "--queue", "words"],
+        ["dead-letters", "discard", "--queue", "embed", "--yes", "--output", str(directory / "dead-letters")],
         ["search", "oat milk"],
         ["show", image, "1"],
         ["export", "--output", str(directory / "lines")],

@@ -23,8 +23,9 @@ from ops.published import published_version
 from ops.reconciling.procedure import run_reconcile
 from ops.reporting import stack_status
 from ops.searching import search
-from ops.target import Target, local_target
+from ops.target import OperatorError, Target, local_target
 from ops.uploading import UploadedDocument, require_complete, upload, wait_for_runs, wait_until_searchable
+from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
@@ -115,6 +116,17 @@ def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
     later = process(target, samples("mueller-1"))
     assert consumers_of(target, later) == {"lambda"}
     assert stack_status(target)["consumer"]["desired_count"] == 0
+
+
+def test_the_live_view_sees_who_worked_and_what_is_on(stack):
+    target = local_target(stack)
+    with Watcher(target, "local", local=stack) as watcher:
+        seen = watcher.look()
+    assert [(host.kind, host.standing) for host in seen.hosts] == [("lambda", "on"), ("ecs", "off")]
+    assert seen.spans is not None
+    assert {"Lambda function", "merge"} <= {span.lane for span in seen.spans}
+    assert seen.runs is not None
+    assert seen.runs.by_consumer == stack_status(target)["runs_by_consumer"]
 
 
 def test_a_document_uploaded_twice_is_embedded_once(stack):
@@ -230,8 +242,11 @@ def test_the_command_resolve_names_a_receipt_that_came_before_its_merchant(stack
 
 
 def test_state_survives_a_stop_and_a_start(stack):
-    before = stack_status(local_target(stack))
+    target = local_target(stack)
+    before = stack_status(target)
     stack.down()
+    with Watcher(target, "local", local=stack) as watcher, pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
+        watcher.look()
     result = stack.up({"embedConsumer": "lambda"})
     assert {step.operation for step in result.steps} == {"same"}
     target = local_target(stack)

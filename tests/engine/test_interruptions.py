@@ -74,6 +74,16 @@ def test_an_engine_killed_while_it_creates_leaves_a_lock_and_a_pending_operation
     require_free_stack(real)
 
 
+def test_a_state_whose_attributes_were_left_empty_by_a_kill_is_loaded_all_the_same(real):
+    real.run('Thing("a")')
+    backend = real.directory / "pulumi" / "backend"
+    assert not list(backend.rglob("*.attrs")), "an engine that is killed while it writes them leaves no state to load"
+    # As the backend left them before it was told to write none.
+    state = backend / ".pulumi" / "stacks" / "tests" / "local.json"
+    state.with_name("local.json.attrs").touch()
+    assert called(real.run('Thing("a", size=2)')) == [("update", "a")]
+
+
 @long_list
 def test_an_engine_killed_in_a_hook_has_not_begun_what_the_hook_stands_before(real):
     entered, left = real.directory / ENTERED, real.directory / "left"

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue
 from one_consumer.live.observation import LiveConsumer, Standing
-from ops.auditing import AuditedQueue, ExpectedQueue
 from ops.commands import options
 from ops.console import Output, styled
+from ops.doctor.judging import Finding as Examined
+from ops.doctor.judging import Weight
 from ops.local.engines.steps import EngineError, Step
+from ops.logs.lines import LogLine
 from ops.reconciling.comparison import Difference, Finding
 from ops.reconciling.looking import Reconciliation
 from ops.searching import SearchResult
@@ -39,6 +42,17 @@ ROW = {
     "confidence": 0.1,
     "text": HOSTILE,
     "merchant_name": HOSTILE,
+}
+LETTER = {
+    "queue": HOSTILE,
+    "message_id": "m",
+    "code": HOSTILE,
+    "reason": HOSTILE,
+    "age_seconds": 90,
+    "receipts": [{"image_id": HOSTILE, "receipt_id": 1}],
+    "destination": HOSTILE,
+    "group_id": HOSTILE,
+    "body": HOSTILE,
 }
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -128,12 +142,23 @@ WAYS: dict[str, Callable[[Output], object]] = {
     "audit": audit,
     "live_checks": checks,
     "reconciliations": reconciliation,
+    "log_line": lambda output: output.log_line(
+        LogLine(at=MOMENT, host=HOSTILE, level=HOSTILE, message=HOSTILE, fields={"a": HOSTILE}, text=HOSTILE)
+    ),
+    "examination": lambda output: output.examination(
+        [Examined(area="stack", weight=Weight.FAULT, code="C", message=HOSTILE, way_out=HOSTILE)]
+    ),
+    "dead_letters": lambda output: output.dead_letters([LETTER], {HOSTILE: 1}),
+    "dead_letter": lambda output: output.dead_letter(LETTER),
     "status": status,
 }
 
 
 def test_every_way_to_show_something_is_tried():
-    ways = {name for name in vars(Output) if not name.startswith("_")} - {"document"}
+    ways = {name for name, way in vars(Output).items() if callable(way) and not name.startswith("_")} - {
+        "document",
+        "line",
+    }
     assert ways == set(WAYS)
 
 

@@ -89,7 +89,9 @@ def test_what_is_wrong_with_the_cli_is_one_sentence_and_a_way_out(installed, cod
 
 def test_no_cli_is_one_sentence_and_a_way_out(only, told):
     message = told("audit", "--stack", "dev")
-    assert message.startswith("PULUMI_MISSING: there is no Pulumi CLI on the PATH. Way out: install it (https://")
+    assert message.startswith(
+        "PULUMI_MISSING: stack 'dev' is asked of the Pulumi CLI, and there is none on the PATH. Way out: "
+    )
     assert message.count("\n") == 1
 
 

@@ -14,7 +14,7 @@ from tests.program.engine import PROJECT
 GUARD = PROJECT / "one_consumer"
 DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "pulumi": "pulumi", "yaml": "PyYAML", "boto3": "boto3"}
 COMES_WITH = {"botocore": "boto3"}
-NEEDED_BY = {"pack": ("pack",), "audit": ("live",)}
+NEEDED_BY = {"pack": ("pack",), "audit": ("audit", "live")}
 """An extra, and the folders that it is for."""
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ops.auditing import Finding, audit
+from one_consumer.audit.judgement import Finding
+from ops.auditing import audit
 from ops.local.engines.steps import EngineError, Step
 from ops.local.stack import LocalStack, UpResult
 from ops.switching.plan import plan

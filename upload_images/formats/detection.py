@@ -46,7 +46,8 @@ def detect(content: bytes) -> Format:
             raise refusal(
                 f"it is {what}",
                 "an OCR result is text with boxes",
-                "recognize it first, for example with `tesseract PICTURE RESULT tsv`, and upload RESULT.tsv",
+                "set receipts:ocr to tesseract, which reads JPEG, PNG, TIFF, PDF and HEIC; or recognize it first, for "
+                "example with `tesseract PICTURE RESULT tsv`, and upload RESULT.tsv",
             )
     text = content[:LOOKED_AT].decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if not text:

@@ -21,7 +21,7 @@ from ops.local.engines.events import Listener
 from ops.local.engines.provider import PACKAGES, serve
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
-from ops.local.state import UpdateRecord
+from ops.local.state import RECORD_FILE, UpdateRecord
 from ops.pulumi_errors import told_by
 
 Program = Callable[[], None]
@@ -141,7 +141,7 @@ class PulumiCli:
 
     @property
     def _record_file(self) -> Path:
-        return self._directory / "record.json"
+        return self._directory / RECORD_FILE
 
     def _open(self, attached: str, config: Mapping[str, str], program: Program) -> automation.Stack:
         # Before anything is written: without a CLI, a directory that is still empty is of no engine.
@@ -149,12 +149,13 @@ class PulumiCli:
         self._write_project(config)
         backend = self._directory / "backend"
         backend.mkdir(exist_ok=True)
+        _remove_sidecars(backend)
         options = automation.LocalWorkspaceOptions(
             work_dir=str(self._directory),
             pulumi_home=str(self._directory / "home"),
             pulumi_command=cli,
             env_vars={
-                "PULUMI_BACKEND_URL": backend.as_uri(),
+                "PULUMI_BACKEND_URL": f"{backend.as_uri()}?metadata=skip",
                 # Nothing of this stack is secret but the key, which no engine ever sees.
                 "PULUMI_CONFIG_PASSPHRASE": "",
                 "PULUMI_DEBUG_PROVIDERS": attached,
@@ -212,6 +213,16 @@ class PulumiCli:
             if refusals:
                 raise refusals[0] from None
             raise EngineError(listener.cause or told_by(error)) from error
+
+
+def _remove_sidecars(backend: Path) -> None:
+    """Remove the files of attributes that the backend writes beside its objects, unless it is told not to.
+
+    It empties and then fills them, so an engine that was killed in between left a state that nobody could load ("failed
+    to load checkpoint: EOF") although the state itself was whole (docs/facts.md, "Attributes beside a state").
+    """
+    for sidecar in backend.rglob("*.attrs"):
+        sidecar.unlink()
 
 
 def _value(value: str) -> Any:

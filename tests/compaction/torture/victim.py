@@ -18,16 +18,17 @@ from typing import Any
 import boto3
 import chromadb  # noqa: F401 - before anything is forked, so that no victim has to import it
 
-from compaction_handler import checking, publishing, working_copy
-from compaction_handler.checking import ChildCheck, Inspection, Verdict, require_sound, unsound
+from compaction_handler import checking, publishing, storing, working_copy
+from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.lease import Lease
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests
+from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
-from pipeline.collections import chroma, store
+from pipeline.collections import chroma
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
@@ -105,8 +106,8 @@ POINTS: dict[str, tuple[Any, str]] = {
     "transition": (RunRepository, "move"),
     "closing": (WorkingCopy, "close"),
     "checking": (ForkedCheck, "run"),
-    "copying a file": (store, "copy_file"),
-    "fsync": (store, "_fsync"),
+    "copying a file": (storing, "copy_file"),
+    "fsync": (storing, "fsync"),
     "copying the version": (publishing, "copy_version"),
     "reopening": (WorkingCopy, "reopen"),
     "uploading a file": (ObjectStore, "put_file"),

@@ -9,7 +9,9 @@ import boto3
 import pytest
 
 from ops.auditing import DEAD_LETTERS
-from ops.dead_letters import dead_letters, told
+from ops.dead_letters.deciding import QUEUES
+from ops.dead_letters.describing import described, receipts_of
+from ops.dead_letters.looking import look
 from ops.local.provisioners.context import client_options
 from ops.target import Target
 from pipeline.contracts.identifiers import receipt_folder
@@ -44,9 +46,9 @@ def reason(queue: str, body: str, *runs: CompactionRun) -> str:
     def find(_: Iterable[RunReference]) -> list[CompactionRun]:
         return list(runs)
 
-    letter = told(queue, {"MessageId": "m", "Body": body}, find)
-    assert (letter["message_id"], letter["code"]) == ("m", None)
-    return letter["reason"]
+    letter = described(queue, {"MessageId": "m", "Body": body}, find)
+    assert (letter.message_id, letter.code) == ("m", None)
+    return letter.reason
 
 
 def failed_once(item: CompactionRun) -> CompactionRun:
@@ -56,21 +58,21 @@ def failed_once(item: CompactionRun) -> CompactionRun:
 @pytest.mark.parametrize(
     ("queue", "body", "runs", "said"),
     [
-        ("embed, dead letters", EMBED.model_dump_json(), (), "was not embedded, and is when the message is redriven"),
-        ("embed, dead letters", EMBED.model_dump_json(), RUNS[:1], "its run is recorded: nothing is lost"),
-        ("embed, dead letters", "no json", (), "the embed queue's consumer has the reason of each under message id m"),
-        ("OCR results, dead letters", '{"Records": []}', (), "process_ocr_results has the reason of each under"),
-        ("lines, dead letters", MERGE.model_dump_json(), (), "none of its 3 runs is in the table"),
-        ("lines, dead letters", MERGE.model_dump_json(), [failed_once(RUNS[0])], "1 of its 3 runs are not COMPLETED"),
-        ("lines, dead letters", MERGE.model_dump_json(), [failed_once(RUNS[0])], ": SERVICE_UNAVAILABLE: DynamoDB"),
+        ("embed", EMBED.model_dump_json(), (), "was not embedded, and is when the message is sent again"),
+        ("embed", EMBED.model_dump_json(), RUNS[:1], "its run is recorded: nothing is lost"),
+        ("embed", "no json", (), "the embed queue's consumer has the reason of each under message id m"),
+        ("ocr-results", '{"Records": []}', (), "process_ocr_results has the reason of each under"),
+        ("lines", MERGE.model_dump_json(), (), "none of its 3 runs is in the table"),
+        ("lines", MERGE.model_dump_json(), [failed_once(RUNS[0])], "1 of its 3 runs are not COMPLETED"),
+        ("lines", MERGE.model_dump_json(), [failed_once(RUNS[0])], ": SERVICE_UNAVAILABLE: DynamoDB"),
         (
-            "lines, dead letters",
+            "lines",
             MERGE.model_dump_json(),
             [item.in_state("lines", RunState.COMPLETED) for item in RUNS],
             "all of its 3 runs are COMPLETED",
         ),
         (
-            "stream failures",
+            "stream",
             json.dumps(
                 {
                     "requestContext": {"condition": "RetryAttemptsExhausted"},
@@ -80,18 +82,41 @@ def failed_once(item: CompactionRun) -> CompactionRun:
             (),
             "RetryAttemptsExhausted, 3 records",
         ),
-        ("stream failures", "[]", (), "no more is known"),
+        ("stream", "[]", (), "no more is known"),
     ],
 )
 def test_what_nobody_parked_is_told_by_what_the_table_and_the_log_know(queue, body, runs, said):
     assert said in reason(queue, body, *runs)
 
 
+NOTIFICATION = {"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": f"ocr/{UUID(int=1)}.json"}}}]}
+RECORD = {"dynamodb": {"Keys": {"PK": {"S": f"IMAGE#{UUID(int=1)}"}, "SK": {"S": "RECEIPT#00007#COMPACTION_RUN#r"}}}}
+
+
+@pytest.mark.parametrize(
+    ("queue", "body", "receipts"),
+    [
+        ("ocr-results", json.dumps(NOTIFICATION), ((str(UUID(int=1)), None),)),
+        ("embed", EMBED.model_dump_json(), ((str(UUID(int=1)), 1),)),
+        ("lines", MERGE.model_dump_json(), tuple((str(item.image_id), item.receipt_id) for item in RUNS)),
+        ("stream", json.dumps(RECORD), ((str(UUID(int=1)), 7),)),
+        ("stream", json.dumps({"requestContext": {}}), ()),
+        *((queue, body, ()) for queue in QUEUES for body in ("", "[]", "{}", "null", "no json")),
+    ],
+)
+def test_a_dead_letter_names_its_receipts_as_far_as_its_body_does(queue, body, receipts):
+    assert receipts_of(queue, body) == receipts
+
+
+def test_the_short_names_are_those_of_the_five_queues():
+    assert {queue.label: queue.output for queue in QUEUES.values()} == DEAD_LETTERS
+
+
 @pytest.fixture
 def target(emulator: Any, tmp_path: Any) -> Iterator[Target]:
     options = client_options(emulator.endpoint)
     sqs = boto3.client("sqs", **options)
-    outputs = {
+    outputs: dict[str, Any] = {
         output: sqs.create_queue(
             QueueName=f"q{number}" + (".fifo" if "stream" not in label and "OCR" not in label else ""),
             Attributes={"FifoQueue": "true"} if "stream" not in label and "OCR" not in label else {},
@@ -122,10 +147,12 @@ def test_a_message_whose_deliveries_were_used_up_and_a_parked_one_are_told_and_s
     error = PermanentError(ErrorCode.MESSAGE_INVALID, value="v", rule="r", way_out="w")
     park(sqs, dead, "no json", error, group_id="other", message_id="parked")
     for _ in range(2):
-        ended, parked = sorted(dead_letters(target), key=lambda letter: letter["code"] or "")
-        assert ended["message_id"] == sent, "the log is found by it"
-        assert ended["code"] is None
-        assert f"receipt 1 of image {UUID(int=1)} was not embedded" in ended["reason"]
-        assert sent in ended["reason"]
-        assert (parked["code"], parked["reason"]) == ("MESSAGE_INVALID", str(error))
-        assert {ended["queue"], parked["queue"]} == {"embed, dead letters"}
+        looked = look(target)
+        ended, parked = sorted(looked.letters, key=lambda letter: letter.code or "")
+        assert looked.unseen == {}
+        assert ended.message_id == sent, "the log is found by it"
+        assert (ended.code, ended.source_arn) == (None, f"{arn.rpartition(':')[0]}:embed.fifo")
+        assert f"receipt 1 of image {UUID(int=1)} was not embedded" in ended.reason
+        assert sent in ended.reason
+        assert (parked.code, parked.reason, parked.source_arn) == ("MESSAGE_INVALID", str(error), None)
+        assert {ended.queue, parked.queue} == {"embed"}

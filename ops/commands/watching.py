@@ -1,0 +1,38 @@
+"""The command that shows a stack as it works: watch."""
+
+from typing import Annotated
+
+import typer
+
+from ops import LOCAL_STACK_NAME
+from ops.commands.options import AsJson, StackName
+
+application = typer.Typer()
+
+
+@application.command("watch")
+def watch_stack(
+    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2)] = 1.0,
+    count: Annotated[
+        int | None, typer.Option(help="Looks before it ends. [default: until Ctrl-C; 1 with --json]", min=1)
+    ] = None,
+    stack: StackName = LOCAL_STACK_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """One screen that is drawn again every second: queues, consumer, work, runs, versions, errors and a timeline.
+
+    Where the output is no terminal, it is one plain frame a look; with --json one JSON document on a line of its own.
+    """
+    import time
+
+    from ops.console import Output
+    from ops.watching import gathering, terminal
+
+    output = Output(as_json=as_json)
+    looks = 1 if count is None and as_json else count
+    with gathering.watch_stack(stack) as watcher:
+        try:
+            terminal.watch(output, watcher.look, interval=interval, count=looks, sleep=time.sleep)
+        except KeyboardInterrupt:
+            # It is how a view is ended, and leaves nothing half done.
+            raise typer.Exit from None

@@ -1,0 +1,1 @@
+"""A receipt as a picture: where its texts stand (``sheet``), the uploaded photo (``photo``), the PNG (``picture``)."""

@@ -1,0 +1,78 @@
+"""The picture that was uploaded of an image, if one was: found by its key, bounded before it is unpacked, upright.
+
+It never changes the bucket. A picture that cannot be used is told as such; the receipt is then drawn without it.
+"""
+
+import io
+import warnings
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ops.errors import OperatorError
+
+PICTURES = "images/"
+"""What the keys of pictures begin with, in the artifacts bucket: ``images/<image_id>.<extension>``."""
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
+LARGEST_BYTES = 20 * 1024 * 1024
+LARGEST_PIXELS = 40_000_000
+"""A phone's camera has 12 to 50 million pixels; unpacked, this many take 120 MB."""
+TOO_MANY = f"and {LARGEST_PIXELS} are read"
+LONGEST_SIDE = 2_000
+"""Pixels that are kept: a sheet is 720 wide."""
+
+
+def find_photo(s3_client: Any, bucket: str, image_id: str) -> Image.Image | None:
+    """The picture of an image, upright, in colours of 8 bits; None when none was uploaded.
+
+    Args:
+        s3_client: a boto3 client.
+        bucket: of the artifacts.
+        image_id: whole.
+
+    Raises:
+        OperatorError: PICTURE_UNUSABLE.
+    """
+    found = s3_client.list_objects_v2(Bucket=bucket, Prefix=f"{PICTURES}{image_id}.", MaxKeys=1).get("Contents", [])
+    if not found:
+        return None
+    key, size = found[0]["Key"], found[0]["Size"]
+    if size > LARGEST_BYTES:
+        raise _unusable(key, f"it has {size} bytes, and {LARGEST_BYTES} are read")
+    return unpacked(s3_client.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+
+
+def unpacked(content: bytes, key: str) -> Image.Image:
+    """A picture file as pixels.
+
+    Args:
+        content: the file.
+        key: for the error.
+
+    Raises:
+        OperatorError: PICTURE_UNUSABLE.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own warning of many pixels comes when the file is opened; the bound here is the one that counts.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.width * image.height > LARGEST_PIXELS:
+                    raise _unusable(key, f"it has {image.width} x {image.height} pixels, {TOO_MANY}")
+                image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise _unusable(key, f"it has hundreds of millions of pixels, {TOO_MANY}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        # Pillow raises all of these for files that are cut or forged.
+        raise _unusable(key, f"it is no picture that can be read ({type(error).__name__})") from error
+    upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    return upright
+
+
+def _unusable(key: str, why: str) -> OperatorError:
+    return OperatorError(
+        "PICTURE_UNUSABLE",
+        f"the picture {key} cannot be shown: {why}",
+        f"upload it again as one of {', '.join(FORMATS)}; without it the receipt is drawn from boxes and texts",
+    )

@@ -1,0 +1,148 @@
+"""Reads the stages' logs, and follows them: files on this machine, CloudWatch's log groups in an account."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from botocore.exceptions import ClientError
+
+from ops.errors import OperatorError
+from ops.logs.lines import LogLine, entries, parse
+from ops.target import Target
+from pipeline.aws import AwsClient
+
+POLL_SECONDS = {"file": 0.5, "cloudwatch": 3.0}
+"""Between two looks at what is followed."""
+LATE = timedelta(seconds=60)
+"""For so long CloudWatch is asked again for what was there: a line may come to it after a later one."""
+
+
+class Source(Protocol):
+    """Where logs are read."""
+
+    poll_seconds: float
+
+    def read(self) -> list[LogLine]:
+        """What was written since the beginning, at the first call; later what has come since the call before."""
+        ...
+
+
+@dataclass(kw_only=True)
+class LogFiles:
+    """The files of the stack on this machine.
+
+    Attributes:
+        directory: it holds a file for each host.
+        hosts: whose are read.
+        since: earlier lines are left out.
+    """
+
+    directory: Path
+    hosts: Sequence[str]
+    since: datetime
+    poll_seconds: float = POLL_SECONDS["file"]
+    _places: dict[str, int] = field(default_factory=dict)
+
+    def read(self) -> list[LogLine]:
+        """See ``Source``. A line that is not ended yet is left for the next call."""
+        found = [line for host in self.hosts for line in entries(host, self._new(host))]
+        return _sorted(line for line in found if line.at is None or line.at >= self.since)
+
+    def _new(self, host: str) -> list[str]:
+        path = self.directory / f"{host}.log"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(self._places.get(host, 0))
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._places[host] = self._places.get(host, 0) + len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
+@dataclass(kw_only=True)
+class LogGroups:
+    """The log groups of a stack in an account.
+
+    Attributes:
+        client: a CloudWatch Logs client.
+        groups: host to the name of its log group.
+        since: earlier lines are left out.
+    """
+
+    client: AwsClient
+    groups: Mapping[str, str]
+    since: datetime
+    poll_seconds: float = POLL_SECONDS["cloudwatch"]
+    _from: dict[str, datetime] = field(default_factory=dict)
+    _seen: dict[str, datetime] = field(default_factory=dict)
+
+    def read(self) -> list[LogLine]:
+        """See ``Source``.
+
+        Raises:
+            OperatorError: LOGS_UNREADABLE.
+        """
+        found = _sorted(line for host, group in self.groups.items() for line in self._new(host, group))
+        # Only what may be asked for again is kept.
+        oldest = min(self._from.values(), default=self.since)
+        self._seen = {key: at for key, at in self._seen.items() if at >= oldest}
+        return found
+
+    def _new(self, host: str, group: str) -> Iterator[LogLine]:
+        start = self._from.get(host, self.since)
+        latest = start + LATE if host in self._from else start
+        try:
+            pages = self.client.get_paginator("filter_log_events").paginate(
+                logGroupName=group, startTime=int(start.timestamp() * 1_000)
+            )
+            for event in (event for page in pages for event in page["events"]):
+                at = datetime.fromtimestamp(event["timestamp"] / 1_000, self.since.tzinfo)
+                latest = max(latest, at)
+                if event["eventId"] not in self._seen:
+                    self._seen[event["eventId"]] = at
+                    yield parse(host, event["message"].rstrip("\n"), at)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                # A host that has never worked may have no group yet.
+                return
+            raise OperatorError(
+                "LOGS_UNREADABLE",
+                f"log group {group}: {error}",
+                "the operator needs logs:FilterLogEvents on the stack's log groups",
+            ) from error
+        self._from[host] = max(self.since, latest - LATE)
+
+
+def source(target: Target, hosts: Mapping[str, str], since: datetime) -> Source:
+    """Where the logs of a stack are.
+
+    Args:
+        target: the stack.
+        hosts: host to the name of its log group.
+        since: earlier lines are left out.
+    """
+    if target.log_directory is not None:
+        return LogFiles(directory=target.log_directory, hosts=tuple(hosts), since=since)
+    return LogGroups(client=target.client("logs"), groups=hosts, since=since)
+
+
+def follow(source: Source, show: Callable[[LogLine], object], sleep: Callable[[float], object] = time.sleep) -> None:
+    """Show what is there, then what comes, until it is interrupted."""
+    while True:
+        for line in source.read():
+            show(line)
+        sleep(source.poll_seconds)
+
+
+def _sorted(lines: Iterable[LogLine]) -> list[LogLine]:
+    """By time; a line without one keeps its place behind the line before it."""
+    keyed: list[tuple[float, LogLine]] = []
+    last = 0.0
+    for line in lines:
+        last = line.at.timestamp() if line.at else last
+        keyed.append((last, line))
+    return [line for _, line in sorted(keyed, key=lambda item: item[0])]

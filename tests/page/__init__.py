@@ -1,0 +1,1 @@
+"""The local page, by its ASGI application and in a browser."""

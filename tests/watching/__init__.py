@@ -1,0 +1,1 @@
+"""The live view: what is gathered, and how a terminal shows it."""

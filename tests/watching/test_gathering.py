@@ -1,0 +1,186 @@
+"""Looking at a stack in an account: what is asked of AWS, and how often.
+
+A failure leaves a view that shows last hour's table as now, or a view that costs more than what it watches.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from ops.target import Target
+from ops.watching.gathering import METRICS_SECONDS, Paced, Watcher
+from pipeline.collections.layout import Pointer
+from pipeline.collections.store import write_current_object
+from pipeline.contracts.run import CompactionRun
+from pipeline.objects import ObjectStore
+from pipeline.runs import RunRepository
+from tests.compaction.tables import create_table
+from tests.watching.snapshots import IMAGE, MOMENT
+
+REGION = {"region_name": "us-east-1"}
+QUEUES = {
+    "ocrResultsQueueUrl": "ocr",
+    "linesQueueUrl": "lines",
+    "wordsQueueUrl": "words",
+    "ocrResultsDeadLetterQueueUrl": "ocr-dead",
+    "embedDeadLetterQueueUrl": "embed-dead",
+    "linesDeadLetterQueueUrl": "lines-dead",
+    "wordsDeadLetterQueueUrl": "words-dead",
+    "streamFailureQueueUrl": "stream-failures",
+}
+
+
+class Fakes:
+    """Clients of the services of which moto has too little here; ``asked`` counts their calls."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.mapping, self.desired, self.running = "Enabled", 0, 0
+        self.metrics: list[dict[str, Any]] | None = []
+
+    def get_event_source_mapping(self, **_: Any) -> dict[str, Any]:
+        self.asked["mapping"] += 1
+        return {"State": self.mapping}
+
+    def describe_services(self, **_: Any) -> dict[str, Any]:
+        self.asked["service"] += 1
+        return {"services": [{"desiredCount": self.desired, "runningCount": self.running}]}
+
+    def get_metric_data(self, **_: Any) -> dict[str, Any]:
+        self.asked["metrics"] += 1
+        if self.metrics is None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetMetricData")
+        return {"MetricDataResults": self.metrics}
+
+
+@pytest.fixture
+def account(tmp_path, monkeypatch) -> Iterator[tuple[Watcher, Fakes, Target]]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    fakes = Fakes()
+    with mock_aws():
+        sqs, s3, dynamodb = (boto3.client(service, **REGION) for service in ("sqs", "s3", "dynamodb"))
+        s3.create_bucket(Bucket="vectors")
+        create_table(dynamodb, "receipts")
+        urls = {output: sqs.create_queue(QueueName=name)["QueueUrl"] for output, name in QUEUES.items()}
+        embed = sqs.create_queue(QueueName="embed.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        outputs = {
+            **urls,
+            "embedQueueUrls": {"embed": embed},
+            "embedConsumer": "lambda",
+            "embedFunctionName": "embed",
+            "uploadFunctionName": "upload",
+            "mergeFunctionName": "merge",
+            "embedMappingId": "m",
+            "clusterName": "c",
+            "serviceName": "s",
+            "tableName": "receipts",
+            "vectorsBucket": "vectors",
+        }
+        clients = {"sqs": sqs, "s3": s3, "dynamodb": dynamodb}
+        monkeypatch.setattr("ops.target.make_client", lambda service, _: clients.get(service, fakes))
+        target = Target(outputs=outputs, client_options=REGION, cache_directory=tmp_path)
+        with Watcher(target, "dev") as watcher:
+            yield watcher, fakes, target
+
+
+def test_everything_that_an_account_tells_is_in_one_snapshot(account):
+    watcher, fakes, target = account
+    fakes.mapping, fakes.desired, fakes.running = "Disabling", 2, 1
+    fakes.metrics = [
+        {"Label": "age embed", "Values": [75.0]},
+        {"Label": "invocations Lambda function", "Values": [3.0, 4.0]},
+    ]
+    embed = target.outputs["embedQueueUrls"]["embed"]
+    target.sqs.send_message(QueueUrl=embed, MessageBody="b", MessageGroupId="g", MessageDeduplicationId="d")
+    target.sqs.delete_queue(QueueUrl=target.outputs["wordsQueueUrl"])
+    pointer = Pointer(
+        version="000000000001-0123abcd-000001",
+        fence=1,
+        count=9,
+        texts=7,
+        layout=2,
+        model="m",
+        dimensions=2,
+        digest="0" * 64,
+        published_at=MOMENT,
+    )
+    write_current_object(ObjectStore(target.s3), "vectors", "lines", pointer)
+    progress = {"state": "PENDING", "expected_count": 1, "delta_sha256": "0" * 64}
+    fields: dict[str, Any] = {"image_id": UUID(IMAGE), "receipt_id": 1, "run_id": "a" * 32, "embedding_model": "m"}
+    fields |= {"dimensions": 2, "delta_bucket": "vectors", "merchant_source": "none", "consumer": "ecs"}
+    fields |= {"lines": progress, "words": progress, "created_at": MOMENT, "updated_at": MOMENT}
+    RunRepository("receipts", target.dynamodb).record(CompactionRun.model_validate(fields))
+    seen = watcher.look()
+    assert (seen.stack, seen.chosen, seen.unfinished, seen.spans) == ("dev", "lambda", None, None)
+    queue = seen.queue("embed")
+    assert queue is not None
+    assert (queue.visible, queue.oldest_seconds) == (1, 75.0)
+    missing = seen.queue("words")
+    assert missing is not None
+    assert missing.is_missing
+    assert [(host.kind, host.standing, host.is_chosen) for host in seen.hosts] == [
+        ("lambda", "stopping", True),
+        ("ecs", "on", False),
+    ]
+    assert {item.label: item.recent for item in seen.functions}["Lambda function"] == 7
+    assert [(item.version, item.rows) for item in seen.versions] == [("000000000001-0123abcd-000001", 9), (None, 0)]
+    assert seen.runs is not None
+    assert seen.runs.by_state == {"lines PENDING": 1, "words PENDING": 1}
+
+
+def test_metrics_are_asked_for_once_a_minute_and_may_be_forbidden(account):
+    watcher, fakes, _ = account
+    fakes.metrics = None
+    looks = [watcher.look() for _ in range(5)]
+    assert fakes.asked["metrics"] == 1
+    assert fakes.asked["mapping"] == fakes.asked["service"] == 5
+    assert METRICS_SECONDS == 60
+    assert "AccessDenied" in looks[-1].remarks[0]
+
+
+def test_a_slow_reading_is_made_beside_and_no_second_one_begins_before_its_share_of_the_time_is_over():
+    begun, go_on = [], threading.Event()
+
+    def read() -> int:
+        begun.append(time.monotonic())
+        go_on.wait(10)
+        return len(begun)
+
+    paced = Paced(read, first=0)
+    assert paced.value() == 0
+    assert paced.value() == 0
+    assert len(begun) <= 1
+    time.sleep(0.2)
+    go_on.set()
+    deadline = time.monotonic() + 10
+    while paced.value() != 1:
+        assert time.monotonic() < deadline
+    # It took 0.2 s and more, so the next is due 4 s after it began.
+    assert paced.value() == 1
+    assert len(begun) == 1
+    paced.close()
+
+
+def test_the_error_of_a_slow_reading_is_raised_and_it_is_tried_again():
+    answers = iter([ValueError("once"), 5])
+
+    def read() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    paced = Paced(read)
+    with pytest.raises(ValueError, match="once"):
+        paced.value()
+    assert paced.value() == 5
+    paced.close()
