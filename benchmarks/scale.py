@@ -24,7 +24,8 @@ from ops.scale.model import simulate
 from ops.scale.scenario import COLLECTIONS, Scenario
 from ops.scale.times import BENCHMARK, MergeTimes, Times
 from ops.target import Target, local_target
-from ops.uploading import upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import wait_until_searchable
 
 WANTED = 0.2
 BUSY = 4.0

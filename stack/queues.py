@@ -125,11 +125,14 @@ class Queue(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     arn: pulumi.Output[str]
+    name: str
     physical_name: str
+    visibility_timeout_seconds: int
 
     def __init__(self, name: str, args: QueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("receipts:stack:Queue", name, None, opts)
         self._name, self._args = name, args
+        self.name, self.visibility_timeout_seconds = name, args.visibility_timeout_seconds
         child = pulumi.ResourceOptions(parent=self)
         self.dead_letter = args.dead_letter or DeadLetterQueue(f"{name}-dead-letter", fifo=args.fifo, opts=child)
         check_dead_letter(name, fifo=args.fifo, dead_letter_fifo=self.dead_letter.fifo)
