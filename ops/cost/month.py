@@ -21,6 +21,10 @@ WORKER_POLL_SECONDS = 5
 """As ``compaction_worker/intake.py`` has it."""
 TICK_SECONDS = 0.5
 """Assumed: three queries a collection and two reads of its pointer; a tick keeps the function warm."""
+WAITING_SECONDS = 0.2
+"""Assumed: one call to SQS."""
+SPOT_SHARE = 0.3
+"""Of a task's price when it runs on spare capacity: it "saves 70%" (wring.co/blog/aws-fargate-pricing-guide, 2026)."""
 IMAGE_GB = 1.0
 """Assumed, of the compressed image and its predecessors' layers."""
 VERSION_FILES = 10
@@ -141,9 +145,16 @@ def _compute(stack: PricedStack, load: Load) -> Iterator[Line]:
     calls = (batches + len(COLLECTIONS) * load.stream_batches) * load.receipts
     yield Line(group="compute", what="invocations", quantity=calls + ticks, price="function call")
     yield Line(group="compute", what="tick", quantity=ticks, price="schedule")
+    if stack.waiting is not None:
+        calls = HOURS_A_MONTH * 60 / stack.waiting_minutes
+        busy = calls * WAITING_SECONDS * stack.waiting.memory_gb
+        yield Line(group="compute", what="waiting function", quantity=busy, price="function compute")
+        yield Line(group="compute", what="waiting function, calls", quantity=calls, price="function call")
+        yield Line(group="compute", what="waiting function, schedule", quantity=calls, price="schedule")
     task = stack.task
-    yield Line(group="compute", what="worker, processors", quantity=load.task_hours * task.vcpu, price="task processor")
-    yield Line(group="compute", what="worker, memory", quantity=load.task_hours * task.memory_gb, price="task memory")
+    paid = load.task_hours * (SPOT_SHARE if task.is_spot else 1)
+    yield Line(group="compute", what="worker, processors", quantity=paid * task.vcpu, price="task processor")
+    yield Line(group="compute", what="worker, memory", quantity=paid * task.memory_gb, price="task memory")
 
 
 def _network(stack: PricedStack, load: Load) -> Iterator[Line]:
@@ -227,6 +238,8 @@ def _files(stack: PricedStack, load: Load) -> Iterator[Line]:
 def _rest(stack: PricedStack, load: Load) -> Iterator[Line]:
     yield Line(group="rest", what="secret", quantity=stack.secrets, price="secret")
     yield Line(group="rest", what="alarms", quantity=stack.alarm_metrics, price="alarm metric")
+    yield Line(group="rest", what="own metrics", quantity=stack.custom_metrics, price="custom metric")
+    yield Line(group="rest", what="dashboards", quantity=stack.dashboards, price="dashboard")
     yield Line(group="rest", what="images", quantity=IMAGE_GB, price="image storage")
     logs = work.LOG_BYTES * (load.receipts + HOURS_A_MONTH * 60 / stack.tick_minutes) / GB
     yield Line(group="rest", what="logs", quantity=logs, price="log")

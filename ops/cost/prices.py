@@ -169,6 +169,18 @@ PRICES: Mapping[str, Price] = {
         page="aws.amazon.com/cloudwatch/pricing",
         stated_by="c3x.dev/resources/aws/aws_cloudwatch_metric_alarm",
     ),
+    "custom metric": Price(
+        dollars=0.30,
+        unit="metric and month",
+        page="aws.amazon.com/cloudwatch/pricing",
+        stated_by="signoz.io/guides/cloudwatch-pricing, February 2026",
+    ),
+    "dashboard": Price(
+        dollars=3.00,
+        unit="dashboard and month",
+        page="aws.amazon.com/cloudwatch/pricing",
+        stated_by="factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards, June 2026",
+    ),
     "log": Price(
         dollars=0.50,
         unit="GB taken in",

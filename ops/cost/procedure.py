@@ -152,6 +152,9 @@ def run_cost(output: Output, stack: str, rate: float, stored: float) -> dict[str
     unverified = sorted({line.price for found in answers.values() for line in found.lines if _is_unverified(line)})
     if unverified:
         output.say(f"no page with the number was found for: {', '.join(unverified)}")
+    others = answers["lambda"].stack.other_functions
+    if others:
+        output.say(f"not in the month, because no load here reaches them: {', '.join(others)}")
     return {
         "stack": stack,
         "rate": rate,
@@ -160,6 +163,7 @@ def run_cost(output: Output, stack: str, rate: float, stored: float) -> dict[str
         "prices_of": LOOKED_UP.isoformat(),
         "cheapest": chosen,
         "unverified_prices": unverified,
+        "functions_left_out": list(others),
         "consumers": {consumer: _document(found) for consumer, found in answers.items()},
     }
 

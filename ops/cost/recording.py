@@ -6,7 +6,7 @@ reads what costs money from the resources.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ops.local.engines.monitor import ProvisioningMonitor
 from ops.local.provisioners import Created, InPlace, Inputs, Registry
 from ops.local.provisioners.context import arn
 from ops.local.provisioners.recorded import invokes
+from ops.local.state import StackState
 from stack.settings import NAMESPACE, Settings
 
 OUTPUTS = ("url", "streamArn", "repositoryUrl", "registryId", "digest", "prefixListId", "bucket")
@@ -61,6 +62,14 @@ class _AnyType(Registry):
         return _Anything(kind, self._made)
 
 
+class _NotKept(StackState):
+    """The state of nothing that was made; to write it after each resource would take longer than all the rest."""
+
+    def write(self, path: Path) -> None:
+        """Nowhere."""
+        del path
+
+
 class _WithoutHooks(ProvisioningMonitor):
     """Hooks wait for a queue of AWS to be drained; there is none."""
 
@@ -87,6 +96,7 @@ def record(program: Path, settings: Mapping[str, Any], *, stack: str) -> list[Re
     made: list[Resource] = []
     with tempfile.TemporaryDirectory() as directory:
         monitor = _WithoutHooks(_AnyType(made), Path(directory) / "state.json")
+        monitor.state = _NotKept()
         evaluate(program, project=NAMESPACE, stack=stack, config={"aws:region": REGION, **config}, monitor=monitor)
     return made
 
@@ -101,6 +111,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else json.dumps(value)
-
-
-Recorder = Callable[[Mapping[str, Any]], list[Resource]]

@@ -14,6 +14,11 @@ from ops.errors import OperatorError
 COSTS_NOTHING = frozenset(
     {
         "aws:appautoscaling/policy:Policy",
+        "aws:budgets/budget:Budget",
+        "aws:sns/topic:Topic",
+        "aws:sns/topicPolicy:TopicPolicy",
+        "aws:sns/topicSubscription:TopicSubscription",
+        "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders",
         "aws:appautoscaling/target:Target",
         "aws:cloudwatch/logGroup:LogGroup",
         "aws:ec2/internetGateway:InternetGateway",
@@ -47,6 +52,7 @@ COSTS_NOTHING = frozenset(
 """Types that are not billed by themselves: what they cause is billed as calls, bytes or time of others."""
 PRICED = frozenset(
     {
+        "aws:cloudwatch/dashboard:Dashboard",
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:dynamodb/table:Table",
         "aws:ec2/natGateway:NatGateway",
@@ -68,6 +74,10 @@ FUNCTIONS = {
     "stream": "compaction-stream-processor-function",
     "merge": "compaction-merge-function",
 }
+WAITING = "worker-waiting-function"
+"""Says once a minute how many messages wait for the worker (``compaction_worker/waiting.py``)."""
+OWN_NAMESPACE = "Receipts"
+"""Of the metrics that the program's own functions write."""
 MB_A_GB = 1_024
 FREE_DISK_MB = 512
 """Of every function (aws.amazon.com/lambda/pricing)."""
@@ -99,6 +109,7 @@ class Task:
         least: tasks that always run; most: what scaling may reach, 0 when the worker is off.
         messages_per_task: backlog for which scaling adds one.
         idle_minutes: without a message before the last one stops.
+        is_spot: all of them are of spare capacity.
     """
 
     vcpu: float
@@ -108,6 +119,7 @@ class Task:
     most: int
     messages_per_task: int
     idle_minutes: int
+    is_spot: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +129,13 @@ class PricedStack:
     Attributes:
         consumer: ``receipts:embedConsumer``.
         embed: the embed queue's mapping; None when the function is off.
+        waiting: size of the function that reports what waits; None where nothing calls it.
+        waiting_minutes: between two of its calls.
         endpoint_zones: interface endpoints times their zones.
+        custom_metrics: of the program's own that its alarms name.
         old_version_days: how long S3 keeps a collection's version after it was deleted.
         delta_days: how long deltas are kept.
+        other_functions: names of functions that no load here reaches, such as stage 0's, which reads pictures.
     """
 
     consumer: str
@@ -136,11 +152,16 @@ class PricedStack:
     nat_gateways: int
     secrets: int
     alarm_metrics: int
+    custom_metrics: int
+    dashboards: int
+    waiting: FunctionSize | None
+    waiting_minutes: float
     old_version_days: int
     delta_days: int
     dimensions: int
     has_billed_key: bool
     has_elastic_throughput: bool
+    other_functions: tuple[str, ...] = ()
 
 
 def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
@@ -183,6 +204,10 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
         ),
         nat_gateways=sum(item.type.endswith(":NatGateway") for item in made),
         secrets=sum(item.type.endswith(":Secret") for item in made),
+        custom_metrics=len(_own_metrics(made)),
+        dashboards=sum(item.type.endswith(":Dashboard") for item in made),
+        waiting=_size(one[WAITING]) if _is_scheduled(one, "worker-waiting-schedule") else None,
+        waiting_minutes=_minutes(one["worker-waiting-schedule"]["scheduleExpression"]),
         alarm_metrics=sum(_metrics(item.inputs) for item in made if item.type.endswith(":MetricAlarm")),
         old_version_days=_old_days(one["storage-vectors-lifecycle"], "lines/versions/"),
         delta_days=int(
@@ -194,6 +219,13 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
         ),
         dimensions=int(merge["EMBEDDING_DIMENSIONS"]),
         has_billed_key=bool(one["storage-table"].get("serverSideEncryption")),
+        other_functions=tuple(
+            sorted(
+                item.name
+                for item in made
+                if item.type.endswith(":Function") and item.name not in {*FUNCTIONS.values(), WAITING}
+            )
+        ),
         has_elastic_throughput=one["storage-collections"].get("throughputMode") == "elastic",
     )
 
@@ -227,6 +259,8 @@ def _task(one: Mapping[str, Mapping[str, Any]]) -> Task:
         most=int(target["maxCapacity"]),
         messages_per_task=min(bounds, default=1),
         idle_minutes=int(one["worker-idle-alarm"]["evaluationPeriods"]),
+        is_spot={item["capacityProvider"] for item in service.get("capacityProviderStrategies", ())}
+        == {"FARGATE_SPOT"},
     )
 
 
@@ -235,6 +269,23 @@ def _minutes(expression: str) -> float:
     if found is None:
         raise OperatorError("COST_UNKNOWN", f"the schedule {expression!r}", "teach ops/cost/stack.py to read it")
     return float(found[1])
+
+
+def _is_scheduled(one: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    return one[name].get("state", "ENABLED") == "ENABLED"
+
+
+def _own_metrics(made: Iterable[Resource]) -> set[str]:
+    """Names and dimensions of the program's own metrics."""
+    found: set[str] = set()
+    for item in made:
+        if item.type.endswith(":MetricAlarm"):
+            inputs = item.inputs
+            queries = [query["metric"] for query in inputs.get("metricQueries", ()) if "metric" in query]
+            for metric in [*queries, *([inputs] if "metricName" in inputs else [])]:
+                if metric["namespace"] == OWN_NAMESPACE:
+                    found.add(f"{metric['metricName']} {sorted(metric.get('dimensions', {}).items())}")
+    return found
 
 
 def _metrics(alarm: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from ops.cost.capacity import (
@@ -17,7 +18,8 @@ from ops.cost.capacity import (
 )
 from ops.cost.month import total
 from ops.cost.prices import LOOKED_UP, PRICES
-from ops.cost.procedure import CONSUMERS, Answer, answer, cheapest, priced_stack, rows
+from ops.cost.procedure import CONSUMERS, Answer, answer, cheapest, priced_stack, rows, scenario
+from ops.scale.model import simulate
 from ops.scale.scenario import COLLECTIONS
 from ops.scale.times import BENCHMARK, sources
 
@@ -122,12 +124,25 @@ def _scaled(rate: float) -> list[tuple[str, str]]:
         ("embed function, concurrent batches", f"{math.ceil(batches)}"),
         ("or worker, tasks", f"{tasks}"),
         (f"shards that keep the merge of {merge} below {FULL:.0%}", f"{needed}"),
+        ("searchable with so many shards", sharded(rate, needed)),
         ("new texts a second", f"{vectors:,.0f}"),
         ("hosted indexes for them", f"{math.ceil(vectors / VECTORS_A_SECOND_OF_AN_INDEX)}"),
         ("the merge's disk is full after", _duration(full / rate)),
         ("dollars a month, `lambda`", f"{answers['lambda'].dollars:,.0f}"),
         ("dollars a month, `ecs`", f"{answers['ecs'].dollars:,.0f}"),
     ]
+
+
+def sharded(rate: float, count: int) -> str:
+    """Seconds until searchable in one of so many shards, with as many functions as the whole load needs.
+
+    Receipts are divided evenly, and a receipt is in one shard alone, so one of them stands for all.
+    """
+    stack, seconds = priced_stack(STACK, "lambda"), 1_800.0
+    own = scenario(stack, rate / count, STORED / count, BENCHMARK, seconds)
+    outcome = simulate(replace(own, upload_concurrency=100, function_concurrency=100))
+    half, most = (outcome.percentile(share, arrived_before=seconds / 2) for share in (0.5, 0.99))
+    return f"{half:.0f} s and {most:.0f} s"
 
 
 @cache
