@@ -9,7 +9,7 @@ from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvi
 from stack import aws
 from stack.consumers import MappedFunction
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, call_each, environment_variables
-from stack.limits import CONCURRENCY_MINIMUM, EVENT_AGE_MINIMUM, FIFO_BATCH_MAXIMUM
+from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import tags
 from stack.network import Network
 from stack.permissions import ask_index, read_objects, send_to, statement, use_table, write_objects
@@ -224,14 +224,6 @@ class CompactionHandler(pulumi.ComponentResource):
 
     def _tick(self) -> None:
         minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
-        name = f"{self._name}-tick"
-        # The scheduler hands a tick to Lambda's queue of asynchronous invocations and is done: what Lambda tries again,
-        # and how long a tick may wait for it, is said here. The next tick does what a failed one did not.
-        aws.lambda_.FunctionEventInvokeConfig(
-            f"{name}-tries",
-            function_name=self.merge.function.name,
-            maximum_retry_attempts=0,
-            maximum_event_age_in_seconds=max(EVENT_AGE_MINIMUM, minutes * 60),
-            opts=pulumi.ResourceOptions(parent=self),
+        call_each(
+            f"{self._name}-tick", self.merge.function, minutes=minutes, event='{"source": "receipts.tick"}', parent=self
         )
-        call_each(name, self.merge.function, minutes=minutes, event='{"source": "receipts.tick"}', parent=self)

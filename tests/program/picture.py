@@ -26,6 +26,8 @@ BOXES: Mapping[str, tuple[str, str]] = {
 }
 """Type to its title and colour; whatever else the program makes is not drawn."""
 WRITES = ("sqs:SendMessage", "s3:PutObject", "dynamodb:PutItem", "elasticfilesystem:ClientWrite")
+COUNTS = "sqs:GetQueueAttributes"
+"""Who may do nothing else with a queue counts what waits on it."""
 FIRST = "artifacts"
 WIDTH, HEIGHT, GAP, ROW, MARGIN = 126, 44, 34, 76, 20
 LOW = 26
@@ -85,6 +87,8 @@ def arrows(recording: Recording) -> list[Arrow]:
                 found |= {Arrow(host, name) for name in reached}
             if "sqs:ReceiveMessage" in statement["Action"] and host == name_of(service.inputs["name"]):
                 found |= {Arrow(name, host, service.inputs["desiredCount"] > 0) for name in reached}
+            if set(statement["Action"]) == {COUNTS}:
+                found |= {Arrow(name, host) for name in reached}
             if "elasticfilesystem:ClientMount" in statement["Action"] and host == name_of(service.inputs["name"]):
                 found |= {Arrow(name, host) for name in reached}
     known = boxes(recording)
