@@ -7,7 +7,7 @@ import pulumi
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from stack import aws
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, call_each, environment_variables
 from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import tags
@@ -73,14 +73,15 @@ class CompactionHandler(pulumi.ComponentResource):
         self.merge = self._merge()
         for collection, queue in self.queues.items():
             queue.consume_with(
-                FunctionConsumer(
+                MappedFunction(
                     claimant=f"{name}-merge-{collection}",
                     function=self.merge.function,
-                    role=self.merge.role,
+                    role_arn=self.merge.role.arn,
                     function_timeout_seconds=args.settings.merge.timeout_seconds,
                     batch_size=FIFO_BATCH_MAXIMUM,
                     maximum_concurrency=CONCURRENCY_MINIMUM,
                 ),
+                self.merge.role,
                 parent=self,
             )
         self._tick()
@@ -224,9 +225,5 @@ class CompactionHandler(pulumi.ComponentResource):
     def _tick(self) -> None:
         minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
         call_each(
-            f"{self._name}-tick",
-            self.merge.function,
-            minutes=minutes,
-            event='{"source": "receipts.tick"}',
-            parent=self,
+            f"{self._name}-tick", self.merge.function, minutes=minutes, event='{"source": "receipts.tick"}', parent=self
         )

@@ -15,16 +15,16 @@ from compaction_worker.container import (
     container_definition,
 )
 from compaction_worker.environment import METRIC, NAMESPACE, WaitingEnvironment, WorkerEnvironment
+from one_consumer.claim.consumers import ServiceConsumer
+from one_consumer.claim.handover import AT_ONCE
 from stack import aws
 from stack.backlog import BacklogMetric, BacklogScalingArgs, scale_by_backlog
-from stack.consumers import ServiceConsumer
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import ImageFunction, ImageFunctionArgs, call_each, environment_variables
 from stack.image import repository_arn
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
-from stack.queues import Handover
 from stack.storage import COLLECTIONS_USER
 
 PROVIDERS = {"on-demand": "FARGATE", "spot": "FARGATE_SPOT"}
@@ -81,12 +81,13 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             queue.consume_with(
                 ServiceConsumer(
                     claimant=name,
-                    role=self.role,
+                    role_arn=self.role.arn,
                     desired_count=desired_count if on else 0,
                     maximum_capacity=settings.ecs.maximum_tasks if on and desired_count else 0,
                 ),
+                self.role,
                 parent=self,
-                handover=(args.handover if queue is args.queues.main else None) or Handover(),
+                handover=(args.handover if queue is args.queues.main else None) or AT_ONCE,
             )
             for queue, on in args.queues.of("ecs")
         ]

@@ -6,14 +6,15 @@ from typing import Any, Protocol, TypeVar
 
 import pulumi
 
+from one_consumer.claim.handover import Handover, drained_hook
 from one_consumer.live.access import AwsAccess
 from one_consumer.live.observation import Identity
 from stack.choice import Host, consumers
-from stack.handover import drained_hook, emptied_hook, scaling_hooks
+from stack.handover import emptied_hook, scaling_hooks
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name
 from stack.permissions import Statement, read_objects, send_to, statement, use_table, write_objects
-from stack.queues import DeadLetterQueue, Handover, Queue, QueueArgs
+from stack.queues import DeadLetterQueue, Queue, QueueArgs
 from stack.settings import Settings
 from stack.storage import Storage
 
@@ -130,7 +131,13 @@ class EmbedQueues(pulumi.ComponentResource):
             None: None,
         }
         winner = winners[self.chosen]
-        hook = drained_hook(self.main.physical_name, self._access, self._settings.handover, winner=winner)
+        hook = drained_hook(
+            f"{self.main.physical_name}-is-drained",
+            self._access,
+            winner=winner,
+            timeout_seconds=self._settings.handover.timeout_seconds,
+            poll_seconds=self._settings.handover.poll_seconds,
+        )
         return Handover(after=off, drained=hook)
 
 

@@ -20,7 +20,6 @@ class RefusalCode(StrEnum):
     IMAGE_NOT_BY_DIGEST = "IMAGE_NOT_BY_DIGEST"
     EMBEDDING_MISMATCH = "EMBEDDING_MISMATCH"
     CONSUMER_CONTRADICTION = "CONSUMER_CONTRADICTION"
-    ONE_CONSUMER = "ONE_CONSUMER"
     FIFO_BATCHING_WINDOW = "FIFO_BATCHING_WINDOW"
     BATCH_SIZE = "BATCH_SIZE"
     MAXIMUM_CONCURRENCY = "MAXIMUM_CONCURRENCY"
@@ -52,8 +51,6 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.IMAGE_NOT_BY_DIGEST: "An image named by tag; a tag can move under a running stack.",
     RefusalCode.EMBEDDING_MISMATCH: "Embedder, model and dimensions that do not go together.",
     RefusalCode.CONSUMER_CONTRADICTION: "Settings that ask for another consumer than `embedConsumer` chooses.",
-    RefusalCode.ONE_CONSUMER: "A second consumer that is on claims a queue. On is: a mapping enabled or unset, a "
-    "desired count or a scaling maximum above 0, a desired count that is ignored, a pipe that is not stopped.",
     RefusalCode.FIFO_BATCHING_WINDOW: "★ A batching window on a FIFO queue's mapping.",
     RefusalCode.BATCH_SIZE: "★ A batch that the kind of queue does not allow: FIFO 1 to 10; standard to 10,000, above "
     "10 only with a window.",

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pulumi
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from one_consumer.live.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AwsAccess, access_from, endpoint_of
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
 from stack.choice import EmbedConsumer, OcrEngine
@@ -158,7 +158,12 @@ class NetworkSettings(_Section):
 
 
 class Settings(_Section):
-    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case."""
+    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case.
+
+    Attributes:
+        alarm_address: an e-mail address or an https URL that every alarm is sent to; None sends it to nobody.
+        monthly_budget: US dollars that the account may cost in a month; None makes no budget.
+    """
 
     embed_consumer: EmbedConsumer = "lambda"
     embedder: EmbedderName = "openai"
@@ -178,6 +183,8 @@ class Settings(_Section):
     network: NetworkSettings = NetworkSettings()
     bootstrap_collections: bool = False
     log_retention_days: int = 30
+    alarm_address: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+|https://\S+)$")] | None = None
+    monthly_budget: Annotated[float, Field(gt=0)] | None = None
     protect_data: bool = True
 
     @property
@@ -219,7 +226,7 @@ def read() -> Settings:
     prefix = NAMESPACE + ":"
     settings = load({key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)})
     provider = pulumi.Config("aws")
-    emulated = _emulator(provider.get) is not None
+    emulated = endpoint_of(provider.get) is not None
     if refusals := deployment_refusals(settings, region=provider.get("region"), emulated=emulated):
         raise SettingsRefused(refusals)
     return settings
@@ -228,41 +235,6 @@ def read() -> Settings:
 def read_access(settings: Settings) -> AwsAccess:
     """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
     return access_from(pulumi.Config("aws").get, settings.region)
-
-
-def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
-    """How the AWS provider is told to reach AWS.
-
-    Args:
-        get: the value of a key of the namespace ``aws``; objects may be JSON, what is not set is None.
-        region: of the stack.
-    """
-
-    def text(key: str) -> str | None:
-        # A secret is an object where a file is read.
-        value = get(key)
-        return value if isinstance(value, str) else None
-
-    roles = _decoded(get("assumeRoles")) or [_decoded(get("assumeRole")) or {}]
-    return AwsAccess(
-        region=region,
-        profile=text("profile"),
-        endpoint=_emulator(get),
-        access_key=text("accessKey"),
-        secret_key=text("secretKey"),
-        session_token=text("token"),
-        assumed_roles=[
-            AssumedRole(arn=role["roleArn"], external_id=role.get("externalId"))
-            for role in roles
-            if role.get("roleArn")
-        ],
-    )
-
-
-def _emulator(get: Callable[[str], Any]) -> str | None:
-    """The address of an emulator that the provider is told to use; None on AWS."""
-    endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
-    return endpoints.get("sqs")
 
 
 def load(mapping: Mapping[str, Any]) -> Settings:

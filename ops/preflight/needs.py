@@ -51,7 +51,7 @@ def needs(settings: Settings, *, project: str, stack: str) -> Needs:
             "receipts:lambda.memoryMb": settings.lambda_.memory_mb,
             "receipts:merge.memoryMb": settings.merge.memory_mb,
         },
-        concurrency=settings.upload.maximum_concurrency
+        concurrency=settings.upload.maximum_concurrency * (1 if settings.ocr == "none" else 2)
         # Its mapping exists whatever is chosen, and a switch makes the function a consumer.
         + max(settings.lambda_.maximum_concurrency, by_function * settings.lambda_.maximum_concurrency + counts)
         + COLLECTIONS * CONCURRENCY_MINIMUM

@@ -175,7 +175,7 @@ class SwitchChecks:
         return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
     def _loser_is_idle(self) -> tuple[bool, str]:
-        wrong = [item for item in audit(self._target) if item.finding]
+        wrong = [item for item in audit(self._target, scheduled=False) if item.finding]
         if wrong:
             return False, "; ".join(f"{item.finding} on {item.expected.label}" for item in wrong)
         host = loser(self.wanted)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from one_consumer.audit.judgement import AuditedQueue, Finding
 from one_consumer.live.observation import Identity, LiveConsumer, Standing
-from ops.auditing import AuditedQueue, Finding
 from stack.choice import EmbedConsumer, Host
 from stack.choice import consumers as assigned
 

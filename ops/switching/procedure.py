@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ops.auditing import as_document, audit
+from one_consumer.audit.judgement import as_document
+from ops.auditing import audit
 from ops.console import Output, styled
 from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, check_seconds, embed_queues

@@ -15,6 +15,9 @@ from stack.queues import DEAD_LETTER_RETENTION_SECONDS
 from stack.storage import DELTA_RETENTION_DAYS
 from tests.program.engine import DIGEST_IMAGE, PROJECT, Recording, run_program
 from upload_images.environment import ProcessOcrResultsEnvironment
+from upload_images.pictures.component import TIMEOUT_SECONDS as PICTURE_SECONDS
+from upload_images.pictures.environment import ReadPicturesEnvironment
+from upload_images.pictures.limits import READING_SECONDS
 
 FUNCTION, MAPPING = "aws:lambda/function:Function", "aws:lambda/eventSourceMapping:EventSourceMapping"
 QUEUE, POLICY, ROLE = "aws:sqs/queue:Queue", "aws:iam/rolePolicy:RolePolicy", "aws:iam/role:Role"
@@ -25,6 +28,7 @@ SERVICE, TARGET, TASK = (
 )
 MODELS = {
     "upload_images.handler.process_ocr_results": ProcessOcrResultsEnvironment,
+    "upload_images.pictures.handler.read_pictures": ReadPicturesEnvironment,
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
     "compaction_handler.merge.merge": MergeEnvironment,
@@ -42,7 +46,8 @@ def evaluated(request: pytest.FixtureRequest) -> tuple[str, Recording]:
     consumer, embedder, given = request.param
     settings = {"embedConsumer": consumer, "embedder": embedder}
     if given:
-        settings["imageUri"] = DIGEST_IMAGE
+        # Those with an image have a stage 0 as well.
+        settings |= {"imageUri": DIGEST_IMAGE, "ocr": "tesseract"}
     return consumer, run_program(settings)
 
 
@@ -65,6 +70,10 @@ def receivers(recording: Recording) -> dict[str, str | None]:
         found[queue] = roles[0].rsplit("receipts-test-", 1)[-1] if roles else None
         assert len({role.removesuffix("/*").rsplit("receipts-test-", 1)[-1] for role in roles}) <= 1
     return found
+
+
+def reads_pictures(recording: Recording) -> bool:
+    return recording.outputs["ocr"] == "tesseract"
 
 
 def test_each_embed_queue_has_its_one_consumer_and_no_other(evaluated: tuple[str, Recording]) -> None:
@@ -98,7 +107,8 @@ def test_a_queue_lets_exactly_its_consumer_receive(evaluated: tuple[str, Recordi
         "compaction-lines": "compaction-merge",
         "compaction-words": "compaction-merge",
     }
-    assert receivers(recording) == {**expected, **rest}
+    pictures = {"upload-pictures": "upload-read-pictures"} if reads_pictures(recording) else {}
+    assert receivers(recording) == {**expected, **rest, **pictures}
 
 
 def test_the_winner_starts_after_the_lock_and_the_lock_after_all_that_turns_the_loser_off(
@@ -214,7 +224,7 @@ def test_a_dead_letter_queue_is_of_its_queues_kind_and_is_reached(evaluated: tup
 
 def test_each_entry_point_gets_the_variables_it_reads_and_no_others(evaluated: tuple[str, Recording]) -> None:
     _, recording = evaluated
-    assert len(recording.of(FUNCTION)) == len(MODELS)
+    assert len(recording.of(FUNCTION)) == len(MODELS) - (not reads_pictures(recording))
     for function in recording.of(FUNCTION):
         handler = function.inputs["imageConfig"]["commands"][0]
         MODELS[handler].from_variables(function.inputs["environment"]["variables"])
@@ -341,6 +351,37 @@ def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
     for function in recording.of(FUNCTION):
         module, _ = function.inputs["imageConfig"]["commands"][0].rsplit(".", 1)
         assert (PROJECT / (module.replace(".", "/") + ".py")).exists()
+
+
+def test_a_bucket_has_one_notification_for_all_its_queues(evaluated: tuple[str, Recording]) -> None:
+    # A second one would take the first one's place, in silence.
+    _, recording = evaluated
+    (notification,) = recording.of("aws:s3/bucketNotification:BucketNotification")
+    announced = {
+        (queue["queueArn"].rsplit(":", 1)[-1], queue["filterPrefix"], queue.get("filterSuffix"))
+        for queue in notification.inputs["queues"]
+    }
+    expected = {("receipts-test-upload-ocr-results", "ocr/", ".json")}
+    locks = ["upload-ocr-results-lock"]
+    if reads_pictures(recording):
+        expected.add(("receipts-test-upload-pictures", "images/", None))
+        locks.append("upload-pictures-lock")
+    assert announced == expected
+    for name in locks:
+        # S3 tries its right to announce when it is told to.
+        assert recording.reaches(notification.urn, recording.one(LOCK, name).urn)
+
+
+def test_without_an_engine_there_is_no_stage_for_pictures(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    named = [made.name for made in recording.made.values() if "picture" in made.name]
+    assert bool(named) is reads_pictures(recording)
+    outputs = ("picturesQueueUrl", "picturesDeadLetterQueueUrl", "pictureFunctionName")
+    assert [name in recording.outputs for name in outputs] == [reads_pictures(recording)] * 3
+
+
+def test_the_child_that_reads_is_killed_before_its_function_is() -> None:
+    assert READING_SECONDS + 10 < PICTURE_SECONDS
 
 
 def test_replaced_versions_are_gone_after_a_day_and_pointers_and_artifacts_after_thirty() -> None:

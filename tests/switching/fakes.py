@@ -6,6 +6,7 @@ Its queues, mapping and service are numbers that a test sets; an update sets tho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,13 +158,13 @@ class FakeStack:
     def dynamodb(self) -> Any:
         return SimpleNamespace(get_item=lambda **_: {} if self.run is None else {"Item": self.run})
 
-    def consumer_observer(self) -> Any:
-        return SimpleNamespace(observe=self._observe)
+    def consumer_observer(self, *, scheduled: bool) -> Any:
+        return SimpleNamespace(observe_each=lambda addresses: map(self._observe, addresses))
 
-    def _observe(self, address: str) -> QueueObservation:
+    def _observe(self, address: str) -> QueueObservation | None:
         name = address.rsplit("/", 1)[-1]
         if name == self.missing:
-            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "no"}}, "Get")
+            return None
         found: dict[str, Any] = {
             "ocrResults": {"mappings": (seen_mapping("upload"),)},
             "lines": {"mappings": (seen_mapping("merge"),)},
@@ -180,10 +181,11 @@ class FakeStack:
         counts = {"ApproximateNumberOfMessages": str(waiting), "ApproximateNumberOfMessagesNotVisible": "0"}
         return {"Attributes": counts}
 
-    def _put(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:
+    def _put(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> Any:
         if self.put_fails:
             raise self.put_fails
         self.objects[Bucket, Key] = Body
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(NOW, usegmt=True)}}}
 
     def _head(self, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from ops.auditing import Finding, audit
+from one_consumer.audit.judgement import Finding
+from ops.auditing import audit
 from ops.local.engines.steps import EngineError, Step
 from ops.local.stack import LocalStack, UpResult
 from ops.switching.plan import plan
 from ops.switching.stacks import LocalSwitchable
 from ops.target import Target, local_target
-from ops.uploading import upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import wait_until_searchable
 from tests.switching.conftest import SHORT, eventually, samples
 
 
