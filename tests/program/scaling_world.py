@@ -263,7 +263,7 @@ class World:
     # Alarms, and what they do (Amazon CloudWatch user guide, alarm-evaluation and alarms-and-missing-data).
 
     def _evaluate(self) -> None:
-        for made in self._of(ALARM):
+        for made in filter(scales, self._of(ALARM)):
             alarm = self.alarms.setdefault(made.urn, _Alarm())
             self._judge(made.inputs, alarm)
             # Of a scaling action CloudWatch is not content with the change of state: it calls each minute.
@@ -481,6 +481,11 @@ def _pass(world: World, seconds: int) -> None:
     end = world.now + seconds
     while world.now < end:
         world.step()
+
+
+def scales(alarm: Made) -> bool:
+    """Whether an alarm calls a scaling policy; others tell people."""
+    return any(":appautoscaling:" in arn for arn in alarm.inputs.get("alarmActions") or ())
 
 
 def _queue(text: str) -> str:
