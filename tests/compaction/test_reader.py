@@ -6,7 +6,7 @@ import pytest
 from moto import mock_aws
 
 from compaction_handler.storing import upload_version
-from pipeline.collections import reader
+from pipeline.collections import published, reader
 from pipeline.collections.layout import INDEX_NAME, MANIFEST_NAME, ROWS_NAME, VECTORS_NAME, version_path
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.search import Filter
@@ -61,7 +61,7 @@ def test_a_reader_that_is_exact_neither_brings_nor_opens_the_index_however_large
         monkeypatch.setenv(name, "testing")
     monkeypatch.setattr(reader, "EXACT_BYTES", 0)
     opened: list[object] = []
-    monkeypatch.setattr(reader, "open_private", lambda *arguments: opened.append(arguments))
+    monkeypatch.setattr(published, "open_private", lambda *arguments: opened.append(arguments))
     root = tmp_path / "root"
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
