@@ -19,7 +19,8 @@ from rich.table import Table
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
 from ops.target import local_target
-from ops.uploading import require_complete, upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import require_complete, wait_until_searchable
 
 REPEATS = 5
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

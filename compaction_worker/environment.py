@@ -1,6 +1,16 @@
-"""The variables of the ECS worker; ``component.py`` fills this very model."""
+"""The variables of the ECS worker and of the function that counts for it; ``component.py`` fills these very models."""
 
 from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.environment import Environment
+
+NAMESPACE, METRIC = "Receipts", "WaitingMessages"
+"""In CloudWatch, what the function counts and the worker's scaling goes by; its dimension is the queue's name."""
+
+
+class WaitingEnvironment(Environment):
+    """What the count of waiting messages must know: the queue that the worker polls."""
+
+    embed_queue_url: str
 
 
 class WorkerEnvironment(EmbeddingEnvironment):

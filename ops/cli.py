@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ops.commands import consumers, dead_letters, diagnosis, documents, local, maintenance, reading, watching
+from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
 from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, write_error
 
 application = typer.Typer(
@@ -18,7 +18,7 @@ application = typer.Typer(
 )
 application.add_typer(local.application, name="local")
 application.add_typer(dead_letters.application, name="dead-letters")
-for group in (documents, reading, consumers, watching, maintenance, diagnosis):
+for group in (documents, reading, consumers, watching, cost, maintenance, diagnosis):
     application.add_typer(group.application)
 INTERRUPTED = "`receipts status` says what is half done, if anything is"
 
@@ -52,6 +52,8 @@ def main() -> None:
     With ``--json`` among the arguments an error, also one of usage, is a document on standard output as well.
     """
     as_json = "--json" in sys.argv[1:]
+    if "ops.console" in sys.modules:
+        sys.modules["ops.console"].Output.has_written = False
     try:
         # Typer writes an error of usage itself, for people, when it runs on its own.
         ended = application(standalone_mode=not as_json)
@@ -73,7 +75,7 @@ def main() -> None:
         if not speaks(error):
             raise
         complain(error)
-        if as_json:
+        if as_json and not _has_written():
             found = described(error)
             write_error(found.code, found.message, found.way_out)
         sys.exit(EXIT_FAILED)

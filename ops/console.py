@@ -68,6 +68,13 @@ class Output:
         """An error or other programs' output, which may have several lines; no further line looks like one of ours."""
         self.console.print(Text().append(label).append(f" {visible_lines(text)}"), soft_wrap=True)
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A plain table."""
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        self.console.print(table)
+
     def heading(self, text: str) -> None:
         """A step's headline."""
         self.console.print()
@@ -102,7 +109,7 @@ class Output:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console) as progress:
-            yield ProgressBar(progress, progress.add_task(visible(description), total=total))
+            yield ProgressBar(progress, progress.add_task(visible(description), total=total), description)
 
     def search_result(self, text: str, result: "SearchResult") -> None:
         """A table of matches, the best first."""
@@ -213,6 +220,23 @@ class Output:
         versions = (f"{name} {version or 'nothing yet'}" for name, version in status["snapshots"].items())
         self.say(f"published versions: {', '.join(versions)}")
 
+    def processes(self, status: Mapping[str, Any]) -> None:
+        """A line for each process of the stack on this machine."""
+        if not status["running"]:
+            self.say("the stack is not up; `receipts local up` starts it")
+            self.say(f"state: {status['state']}")
+            return
+        emulator = status["emulator"]
+        ended = "has ended; `receipts doctor` says what to do"
+        self.say(f"emulator: {emulator['endpoint']}, {_process_name(emulator['process'], ended)}")
+        for name, process in status["functions"].items():
+            self.say(f"function {name}: {_process_name(process, 'no process until its next event')}")
+        for name, workers in status["services"].items():
+            told = ", ".join(_process_name(process, "") for process in workers)
+            self.say(f"service {name}: {told or 'no worker'}")
+        self.say(f"state: {status['state']}")
+        self.say(f"logs: {status['logs']}")
+
     def dead_letters(self, letters: Sequence[Mapping[str, Any]], unseen: Mapping[str, int]) -> None:
         """Two lines a dead letter, and how many could not be looked at."""
         for letter in letters:
@@ -268,13 +292,20 @@ class Output:
 class ProgressBar:
     """One bar of a running display."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, description: str) -> None:
         self._progress = progress
         self._task = task
+        self._description = description
 
     def set(self, completed: int, total: int | None = None) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=completed, total=total)
+
+    def wait(self, completed: int, total: int, reasons: Mapping[str, int]) -> None:
+        """Move the bar, and say what the rest waits for: reason to how many."""
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        description = visible(f"{self._description} ({told})" if told else self._description)
+        self._progress.update(self._task, completed=completed, total=total, description=description)
 
 
 def _checks(checks: "list[Check]") -> Table:
@@ -335,6 +366,10 @@ def age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def _process_name(process: int | None, otherwise: str) -> str:
+    return otherwise if process is None else f"process {process}"
 
 
 def _receipt_name(item: Mapping[str, Any]) -> str:

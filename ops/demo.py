@@ -18,7 +18,8 @@ from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, require_complete, upload, wait_until_searchable
+from ops.uploading import UploadedDocument, upload
+from ops.waiting import require_complete, wait_until_searchable
 from pipeline.contracts.ocr import parse_ocr_document
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -94,7 +95,7 @@ def _process(output: Output, target: Target, documents: list[tuple[str, bytes]])
 def _wait(output: Output, target: Target, uploaded: Sequence[UploadedDocument]) -> None:
     receipts = sum(len(document.runs) for document in uploaded)
     with output.progress("searchable", receipts) as bar:
-        result = wait_until_searchable(target, uploaded, timeout_seconds=WAIT_SECONDS, on_progress=bar.set)
+        result = wait_until_searchable(target, uploaded, timeout_seconds=WAIT_SECONDS, on_progress=bar.wait)
     require_complete(result)
 
 

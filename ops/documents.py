@@ -10,6 +10,7 @@ from pathlib import Path
 from compaction_worker import worker
 from one_consumer.audit.judgement import MEANINGS as FINDINGS
 from one_consumer.claim.refusals import MEANINGS as CLAIM_REFUSALS
+from ops.cost import tables
 from ops.preflight.judgement import MEANINGS as OBSTACLES
 from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.run_time_codes import RUN_TIME_CODES
@@ -104,6 +105,12 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "run-time-codes": _run_time_codes,
     "plan": _plan,
     "checks": _checks,
+    "prices": tables.prices,
+    "idle-month": tables.idle_month,
+    "loaded-months": tables.loaded_months,
+    "model-times": tables.times,
+    "saturation": tables.saturation,
+    "scale": tables.scale,
 }
 
 
@@ -114,7 +121,10 @@ def filled(text: str) -> str:
 
 def documents() -> list[Path]:
     """Every document of the project."""
-    return [PROJECT_DIRECTORY / "README.md", *sorted((PROJECT_DIRECTORY / "docs").rglob("*.md"))]
+    return [
+        *(PROJECT_DIRECTORY / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+        *sorted((PROJECT_DIRECTORY / "docs").rglob("*.md")),
+    ]
 
 
 def main() -> None:

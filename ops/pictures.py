@@ -8,7 +8,8 @@ from uuid import UUID
 
 from ops.errors import OperatorError
 from ops.target import Target
-from ops.uploading import POLL_SECONDS, UploadedDocument, runs_of
+from ops.uploading import UploadedDocument, runs_of
+from ops.waiting import POLL_SECONDS
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.objects import ObjectStore
 from upload_images.notification import ocr_result_key
@@ -104,7 +105,7 @@ def wait_until_read(
             raise OperatorError(
                 "PICTURES_NOT_READ",
                 f"{', '.join(picture.name for picture in waiting[:5])}: nothing is said of {len(waiting)} pictures yet",
-                "receipts dead-letters tells what could not be read; receipts status shows the queue of the others",
+                "receipts dead-letters list tells what could not be read; receipts status shows the others' queue",
             )
         time.sleep(POLL_SECONDS)
     return [read[picture.image_id] for picture in pictures]
@@ -126,5 +127,7 @@ def _documents_of(
         key = ocr_result_key(identifier)
         document = parse_ocr_document(objects.get(target.outputs["artifactsBucket"], key), key)
         name = picture.name if len(outcome.image_ids) == 1 else f"{picture.name}, page {number}"
-        documents.append(UploadedDocument(name=name, key=key, runs=runs_of(target, document)))
+        documents.append(
+            UploadedDocument(name=name, key=key, runs=runs_of(target, document), uploaded_at=picture.written_at)
+        )
     return tuple(documents)

@@ -1,20 +1,17 @@
-"""Uploading OCR results and waiting until every receipt in them is searchable. Shared by ``upload`` and ``demo``."""
+"""Uploading OCR results. Waiting until they are searchable is in ``ops/waiting.py``."""
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from ops.target import OperatorError, Target
-from pipeline.collections.receipts import deciding_run
+from pipeline.aws import moment_of
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.ocr import OcrDocument, parse_ocr_document, refusal_of
-from pipeline.contracts.run import CompactionRun
-from pipeline.errors import PermanentError
-from pipeline.runs.repository import RunRepository
+from pipeline.errors import PermanentError, RetryableError
 from upload_images.export import export_receipt
 from upload_images.notification import ocr_result_key
-
-POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +20,14 @@ class UploadedDocument:
 
     Attributes:
         refused: an error for each receipt that was left out.
+        uploaded_at: when, by S3's clock in whole seconds; None when that is not known.
     """
 
     name: str
     key: str
     runs: tuple[RunReference, ...]
     refused: tuple[PermanentError, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaitResult:
-    """How a wait ended."""
-
-    completed: tuple[CompactionRun, ...]
-    failed: tuple[CompactionRun, ...]
-    missing: tuple[RunReference, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """True when every receipt is searchable."""
-        return not self.failed and not self.missing
+    uploaded_at: datetime | None = None
 
 
 def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
@@ -56,11 +41,21 @@ def upload(target: Target, name: str, content: bytes) -> UploadedDocument:
     if document.refused:
         # Said here and not again by a dead letter.
         content = document.model_dump_json(exclude_none=True).encode()
-    target.s3.put_object(
+    answer = target.s3.put_object(
         Bucket=target.outputs["artifactsBucket"], Key=key, Body=content, ContentType="application/json"
     )
     refused = tuple(refusal_of([receipt], name) for receipt in document.refused)
-    return UploadedDocument(name=name, key=key, runs=runs_of(target, document), refused=refused)
+    return UploadedDocument(
+        name=name, key=key, runs=runs_of(target, document), refused=refused, uploaded_at=_moment(answer)
+    )
+
+
+def _moment(answer: Mapping[str, Any]) -> datetime | None:
+    """When S3 had the object; None when its answer does not say, which is no reason to call the upload failed."""
+    try:
+        return moment_of(answer)
+    except RetryableError:
+        return None
 
 
 def runs_of(target: Target, document: OcrDocument) -> tuple[RunReference, ...]:
@@ -83,100 +78,35 @@ def runs_of(target: Target, document: OcrDocument) -> tuple[RunReference, ...]:
     )
 
 
-def wait_until_searchable(
-    target: Target,
-    documents: Iterable[UploadedDocument],
-    *,
-    timeout_seconds: float,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> WaitResult:
-    """Wait until every receipt of ``documents`` is published as it was uploaded, or has failed, or the time is over.
+def without_repetitions(
+    documents: Iterable[tuple[str, bytes]],
+) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]], list[OperatorError]]:
+    """What can be uploaded together: of one image an upload replaces what was uploaded before. Pure.
 
     Args:
-        target: the stack.
-        documents: what was uploaded.
-        timeout_seconds: how long to wait in all.
-        on_progress: called with searchable receipts and receipts in all.
+        documents: names and contents, each a document of the OCR contract.
+
+    Returns:
+        The documents to upload; of each that says the same as an earlier one its name and the other's; and an error,
+        IMAGE_TWICE, for each image that two documents say different things of, neither of which is uploaded.
     """
-    repository = RunRepository(target.outputs["tableName"], target.dynamodb)
-
-    def look(uploaded: RunReference) -> CompactionRun | None:
-        """The run that makes the receipt what was uploaded: the content's own, or one that applies it again."""
-        deciding = deciding_run(repository.of_receipt(uploaded.image_id, uploaded.receipt_id))
-        return deciding if deciding is not None and deciding.content_id == uploaded.run_id else None
-
-    runs = [run for document in documents for run in document.runs]
-    return _wait(runs, look, timeout_seconds, on_progress)
-
-
-def wait_for_runs(
-    target: Target,
-    runs: Iterable[RunReference],
-    *,
-    timeout_seconds: float,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> WaitResult:
-    """Wait until every run is completed or has failed, or the time is over; the arguments are the same."""
-    repository = RunRepository(target.outputs["tableName"], target.dynamodb)
-    return _wait(list(runs), repository.find, timeout_seconds, on_progress)
-
-
-def _wait(
-    waiting: list[RunReference],
-    look: Callable[[RunReference], CompactionRun | None],
-    timeout_seconds: float,
-    on_progress: Callable[[int, int], None] | None,
-) -> WaitResult:
-    total = len(waiting)
-    completed: list[CompactionRun] = []
-    failed: list[CompactionRun] = []
-    deadline = time.monotonic() + timeout_seconds
-    while waiting and time.monotonic() < deadline:
-        still: list[RunReference] = []
-        for reference in waiting:
-            run = look(reference)
-            if run is not None and run.is_completed:
-                completed.append(run)
-            elif run is not None and run.has_failed:
-                failed.append(run)
-            else:
-                still.append(reference)
-        waiting = still
-        if on_progress is not None:
-            on_progress(len(completed), total)
-        if waiting:
-            time.sleep(POLL_SECONDS)
-    return WaitResult(completed=tuple(completed), failed=tuple(failed), missing=tuple(waiting))
-
-
-def require_complete(result: WaitResult) -> None:
-    """Turn an incomplete wait into an error that names what is missing.
-
-    Raises:
-        OperatorError: NOT_SEARCHABLE.
-    """
-    if result.is_complete:
-        return
-    parts = [f"run {run.run_id} failed: {run.lines.error or run.words.error}" for run in result.failed]
-    parts += [f"receipt {run.receipt_id} of image {run.image_id} is not searchable yet" for run in result.missing]
-    raise OperatorError(
-        "NOT_SEARCHABLE",
-        "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more" if len(parts) > 5 else ""),  # noqa: PLR2004 - shown
-        "receipts status shows the queues, their dead letters and the consumer that is on",
-    )
-
-
-def require_effect(result: WaitResult) -> None:
-    """Turn an operation that something newer outdated before it was applied into an error.
-
-    Raises:
-        OperatorError: OPERATION_SUPERSEDED.
-    """
-    for run in result.completed:
-        if None not in (run.lines.superseded_by, run.words.superseded_by):
-            raise OperatorError(
-                "OPERATION_SUPERSEDED",
-                f"run {run.run_id} changed nothing: operation {run.lines.superseded_by} of receipt {run.receipt_id} of "
-                f"image {run.image_id} is newer",
-                "look at the receipt as it is now, then say it again if it is still wanted",
-            )
+    images: dict[str, list[tuple[str, bytes]]] = {}
+    repeated: list[tuple[str, str]] = []
+    for name, content in documents:
+        known = images.setdefault(str(parse_ocr_document(content, name).image_id), [])
+        same = next((other for other, there in known if there == content), None)
+        if same is None:
+            known.append((name, content))
+        else:
+            repeated.append((name, same))
+    refused = [
+        OperatorError(
+            "IMAGE_TWICE",
+            f"{' and '.join(name for name, _ in several)} are both of image {image}, and differ; of one image only "
+            "the last document would stay, so none of them was uploaded",
+            "put all receipts of the image into one document, or upload the files one after the other",
+        )
+        for image, several in images.items()
+        if len(several) > 1
+    ]
+    return [several[0] for several in images.values() if len(several) == 1], repeated, refused

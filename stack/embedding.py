@@ -10,7 +10,7 @@ from one_consumer.claim.handover import Handover, drained_hook
 from one_consumer.live.access import AwsAccess
 from one_consumer.live.observation import Identity
 from stack.choice import Host, consumers
-from stack.handover import emptied_hook
+from stack.handover import emptied_hook, scaling_hooks
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name
 from stack.permissions import Statement, read_objects, send_to, statement, use_table, write_objects
@@ -62,7 +62,7 @@ class EmbedQueues(pulumi.ComponentResource):
             name,
             QueueArgs(
                 fifo=True,
-                visibility_timeout_seconds=queue.visibility_timeout_seconds,
+                visibility_timeout_seconds=self._settings.visibility_timeout_seconds,
                 max_receive_count=queue.max_receive_count,
                 retention_seconds=queue.retention_days * SECONDS_PER_DAY,
                 dead_letter=self.dead_letter,
@@ -112,6 +112,10 @@ class EmbedQueues(pulumi.ComponentResource):
     def chosen(self) -> Host | None:
         """The consumer of ``main``."""
         return self._consumers["embed"]
+
+    def scaling_hooks(self, *, on: bool) -> pulumi.ResourceHookBinding:
+        """What an update of the worker's service is done between."""
+        return scaling_hooks(physical_name(WORKER_NAME), self._access, on=on)
 
     def handover(self, off: Sequence[pulumi.Resource]) -> Handover:
         """How ``main`` goes to its consumer.

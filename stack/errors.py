@@ -25,6 +25,8 @@ class RefusalCode(StrEnum):
     MAXIMUM_CONCURRENCY = "MAXIMUM_CONCURRENCY"
     CONCURRENCY_AND_POLLERS = "CONCURRENCY_AND_POLLERS"
     VISIBILITY_BELOW_TIMEOUT = "VISIBILITY_BELOW_TIMEOUT"
+    VISIBILITY_BELOW_STOP = "VISIBILITY_BELOW_STOP"
+    STOP_BEYOND_JOB = "STOP_BEYOND_JOB"
     DEAD_LETTER_KIND = "DEAD_LETTER_KIND"
     DEAD_LETTER_UNREACHABLE = "DEAD_LETTER_UNREACHABLE"
     STREAM_DESTINATION_KIND = "STREAM_DESTINATION_KIND"
@@ -55,6 +57,9 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.MAXIMUM_CONCURRENCY: "★ A mapping's maximum concurrency outside 2 to 1,000; it can never be 1.",
     RefusalCode.CONCURRENCY_AND_POLLERS: "★ Maximum concurrency and provisioned pollers on one mapping.",
     RefusalCode.VISIBILITY_BELOW_TIMEOUT: "★ A queue that hides a message for less time than its function may run.",
+    RefusalCode.VISIBILITY_BELOW_STOP: "A queue that hides a message for less time than a task that is stopped may "
+    "work on it.",
+    RefusalCode.STOP_BEYOND_JOB: "A stop timeout that is longer than the longest work.",
     RefusalCode.DEAD_LETTER_KIND: "★ A FIFO queue with a standard dead letter queue, or the reverse.",
     RefusalCode.DEAD_LETTER_UNREACHABLE: "Messages that would expire before their receives are used up.",
     RefusalCode.STREAM_DESTINATION_KIND: "★ A FIFO queue as the destination of a stream's failures.",

@@ -140,6 +140,49 @@ class ImageFunction(pulumi.ComponentResource):
         self.register_outputs({"function": self.function, "role": self.role})
 
 
+def call_each(
+    name: str,
+    function: aws.lambda_.Function,
+    *,
+    minutes: int,
+    event: str,
+    parent: pulumi.Resource,
+    enabled: bool = True,
+    after: Sequence[pulumi.Resource] = (),
+) -> aws.scheduler.Schedule:
+    """Call a function every so many minutes; a call that fails is not made again, the next one is soon enough.
+
+    Args:
+        name: of what is made.
+        function: the function.
+        minutes: between two calls; 1 at least.
+        event: JSON, what it is called with.
+        parent: the component of the schedule and its role.
+        enabled: false keeps the schedule and makes no call.
+        after: what must be so before the first call.
+    """
+    role, policy = create_role(
+        f"{name}-schedule",
+        service="scheduler.amazonaws.com",
+        statements=[statement("CallTheFunction", ["lambda:InvokeFunction"], [function.arn])],
+        parent=parent,
+    )
+    return aws.scheduler.Schedule(
+        f"{name}-schedule",
+        name=physical_name(name),
+        schedule_expression=f"rate({minutes} minute{'s' if minutes > 1 else ''})",
+        flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
+        state="ENABLED" if enabled else "DISABLED",
+        target=aws.scheduler.ScheduleTargetArgs(
+            arn=function.arn,
+            role_arn=role.arn,
+            input=event,
+            retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[policy, *after]),
+    )
+
+
 def _manage_interfaces(function: str) -> list[Statement]:
     """Lambda's rights to a function's network interfaces, which the function's own code cannot use.
 

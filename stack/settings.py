@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -33,6 +33,7 @@ from stack.limits import (
     STOP_TIMEOUT_MAXIMUM,
     STOP_TIMEOUT_MINIMUM,
     VISIBILITY_MAXIMUM,
+    VISIBILITY_TIMES,
 )
 from stack.naming import check_stack_name
 
@@ -80,19 +81,32 @@ class UploadSettings(_Section):
 
 
 class EcsSettings(_Section):
-    """The worker; ``desired_count`` is its size at a deployment, between which scaling decides."""
+    """The worker.
+
+    Attributes:
+        desired_count: tasks at a deployment, between which scaling decides.
+        job_seconds: the longest work on what a task holds. The health check gives it so long without a sign of life, an
+            update waits so long for a task that goes, and the stop timeout is as long as it where AWS allows that. A
+            task's protection lasts an hour (``compaction_worker/protection.py``).
+        stop_timeout_seconds: between SIGTERM and SIGKILL; unset it follows ``job_seconds``.
+        capacity: ``spot`` costs less, may have none, and takes tasks back with two minutes' notice.
+        allow_exec: a shell in a running task (ECS Exec), for which the root file system is writable.
+    """
 
     cpu: int = 1_024
     memory_mb: int = 4_096
     desired_count: Annotated[int, Field(ge=0)] | None = None
     maximum_tasks: Annotated[int, Field(ge=1, le=MAXIMUM_TASKS)] = 4
-    stop_timeout_seconds: Annotated[int, Field(ge=STOP_TIMEOUT_MINIMUM, le=STOP_TIMEOUT_MAXIMUM)] = 120
+    job_seconds: Annotated[int, Field(ge=10, le=3_600)] = 900
+    stop_timeout_seconds: Annotated[int, Field(ge=STOP_TIMEOUT_MINIMUM, le=STOP_TIMEOUT_MAXIMUM)] | None = None
+    capacity: Literal["on-demand", "spot"] = "on-demand"
+    allow_exec: bool = False
 
 
 class QueueSettings(_Section):
-    """The embed queue."""
+    """The embed queue; an unset visibility timeout is six times the embed function's timeout."""
 
-    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=VISIBILITY_MAXIMUM)] = 1_800
+    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=VISIBILITY_MAXIMUM)] | None = None
     max_receive_count: Annotated[int, Field(ge=1, le=RECEIVE_COUNT_MAXIMUM)] = 5
     retention_days: Annotated[int, Field(ge=1, le=RETENTION_DAYS_MAXIMUM)] = 14
 
@@ -177,6 +191,18 @@ class Settings(_Section):
     def region(self) -> str:
         """The region of the named zones."""
         return self.network.zones[0][:-1]
+
+    @property
+    def visibility_timeout_seconds(self) -> int:
+        """Of the embed queue: as told, or what AWS advises for a function's queue (Lambda guide, with-sqs)."""
+        told = self.queue.visibility_timeout_seconds
+        return VISIBILITY_TIMES * self.lambda_.timeout_seconds if told is None else told
+
+    @property
+    def stop_timeout_seconds(self) -> int:
+        """Of a task: as told, or the job's length where AWS allows that."""
+        told = self.ecs.stop_timeout_seconds
+        return min(self.ecs.job_seconds, STOP_TIMEOUT_MAXIMUM) if told is None else told
 
     @property
     def worker_count(self) -> int:

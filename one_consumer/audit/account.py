@@ -1,7 +1,8 @@
 """An audit of a live account: its queues by URL, or all of a region's. It needs no stack and changes nothing."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue, audit
@@ -80,11 +81,29 @@ def audit_account(connect: Callable[[str, str | None], AwsClient], wanted: Seque
     """
     found: list[AuditedQueue] = []
     for scope in wanted:
-
-        def client(service: str, region: str | None = scope.region) -> AwsClient:
-            return connect(service, region)
-
-        urls = scope.queue_urls or tuple(pages(client("sqs"), "list_queues", "QueueUrls"))
-        queues = [ExpectedQueue(label=url.rsplit("/", 1)[-1], url=url, consumer=None, optional=True) for url in urls]
-        found += audit(ConsumerObserver(client, scheduled=True), queues)
+        with _clients(connect, scope.region) as client:
+            urls = scope.queue_urls or tuple(pages(client("sqs"), "list_queues", "QueueUrls"))
+            queues = [
+                ExpectedQueue(label=url.rsplit("/", 1)[-1], url=url, consumer=None, optional=True) for url in urls
+            ]
+            found += audit(ConsumerObserver(client, scheduled=True), queues)
     return found
+
+
+@contextmanager
+def _clients(
+    connect: Callable[[str, str | None], AwsClient], region: str | None
+) -> Iterator[Callable[[str], AwsClient]]:
+    """One client a service, closed in the end: an audit asks for them again and again."""
+    made: dict[str, AwsClient] = {}
+
+    def client(service: str) -> AwsClient:
+        if service not in made:
+            made[service] = connect(service, region)
+        return made[service]
+
+    try:
+        yield client
+    finally:
+        for item in made.values():
+            item.close()

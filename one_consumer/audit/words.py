@@ -11,6 +11,8 @@ CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160
 
 def lines(audited: Sequence[AuditedQueue]) -> Iterator[str]:
     """A line for each queue, and below it one for each consumer and one for a finding."""
+    if not audited:
+        yield "no queue was found"
     for item in audited:
         yield f"{item.expected.url}: {item.visible} messages wait, {item.in_flight} are in flight".translate(CONTROL)
         for consumer in item.consumers:

@@ -1,5 +1,7 @@
 """The commands that bring documents in, change and take them out: demo, upload, remove, correct."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,8 +40,8 @@ def upload_files(
         list[Path],
         typer.Argument(
             help="Pictures (JPEG, PNG, TIFF, PDF, HEIC), where the stack reads them; OCR results of this project, "
-            "Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts (.jsonl); or folders of such.",
-            exists=True,
+            "Textract, Tesseract (TSV, hOCR), ALTO or Google Vision; SROIE receipts (.jsonl); folders of such; or `-` "
+            "for an OCR result that comes through a pipe.",
         ),
     ],
     as_format: Annotated[
@@ -53,20 +55,19 @@ def upload_files(
     """Upload pictures and OCR results. A bad one is named and left out, the others go through, the exit code is 1."""
     from ops.console import Output, as_documents
     from ops.importers import Taken, read_documents
-    from ops.pictures import reads_pictures, upload_picture, wait_until_read
-    from ops.uploading import require_complete, upload, wait_until_searchable
-    from pipeline.errors import PipelineError
+    from ops.pictures import reads_pictures, upload_picture
+    from ops.uploading import without_repetitions
+    from ops.waiting import require_complete, wait_until_searchable
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
-    uploaded: list[UploadedDocument] = []
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
     converted: list[object] = []
     pictures: list[UploadedPicture] = []
     read: list[object] = []
 
-    def refuse(error: PipelineError) -> None:
+    def refuse(error: Exception) -> None:
         refused.append(str(error))
         complain(error)
 
@@ -83,43 +84,32 @@ def upload_files(
     on_picture = take_picture if reads_pictures(target) else None
     for path in files:
         documents += read_documents(path, refuse, as_format=as_format, on_taken=tell, on_picture=on_picture)
-    with output.progress("uploading", len(documents)) as bar:
-        for done, (name, content) in enumerate(documents, 1):
-            uploaded.append(upload(target, name, content))
-            for error in uploaded[-1].refused:
-                refuse(error)
-            bar.set(done)
-    result = None
+    documents, repeated, ambiguous = without_repetitions(documents)
+    for name, same in repeated:
+        output.say(f"{name}: says the same as {same}, and is uploaded once")
+    for several in ambiguous:
+        refuse(several)
+    uploaded = _upload(output, target, documents, refuse)
     if wait and pictures:
-        with output.progress("reading", len(pictures)) as bar:
-            for picture in wait_until_read(
-                target, pictures, timeout_seconds=timeout, on_progress=lambda done: bar.set(done, len(pictures))
-            ):
-                read.append(picture.outcome.model_dump(mode="json", exclude_none=True))
-                uploaded += picture.documents
-                for remark in picture.outcome.remarks:
-                    output.say(f"{picture.picture.name}: {remark}")
-                if picture.outcome.error is not None:
-                    refused.append(picture.outcome.error.reason)
-                    complain(f"{picture.picture.name}: {picture.outcome.error.reason}")
-    if wait:
+        uploaded += _read_pictures(output, target, pictures, timeout, read, refused)
+    result = None
+    if wait and uploaded:
         with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
-            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.set)
-    output.document(
-        {
-            "converted": converted,
-            "pictures": [picture.key for picture in pictures],
-            "read": read,
-            "uploaded": [document.key for document in uploaded],
-            "refused": refused,
-            "searchable": None if result is None else as_documents(result.completed),
-            "failed": None if result is None else as_documents(result.failed),
-            "missing": None if result is None else as_documents(result.missing),
-        }
-    )
+            result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.wait)
     output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
-    if result is not None:
-        require_complete(result)
+    document = {
+        "converted": converted,
+        "pictures": [picture.key for picture in pictures],
+        "read": read,
+        "uploaded": [document.key for document in uploaded],
+        "refused": refused,
+        "searchable": None if result is None else as_documents(result.completed),
+        "failed": None if result is None else as_documents(result.failed),
+        "missing": None if result is None else as_documents(result.missing),
+    }
+    with _documented(output, document):
+        if result is not None:
+            require_complete(result)
     if refused:
         raise typer.Exit(EXIT_FAILED)
 
@@ -165,20 +155,78 @@ def correct_receipt(
     _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
 
 
+def _upload(
+    output: "Output", target: "Target", documents: list[tuple[str, bytes]], refuse: Callable[[Exception], object]
+) -> "list[UploadedDocument]":
+    """Upload documents under a bar; the receipts that are left out are told."""
+    from ops.uploading import upload
+
+    uploaded: list[UploadedDocument] = []
+    if not documents:
+        return uploaded
+    with output.progress("uploading", len(documents)) as bar:
+        for done, (name, content) in enumerate(documents, 1):
+            uploaded.append(upload(target, name, content))
+            for error in uploaded[-1].refused:
+                refuse(error)
+            bar.set(done)
+    return uploaded
+
+
+def _read_pictures(
+    output: "Output",
+    target: "Target",
+    pictures: "list[UploadedPicture]",
+    timeout: float,
+    read: list[object],
+    refused: list[str],
+) -> "list[UploadedDocument]":
+    """Wait until pictures are read; what became of each is added to ``read``, and to ``refused`` when it was."""
+    from ops.pictures import wait_until_read
+
+    uploaded: list[UploadedDocument] = []
+    with output.progress("reading", len(pictures)) as bar:
+        for picture in wait_until_read(
+            target, pictures, timeout_seconds=timeout, on_progress=lambda done: bar.set(done, len(pictures))
+        ):
+            read.append(picture.outcome.model_dump(mode="json", exclude_none=True))
+            uploaded += picture.documents
+            for remark in picture.outcome.remarks:
+                output.say(f"{picture.picture.name}: {remark}")
+            if picture.outcome.error is not None:
+                refused.append(picture.outcome.error.reason)
+                complain(f"{picture.picture.name}: {picture.outcome.error.reason}")
+    return uploaded
+
+
+@contextmanager
+def _documented(output: "Output", document: Mapping[str, object]) -> Iterator[None]:
+    """Write a command's document; when what is checked inside does not hold, it has the error as well."""
+    from ops.errors import OperatorError
+    from ops.failures import described
+
+    try:
+        yield
+    except OperatorError as error:
+        output.document({**document, "error": asdict(described(error))})
+        raise
+    output.document(document)
+
+
 def _follow(
     output: "Output", target: "Target", reference: "RunReference", description: str, timeout: float | None
 ) -> None:
     """Wait until an operation is visible, unless ``timeout`` is None."""
     from ops.console import as_documents
-    from ops.uploading import require_complete, require_effect, wait_for_runs
+    from ops.waiting import require_complete, require_effect, wait_for_runs
 
     result = None
     if timeout is not None:
         with output.progress(description, 1) as bar:
-            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.set)
+            result = wait_for_runs(target, [reference], timeout_seconds=timeout, on_progress=bar.wait)
     completed = None if result is None else as_documents(result.completed)
-    output.document({"run": reference.model_dump(mode="json"), "completed": completed})
+    with _documented(output, {"run": reference.model_dump(mode="json"), "completed": completed}):
+        if result is not None:
+            require_complete(result)
+            require_effect(result)
     output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
-    if result is not None:
-        require_complete(result)
-        require_effect(result)

@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from ops.console import Output
     from ops.local.stack import LocalStack
 
+NEXT = (
+    ("receipts upload samples/*.json", "put receipts in, and wait until they are searchable"),
+    ('receipts search "oat milk"', "find a line"),
+    ("receipts status", "queues, runs, consumer, versions"),
+    ("receipts logs --follow", "what the stages say"),
+    ("receipts local page", "the same as a web page"),
+    ("receipts local down", "stop; the state is kept"),
+)
+"""What a person does first with a stack that is up: command and purpose."""
+PAUSED = ("receipts switch lambda", "receipts wait until somebody consumes them")
+
 application = typer.Typer(no_args_is_help=True, help="The stack on this machine.")
 
 
@@ -23,17 +34,24 @@ def local_up(
     page: Annotated[bool, typer.Option("--page", help="Serve its web page on 127.0.0.1 as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the stack up, or update the running one, and print what changed."""
+    """Bring the stack up, or update the running one; each step is told as it ends."""
     from ops.console import Output
     from ops.local.stack import LocalStack
 
     output = Output(as_json=as_json)
     stack = LocalStack()
+    if not stack.is_running():
+        output.say("starting the emulator and the processes of the stack ...")
     result = stack.up(
-        {} if consumer is None else {"embedConsumer": consumer.value}, engine=None if engine is None else engine.value
+        {} if consumer is None else {"embedConsumer": consumer.value},
+        engine=None if engine is None else engine.value,
+        on_step=lambda step: output.steps([step]),
     )
-    output.steps(result.steps)
-    output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up")
+    chosen = result.outputs.get("embedConsumer")
+    output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up, with {chosen}")
+    output.heading("Next")
+    for command, what in NEXT if chosen != "none" else (PAUSED, *NEXT):
+        output.say(f"  {command:36}{what}")
     output.document(
         {
             "changes": [
@@ -71,9 +89,17 @@ def local_down(
     from ops.local.stack import LocalStack
 
     output = Output(as_json=as_json)
-    LocalStack().down(destroy=destroy)
-    output.say("the stack is destroyed" if destroy else "the stack is stopped; its state is kept")
-    output.document({"destroyed": destroy})
+    stack = LocalStack()
+    runs, exists = stack.is_running(), stack.engine_name() is not None
+    stack.down(destroy=destroy)
+    if destroy:
+        output.say("the stack is destroyed" if exists or runs else "there is no stack on this machine; nothing to do")
+    elif runs:
+        output.say("the stack is stopped; its state is kept, and `receipts local up` goes on with it")
+    else:
+        kept = "its state is kept, and `receipts local up` starts it" if exists else "there is none on this machine"
+        output.say(f"the stack was not up, so nothing was stopped; {kept}")
+    output.document({"stopped": runs, "destroyed": destroy and (exists or runs)})
 
 
 @application.command("status")
@@ -84,8 +110,7 @@ def local_status(as_json: AsJson = False) -> None:
 
     output = Output(as_json=as_json)
     status = LocalStack().status()
-    for name, value in status.items():
-        output.say(f"{name}: {value}")
+    output.processes(status)
     output.document(status)
 
 

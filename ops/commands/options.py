@@ -81,6 +81,7 @@ class DeadLetters(StrEnum):
 class Stage(StrEnum):
     """Whose logs are read."""
 
+    PICTURES = "pictures"
     UPLOAD = "upload"
     EMBED = "embed"
     STREAM = "stream"

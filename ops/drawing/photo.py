@@ -13,10 +13,11 @@ from ops.errors import OperatorError
 
 PICTURES = "images/"
 """What the keys of pictures begin with, in the artifacts bucket: ``images/<image_id>.<extension>``."""
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF")
+"""By Pillow's names. Phones' JPEGs with a preview behind them, MPO, are opened as JPEG."""
 LARGEST_BYTES = 20 * 1024 * 1024
-LARGEST_PIXELS = 40_000_000
-"""A phone's camera has 12 to 50 million pixels; unpacked, this many take 120 MB."""
+LARGEST_PIXELS = 64_000_000
+"""Phones' largest pictures have 50 million; unpacked, this many take 192 MB."""
 TOO_MANY = f"and {LARGEST_PIXELS} are read"
 LONGEST_SIDE = 2_000
 """Pixels that are kept: a sheet is 720 wide."""
@@ -60,7 +61,7 @@ def unpacked(content: bytes, key: str) -> Image.Image:
                 if image.width * image.height > LARGEST_PIXELS:
                     raise _unusable(key, f"it has {image.width} x {image.height} pixels, {TOO_MANY}")
                 image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-                upright = ImageOps.exif_transpose(image).convert("RGB")
+                upright = _on_paper(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:
         raise _unusable(key, f"it has hundreds of millions of pixels, {TOO_MANY}") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -70,9 +71,18 @@ def unpacked(content: bytes, key: str) -> Image.Image:
     return upright
 
 
+def _on_paper(image: Image.Image) -> Image.Image:
+    """In colours; what is transparent is white paper."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    paper = Image.new("RGBA", image.size, "white")
+    paper.alpha_composite(image.convert("RGBA"))
+    return paper.convert("RGB")
+
+
 def _unusable(key: str, why: str) -> OperatorError:
     return OperatorError(
         "PICTURE_UNUSABLE",
         f"the picture {key} cannot be shown: {why}",
-        f"upload it again as one of {', '.join(FORMATS)}; without it the receipt is drawn from boxes and texts",
+        "upload it again as JPEG, PNG or TIFF; without it the receipt is drawn from boxes and texts",
     )

@@ -1,6 +1,8 @@
 """Files and folders to OCR results of the contract. What other tools' files mean is in ``upload_images/formats``."""
 
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
 from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes
 
 SROIE_SUFFIX = ".jsonl"
+STANDARD_INPUT = Path("-")
+"""What a person writes for what comes through a pipe."""
 SUFFIXES = (".json", SROIE_SUFFIX, ".tsv", ".hocr", ".html", ".xml")
 
 
@@ -55,7 +59,7 @@ def read_documents(
 
     Args:
         path: the file or folder; of a folder the files with a name that ends as in ``SUFFIXES``, and pictures when
-            they are taken.
+            they are taken; ``STANDARD_INPUT`` for the bytes that come in there.
         on_refused: called with OCR_DOCUMENT_INVALID for a file, a page of it, or a line of SROIE receipts, of which
             nothing can be used; the others follow. It raises the error unless another function is given.
         as_format: what the files are; None to tell it by their content.
@@ -71,22 +75,14 @@ def read_documents(
         suffixes = SUFFIXES if on_picture is None else SUFFIXES + PICTURE_SUFFIXES
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         if not files:
-            on_refused(
-                PermanentError(
-                    ErrorCode.OCR_DOCUMENT_INVALID,
-                    value=f"{path} has no file of OCR results",
-                    rule=f"of a folder the files that end in {', '.join(suffixes)} are read",
-                    way_out="give the files themselves, or another folder",
-                )
-            )
+            on_refused(_nothing_in(path, suffixes))
         for file in files:
             yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken, on_picture=on_picture)
         return
     try:
         if path.suffix.lower() == SROIE_SUFFIX and as_format is None:
-            for document in read_sroie(path, on_refused=on_refused):
-                yield f"{document.image_id}.json", document.model_dump_json(exclude_none=True).encode()
-        elif on_picture is not None and as_format is None and _is_picture(path):
+            yield from _read_lines(path, on_refused)
+        elif on_picture is not None and as_format is None and path != STANDARD_INPUT and _is_picture(path):
             on_picture(path.name, _read_bounded(path, require_bytes, MAXIMUM_PICTURE_BYTES))
         else:
             yield from _read_file(path, as_format, on_refused, on_taken)
@@ -96,29 +92,66 @@ def read_documents(
         on_refused(_unreadable(path, error))
 
 
+def _nothing_in(folder: Path, suffixes: tuple[str, ...]) -> PermanentError:
+    """A folder of which no file is read, with what is there instead."""
+    there = Counter(file.suffix.lower() or "no ending" for file in folder.iterdir())
+    found = ", ".join(f"{count} of {suffix}" for suffix, count in sorted(there.items())) or "nothing"
+    return PermanentError(
+        ErrorCode.OCR_DOCUMENT_INVALID,
+        value=f"{folder} has no file of OCR results; it has {found}",
+        rule=f"of a folder the files that end in {', '.join(suffixes)} are read",
+        way_out="give the files themselves, or another folder; recognize pictures first, for example with "
+        "`tesseract PICTURE RESULT tsv`",
+    )
+
+
+def _read_lines(path: Path, on_refused: Callable[[PermanentError], object]) -> Iterator[tuple[str, bytes]]:
+    """SROIE receipts; a file without any is refused."""
+    seen = False
+
+    def refuse(error: PermanentError) -> None:
+        nonlocal seen
+        seen = True
+        on_refused(error)
+
+    for document in read_sroie(path, on_refused=refuse):
+        seen = True
+        yield f"{document.image_id}.json", document.model_dump_json(exclude_none=True).encode()
+    if not seen:
+        raise PermanentError(
+            ErrorCode.OCR_DOCUMENT_INVALID,
+            value=f"{path.name}: it is empty",
+            rule="a file of SROIE receipts has one on each line",
+            way_out="look whether what should have written it failed",
+        )
+
+
 def _read_file(
     path: Path,
     as_format: Format | None,
     on_refused: Callable[[PermanentError], object],
     on_taken: Callable[[Taken], object],
 ) -> Iterator[tuple[str, bytes]]:
-    content = _read_bounded(path, require_document_size, MAXIMUM_DOCUMENT_BYTES)
+    if path == STANDARD_INPUT:
+        content, name = sys.stdin.buffer.read(MAXIMUM_DOCUMENT_BYTES + 1), "standard input"
+    else:
+        content, name = _read_bounded(path, require_document_size, MAXIMUM_DOCUMENT_BYTES), path.name
     try:
         found = as_format or detect(content)
         if found is Format.RECEIPTS:
-            parse_ocr_document(content, path.name)
-            yield (path.name if path.suffix == ".json" else f"{path.name}.json"), content
+            parse_ocr_document(content, name)
+            yield (name if path.suffix == ".json" else f"{name}.json"), content
             return
         converted = convert(READERS[found](content), content)
     except PermanentError as error:
-        if error.value.startswith(path.name):
+        if error.value.startswith(name):
             raise
         raise PermanentError(
-            error.code, value=f"{path.name}: {error.value}", rule=error.rule, way_out=error.way_out
+            error.code, value=f"{name}: {error.value}", rule=error.rule, way_out=error.way_out
         ) from error
     on_taken(
         Taken(
-            file=path.name,
+            file=name,
             format=found,
             images=len(converted.documents),
             dropped=converted.dropped,
@@ -126,14 +159,14 @@ def _read_file(
         )
     )
     for number, document in enumerate(converted.documents, 1):
-        name = f"{path.name}.json" if len(converted.documents) == 1 else f"{path.name}-{number}.json"
+        page = f"{name}.json" if len(converted.documents) == 1 else f"{name}-{number}.json"
         made = document.model_dump_json(exclude_none=True).encode()
         try:
-            parse_ocr_document(made, name)
+            parse_ocr_document(made, page)
         except PermanentError as error:
             on_refused(error)
         else:
-            yield name, made
+            yield page, made
 
 
 def _is_picture(path: Path) -> bool:

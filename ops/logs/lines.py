@@ -11,14 +11,17 @@ from ops.errors import OperatorError
 TIME_FORMATS = ("%Y-%m-%d %H:%M:%S,%f", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ")
 """Of ``pipeline/logs.py``, in the host's time zone; of Lambda's own JSON lines, in UTC."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+SERVICE = "serviceName"
+READS_PICTURES = "pictureFunctionName"
+"""An output that only a stack with ``receipts:ocr`` has."""
 STAGES: Mapping[str, tuple[str, ...]] = {
+    "pictures": (READS_PICTURES,),
     "upload": ("uploadFunctionName",),
     "embed": ("embedFunctionName", "serviceName"),
     "stream": ("streamProcessorFunctionName",),
     "merge": ("mergeFunctionName",),
 }
 """By the name that `--stage` takes: the outputs with the names of its hosts, functions or the worker's service."""
-SERVICE = "serviceName"
 SHOWN_APART = frozenset({"time", "timestamp", "level", "logger", "message", "exc_info", "taskName"})
 """Fields that are shown in a place of their own, or that say nothing."""
 
@@ -130,4 +133,6 @@ def hosts(outputs: Mapping[str, Any], stage: str | None) -> dict[str, str]:
         stage: one of ``STAGES``; None for all.
     """
     names = [name for key, listed in STAGES.items() if stage in (None, key) for name in listed]
+    if stage is None and not outputs.get(READS_PICTURES):
+        names.remove(READS_PICTURES)
     return {outputs[name]: f"{'/ecs/' if name == SERVICE else '/aws/lambda/'}{outputs[name]}" for name in names}

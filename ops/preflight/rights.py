@@ -131,6 +131,9 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         "ecs (all): CreateCluster",
         "iam (service roles): CreateServiceLinkedRole",
     ),
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": _rights(
+        "ecs (clusters): DescribeClusters PutClusterCapacityProviders"
+    ),
     "aws:ecs/service:Service": _rights(
         "ecs (services): CreateService DeleteService DescribeServices ListTagsForResource TagResource UntagResource "
         "UpdateService",
@@ -229,7 +232,8 @@ HOOKS = _rights(
     "sqs: DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage",
     "lambda (all): GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
-    "application-autoscaling: DescribeScalableTargets",
+    # The scaling of a service that is turned off is suspended first.
+    "application-autoscaling: DescribeScalableTargets RegisterScalableTarget",
     "pipes: ListPipes",
     "iam (all): SimulatePrincipalPolicy",
 )
@@ -257,6 +261,8 @@ OPERATOR = _rights(
     "events (all): ListEventBuses ListRules ListTargetsByRule",
     "scheduler (all): GetSchedule ListSchedules",
     "iam (all): SimulatePrincipalPolicy",
+    # Ages and invocations, for `receipts watch`, which goes on without them.
+    "cloudwatch (all): GetMetricData",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",
     "logs (function logs): FilterLogEvents",

@@ -8,7 +8,7 @@ from ops.reconciling.comparison import Finding
 from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.repair import Repaired, repair
 from ops.target import Target
-from ops.uploading import wait_for_runs
+from ops.waiting import wait_for_runs
 from pipeline.contracts.identifiers import COLLECTIONS
 
 
@@ -57,7 +57,7 @@ def _mend(output: Output, target: Target, found: list[Reconciliation], timeout_s
     with output.progress("repairing", sum(len(item.findings) for item in found)) as bar:
         repaired: Repaired = repair(target, found, bar.set)
     with output.progress("merging", len(repaired.runs)) as bar:
-        result = wait_for_runs(target, repaired.runs, timeout_seconds=timeout_seconds, on_progress=bar.set)
+        result = wait_for_runs(target, repaired.runs, timeout_seconds=timeout_seconds, on_progress=bar.wait)
     return {
         "completed": len(result.completed),
         "failed": [run.run_id for run in result.failed],

@@ -150,7 +150,7 @@ def _dead_letters(snapshot: Snapshot) -> Text:
     if not full:
         return Text("dead letters: none")
     told = ", ".join(f"{queue.label} {queue.visible + queue.in_flight}" for queue in full)
-    return Text.assemble("dead letters: ", styled(told, "red"), "; `receipts dead-letters` tells why")
+    return Text.assemble("dead letters: ", styled(told, "red"), "; `receipts dead-letters list` tells why")
 
 
 def _functions(snapshot: Snapshot) -> Text:

@@ -8,7 +8,8 @@ import pytest
 from ops.importers import read_documents
 from ops.local.stack import LocalStack, MissingKeyError
 from ops.target import local_target
-from ops.uploading import upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import wait_until_searchable
 from tests.embedding.openai_api import Reply, serve
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "greenleaf-1.json"

@@ -4,6 +4,7 @@ A team that follows a page that does not work adopts nothing. The wheel and its 
 seconds, of what the installation of this project has left in uv's cache.
 """
 
+import io
 import json
 import os
 import re
@@ -13,10 +14,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from one_consumer import VERSION
@@ -24,9 +27,11 @@ from one_consumer.audit.account import RIGHTS
 from one_consumer.claim.refusals import ClaimCode, ClaimRefused
 from one_consumer.pack.codes import Code
 from ops.local.control import SupervisorClient
+from ops.local.emulator import REGION, Emulator
 from ops.local.engines.provider import serve
 from ops.local.provisioners.context import Context
 from ops.local.provisioners.registry import build_registry
+from tests.local.test_supervisor import free_port
 from tests.policy import styles
 from tests.policy.dumps import Dump, Moment, Text
 from tests.policy.recorded import graph_of, judged
@@ -152,6 +157,44 @@ def test_an_audit_runs_from_the_wheel_and_says_when_it_cannot_see(elsewhere, tmp
     done = elsewhere.run("one-consumer", "audit", "--all", "--json", directory=tmp_path, **nowhere)
     assert (done.returncode, done.stdout) == (3, "")
     assert "could not be read in full" in done.stderr
+
+
+def test_an_audit_from_the_wheel_finds_both_consumers_on_the_emulator(elsewhere, tmp_path):
+    running = Emulator(tmp_path / "emulator", free_port())
+    running.start()
+    try:
+        account = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": running.endpoint}
+        options = {"endpoint_url": running.endpoint, "region_name": REGION}
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+
+        def client(service: str) -> Any:
+            return boto3.client(service, **options, **keys)
+
+        with closing(client("sqs")) as sqs, closing(client("lambda")) as functions, closing(client("pipes")) as pipes:
+            queue = sqs.create_queue(QueueName="embed-ndjson.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+            arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            packed = io.BytesIO()
+            with zipfile.ZipFile(packed, "w") as archive:
+                archive.writestr("index.py", "def handle(event, context): pass")
+            functions.create_function(
+                FunctionName="embed",
+                Runtime="python3.13",
+                Role="arn:aws:iam::000000000000:role/embed",
+                Handler="index.handle",
+                Code={"ZipFile": packed.getvalue()},
+            )
+            functions.create_event_source_mapping(EventSourceArn=arn, FunctionName="embed", Enabled=True)
+            words = ("one-consumer", "audit", "--queue", queue, "--region", REGION, "--sarif")
+            alone = elsewhere.run(*words, directory=tmp_path, **account)
+            assert (alone.returncode, json.loads(alone.stdout)["runs"][0]["results"]) == (0, []), alone.stderr
+            pipes.create_pipe(Name="forward", Source=arn, Target=arn, RoleArn="arn:aws:iam::000000000000:role/forward")
+            both = elsewhere.run(*words, directory=tmp_path, **account)
+        (result,) = json.loads(both.stdout)["runs"][0]["results"]
+        assert both.returncode == 1
+        assert "mapping embed" in result["message"]["text"]
+        assert "pipe forward" in result["message"]["text"]
+    finally:
+        running.stop()
 
 
 DRIVER = '''

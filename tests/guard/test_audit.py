@@ -12,11 +12,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from one_consumer import command
-from one_consumer.audit import account
 from one_consumer.audit.account import Scope, scopes
 from one_consumer.audit.judgement import Finding
 
@@ -204,6 +204,19 @@ def test_all_queues_of_a_region_are_looked_at_and_what_has_one_consumer_or_none_
     assert {item["queue"]: len(item["consumers"]) for item in document} == {"jobs.fifo": 1, "jobs-dead.fifo": 0}
 
 
+def test_a_region_without_queues_is_said_to_have_none(capsys):
+    assert command.main(["audit", "--all", "--region", "us-west-2"]) == 0
+    assert capsys.readouterr().out == "no queue was found\n"
+
+
+def test_each_region_that_is_named_is_looked_at(capsys):
+    queue("near")
+    boto3.client("sqs", region_name="us-west-2").create_queue(QueueName="far")
+    code, document = audited(capsys, "--all", "--region", REGION, "--region", "us-west-2", "--json")
+    assert code == 0
+    assert [item["queue"] for item in document] == ["near", "far"]
+
+
 def test_a_queue_that_is_gone_is_a_finding(capsys):
     url, _ = queue()
     client("sqs").delete_queue(QueueUrl=url)
@@ -254,12 +267,16 @@ def test_code_scanning_gets_the_findings_alone_with_what_it_needs_to_show_them(c
 
 
 def test_a_right_that_is_missing_says_nothing_of_the_account_and_has_an_exit_code_of_its_own(capsys, monkeypatch):
-    url, _ = queue()
+    url, arn = queue()
+    mapping(arn, "embed")
+    call = BaseClient._make_api_call
 
-    def denied(*_: Any) -> None:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "ListSchedules")
+    def denied(self: Any, operation: str, arguments: Any) -> Any:
+        if operation == "ListSchedules":
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, operation)
+        return call(self, operation, arguments)
 
-    monkeypatch.setattr(account, "audit", denied)
+    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
     assert command.main(["audit", "--queue", url, "--json"]) == 3
     told = capsys.readouterr()
     assert told.out == ""

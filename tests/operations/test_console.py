@@ -43,6 +43,14 @@ ROW = {
     "text": HOSTILE,
     "merchant_name": HOSTILE,
 }
+PROCESSES = {
+    "running": True,
+    "state": HOSTILE,
+    "emulator": {"endpoint": HOSTILE, "process": 1},
+    "functions": {HOSTILE: None},
+    "services": {HOSTILE: [1, 2]},
+    "logs": HOSTILE,
+}
 LETTER = {
     "queue": HOSTILE,
     "message_id": "m",
@@ -60,6 +68,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 def progress(output: Output) -> None:
     with output.progress(HOSTILE, 3) as bar:
         bar.set(2)
+        bar.wait(2, 3, {HOSTILE: 1})
 
 
 def checks(output: Output) -> None:
@@ -149,6 +158,7 @@ WAYS: dict[str, Callable[[Output], object]] = {
         [Examined(area="stack", weight=Weight.FAULT, code="C", message=HOSTILE, way_out=HOSTILE)]
     ),
     "dead_letters": lambda output: output.dead_letters([LETTER], {HOSTILE: 1}),
+    "processes": lambda output: output.processes(PROCESSES),
     "dead_letter": lambda output: output.dead_letter(LETTER),
     "status": status,
 }

@@ -6,6 +6,7 @@ Its queues, mapping and service are numbers that a test sets; an update sets tho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,10 +176,11 @@ class FakeStack:
         counts = {"ApproximateNumberOfMessages": str(waiting), "ApproximateNumberOfMessagesNotVisible": "0"}
         return {"Attributes": counts}
 
-    def _put(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:
+    def _put(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> Any:
         if self.put_fails:
             raise self.put_fails
         self.objects[Bucket, Key] = Body
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(NOW, usegmt=True)}}}
 
     def _head(self, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:

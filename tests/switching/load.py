@@ -20,7 +20,8 @@ from ops.local.timeline import TimelineEntry
 from ops.published import published_version
 from ops.reporting import stack_status
 from ops.target import Target
-from ops.uploading import UploadedDocument, upload, wait_until_searchable
+from ops.uploading import UploadedDocument, upload
+from ops.waiting import wait_until_searchable
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState

@@ -2,7 +2,8 @@
 
 from ops.auditing import audit
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, upload, wait_until_searchable
+from ops.uploading import UploadedDocument, upload
+from ops.waiting import wait_until_searchable
 from tests.switching.conftest import samples
 
 SMALL, LARGE = ("mueller-2", "hardware-1"), ("greenleaf-long",)

@@ -17,7 +17,8 @@ from ops.local.stack import LocalStack, UpResult
 from ops.switching.plan import plan
 from ops.switching.stacks import LocalSwitchable
 from ops.target import Target, local_target
-from ops.uploading import upload, wait_until_searchable
+from ops.uploading import upload
+from ops.waiting import wait_until_searchable
 from tests.switching.conftest import SHORT, eventually, samples
 
 

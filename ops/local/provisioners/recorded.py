@@ -29,6 +29,7 @@ RECORDED_TYPES = (
     "aws:ec2/vpcEndpoint:VpcEndpoint",
     "aws:ecr/lifecyclePolicy:LifecyclePolicy",
     "aws:ecr/repository:Repository",
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders",
     "aws:efs/accessPoint:AccessPoint",
     "aws:efs/fileSystem:FileSystem",
     "aws:efs/fileSystemPolicy:FileSystemPolicy",
