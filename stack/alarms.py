@@ -152,7 +152,10 @@ def subjects(args: AlarmsArgs) -> Sequence[Subject]:
             "service": args.worker.service.name,
         },
     )
+    pictures = upload.pictures
     return [
+        *([_queue(pictures.queue), _dead_letters(pictures.queue.dead_letter)] if pictures else []),
+        *([_function("pictures", pictures.function.function.name)] if pictures else []),
         _queue(upload.queue),
         _dead_letters(upload.queue.dead_letter),
         _function("upload", upload.function.function.name),

@@ -73,7 +73,7 @@ def column_of(subject: Subject) -> str:
         return "embed"
     if subject.kind == "stack" or name.startswith("stream"):
         return "record"
-    return "upload" if name.startswith("upload") else "merge"
+    return "upload" if name.startswith(("upload", "pictures")) else "merge"
 
 
 def dashboard_body(watched: Sequence[Subject], alarms: Sequence[Any], *, region: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ UPLOAD, EMBED, STREAM, MERGE = (
 OCR, EMBED_QUEUE, LINES, WORDS = (
     f"{STACK}{name}" for name in ("upload-ocr-results", "embed.fifo", "compaction-lines.fifo", "compaction-words.fifo")
 )
+PICTURES, PICTURES_QUEUE = f"{STACK}upload-read-pictures", f"{STACK}upload-pictures"
 TICK_MINUTES = 5
 HEALTHY = {"FailedTicks": 0.0, "OldestUnfinishedRun": 0.0, "FailedRuns": 0.0, "StaleLease": 0.0}
 
@@ -107,8 +108,8 @@ def at_rest(minutes: int, ticks_until: int | None = None) -> StackMetrics:
 def at_work(minutes: int, ticks_until: int | None = None) -> StackMetrics:
     """Receipts come all the time, and each waits for some seconds."""
     stack = at_rest(minutes, ticks_until).stream().worker()
-    for name in (UPLOAD, EMBED, STREAM, MERGE):
+    for name in (PICTURES, UPLOAD, EMBED, STREAM, MERGE):
         stack.function(name)
-    for name in (OCR, EMBED_QUEUE, LINES, WORDS):
+    for name in (PICTURES_QUEUE, OCR, EMBED_QUEUE, LINES, WORDS):
         stack.queue(name, visible=lambda minute: minute % 3, age=lambda minute: 20.0 if minute % 3 else None)
     return stack

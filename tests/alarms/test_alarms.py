@@ -22,6 +22,8 @@ from tests.alarms.stack_metrics import (
     LINES,
     MERGE,
     OCR,
+    PICTURES,
+    PICTURES_QUEUE,
     STACK,
     STREAM,
     TICK_MINUTES,
@@ -36,7 +38,9 @@ from tests.program.engine import ACCOUNT, PROJECT, Recording, run_program
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 DAY, HOUR = 1_440, 60
+FUNCTIONS = {"pictures": PICTURES, "upload": UPLOAD, "embed": EMBED, "stream": STREAM, "merge": MERGE}
 DEAD_LETTERS = {
+    "upload-pictures": "upload-pictures-dead-letter",
     "upload-ocr-results": "upload-ocr-results-dead-letter",
     "embed": "embed-dead-letter.fifo",
     "compaction-lines": "compaction-lines-dead-letter.fifo",
@@ -47,7 +51,9 @@ DEAD_LETTERS = {
 
 @cache
 def program(consumer: str) -> Recording:
-    return run_program({"embedConsumer": consumer, "alarmAddress": "somebody@example.com", "monthlyBudget": "50"})
+    """With everything that is optional."""
+    optional = {"ocr": "tesseract", "alarmAddress": "somebody@example.com", "monthlyBudget": "50"}
+    return run_program({"embedConsumer": consumer, **optional})
 
 
 def alarms(consumer: str = "ecs") -> dict[str, Alarm]:
@@ -102,6 +108,10 @@ INCIDENTS: dict[str, tuple[StackMetrics, set[str]]] = {
         working().queue(OCR, lambda m: m, waiting),
         {"messages-wait-upload-ocr-results"},
     ),
+    "no consumer of the pictures": (
+        working(8).queue(PICTURES_QUEUE, lambda m: m, waiting),
+        {"messages-wait-upload-pictures"},
+    ),
     "a consumer of embed that is too slow": (
         working().queue(EMBED_QUEUE, lambda m: m, waiting),
         {"messages-wait-embed"},
@@ -134,11 +144,11 @@ INCIDENTS: dict[str, tuple[StackMetrics, set[str]]] = {
             working().function(function, errors=lambda m: 1.0 if m % 20 == 0 else 0.0),
             {f"function-errors-{name}"},
         )
-        for name, function in {"upload": UPLOAD, "embed": EMBED, "stream": STREAM}.items()
+        for name, function in {"pictures": PICTURES, "upload": UPLOAD, "embed": EMBED, "stream": STREAM}.items()
     },
     **{
         f"{name} is throttled": (working().function(function, throttles=from_hour(3)), {f"function-throttles-{name}"})
-        for name, function in {"upload": UPLOAD, "embed": EMBED, "stream": STREAM, "merge": MERGE}.items()
+        for name, function in FUNCTIONS.items()
     },
 }
 
@@ -270,6 +280,25 @@ def waiting_milliseconds(minute: float) -> float:
     return minute * 60_000
 
 
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_every_queue_and_every_function_of_the_stack_is_watched(consumer):
+    """A stage that is added without alarms is one whose receipts get lost in silence."""
+    watched = {
+        (rule, value)
+        for name, alarm in alarms(consumer).items()
+        for rule in [rule.name for rule in ALARMS if name == rule.name or name.startswith(f"{rule.name}-")]
+        for _, _, dimensions in alarm.metrics_read()
+        for _, value in dimensions
+    }
+    for queue in program(consumer).of("aws:sqs/queue:Queue"):
+        rule = "messages-wait" if "redrivePolicy" in queue.inputs else "dead-letters"
+        assert (rule, queue.inputs["name"]) in watched
+    for function in program(consumer).of("aws:lambda/function:Function"):
+        name = function.inputs["name"]
+        assert {("function-errors", name), ("merge-errors", name)} & watched
+        assert ("function-throttles", name) in watched
+
+
 def test_a_switch_changes_alarms_and_makes_and_removes_none():
     assert alarms("lambda").keys() == alarms("ecs").keys() == alarms("none").keys()
     assert alarms("hybrid").keys() > alarms("ecs").keys()
@@ -280,7 +309,7 @@ def test_no_alarm_is_to_be_met_by_a_queue_that_only_retries():
     recording = program("hybrid")
     queues = {made.inputs["name"]: made.inputs for made in recording.of("aws:sqs/queue:Queue")}
     found = {name: alarm for name, alarm in alarms("hybrid").items() if name.startswith("messages-wait-")}
-    assert len(found) == 6
+    assert len(found) == 7
     for alarm in found.values():
         queue = queues[alarm.inputs["dimensions"]["QueueName"]]
         assert alarm.inputs["threshold"] > queue["visibilityTimeoutSeconds"]
@@ -364,7 +393,10 @@ def test_a_switch_is_never_longer_than_messages_may_wait():
 
 def test_what_the_alarms_cost_is_told():
     """CloudWatch charges each metric of an alarm."""
-    counts = {consumer: sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values()) for consumer in CONSUMERS}
+    counts = {
+        consumer: sum(len(alarm.metrics_read()) for name, alarm in alarms(consumer).items() if "pictures" not in name)
+        for consumer in CONSUMERS
+    }
     told = (PROJECT / "docs" / "operations.md").read_text()
     assert set(counts.values()) == {counts["lambda"], counts["hybrid"]}
     assert f"{counts['lambda']} metrics, with two queues (`hybrid`) {counts['hybrid']}." in told
