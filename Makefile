@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
-FAST := tests/formats tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
+FAST := tests/formats tests/drawing tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
 	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
 	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
 
@@ -47,7 +47,7 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 POISON_RUNS=60 EVERY_CALL=1 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/compaction/test_poison.py tests/compaction/test_merge.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine benchmarks
+	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 POISON_RUNS=60 EVERY_CALL=1 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/compaction/test_poison.py tests/compaction/test_merge.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine tests/guard/test_adoption.py benchmarks
 
 # The linter of the workflows, for its test; skipped without Go.
 actionlint:
@@ -67,6 +67,7 @@ page-picture: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents
+	@$(BIN)/python -m tests.program.picture
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks

@@ -6,6 +6,7 @@ from compaction_handler.component import CompactionHandler, CompactionHandlerArg
 from compaction_worker.component import ChromaCompactionWorker, ChromaCompactionWorkerArgs
 from embed_lambda.component import EmbedLambda
 from stack import exports, settings
+from stack.alarms import Alarms, AlarmsArgs
 from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, loser_first
 from stack.image import ContainerImage
 from stack.network import Network, NetworkArgs
@@ -45,7 +46,9 @@ compaction = CompactionHandler(
 
 storage.let_in(writer=compaction.merge.role, reader=worker.role)
 
-for name, value in exports.collect(
-    config, storage, embed_queues, upload=upload, embed=embed, worker=worker, compaction=compaction
-).items():
+# What rings when a receipt does not come through.
+stages = {"upload": upload, "embed": embed, "worker": worker, "compaction": compaction}
+Alarms("alarms", AlarmsArgs(settings=config, storage=storage, embed_queues=embed_queues, **stages))
+
+for name, value in exports.collect(config, storage, embed_queues, **stages).items():
     pulumi.export(name, value)

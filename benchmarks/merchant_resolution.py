@@ -98,7 +98,7 @@ class Result:
         return self.right / max(1, self.findable)
 
 
-class _Stages:
+class Stages:
     """Stage 2 and the merge of lines, on a bucket and a table of their own."""
 
     def __init__(self, world: World) -> None:
@@ -185,7 +185,7 @@ def measure(world: World, learned: Sequence[OcrDocument], asked: Sequence[OcrDoc
         learned: OCR results of one receipt each, with its merchant's name.
         asked: the same; their names are only compared with the answers.
     """
-    stages = _Stages(world)
+    stages = Stages(world)
     stages.publish(stages.embed(learned))
     runs = stages.embed([_without_merchant(document) for document in asked])
     stages.snapshots.close()

@@ -7,12 +7,12 @@ import pulumi
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from stack import aws
-from stack.consumers import FunctionConsumer
-from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, environment_variables
+from stack.consumers import MappedFunction
+from stack.functions import CollectionsMount, ImageFunction, ImageFunctionArgs, call_each, environment_variables
 from stack.limits import CONCURRENCY_MINIMUM, EVENT_AGE_MINIMUM, FIFO_BATCH_MAXIMUM
-from stack.naming import physical_name, tags
+from stack.naming import tags
 from stack.network import Network
-from stack.permissions import ask_index, create_role, read_objects, send_to, statement, use_table, write_objects
+from stack.permissions import ask_index, read_objects, send_to, statement, use_table, write_objects
 from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
 from stack.rules import check_stream_destination
 from stack.settings import Settings
@@ -73,14 +73,15 @@ class CompactionHandler(pulumi.ComponentResource):
         self.merge = self._merge()
         for collection, queue in self.queues.items():
             queue.consume_with(
-                FunctionConsumer(
+                MappedFunction(
                     claimant=f"{name}-merge-{collection}",
                     function=self.merge.function,
-                    role=self.merge.role,
+                    role_arn=self.merge.role.arn,
                     function_timeout_seconds=args.settings.merge.timeout_seconds,
                     batch_size=FIFO_BATCH_MAXIMUM,
                     maximum_concurrency=CONCURRENCY_MINIMUM,
                 ),
+                self.merge.role,
                 parent=self,
             )
         self._tick()
@@ -222,8 +223,8 @@ class CompactionHandler(pulumi.ComponentResource):
         )
 
     def _tick(self) -> None:
-        name = f"{self._name}-tick"
         minutes = min(TICK_MINUTES, max(1, math.ceil(self._args.settings.merge.publish_every_seconds / 60)))
+        name = f"{self._name}-tick"
         # The scheduler hands a tick to Lambda's queue of asynchronous invocations and is done: what Lambda tries again,
         # and how long a tick may wait for it, is said here. The next tick does what a failed one did not.
         aws.lambda_.FunctionEventInvokeConfig(
@@ -233,23 +234,4 @@ class CompactionHandler(pulumi.ComponentResource):
             maximum_event_age_in_seconds=max(EVENT_AGE_MINIMUM, minutes * 60),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        role, policy = create_role(
-            name,
-            service="scheduler.amazonaws.com",
-            statements=[statement("StartTheMerge", ["lambda:InvokeFunction"], [self.merge.function.arn])],
-            parent=self,
-        )
-        aws.scheduler.Schedule(
-            f"{name}-schedule",
-            name=physical_name(name),
-            schedule_expression=f"rate({minutes} minute{'s' if minutes > 1 else ''})",
-            flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
-            target=aws.scheduler.ScheduleTargetArgs(
-                arn=self.merge.function.arn,
-                role_arn=role.arn,
-                input='{"source": "receipts.tick"}',
-                # Of handing it over.
-                retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
-        )
+        call_each(name, self.merge.function, minutes=minutes, event='{"source": "receipts.tick"}', parent=self)

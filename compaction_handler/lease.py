@@ -202,6 +202,19 @@ def current_pointer(table: str, dynamodb: Any, collection: CollectionName) -> Po
     return parse_pointer(answer["Item"]["pointer"]["S"], f"item COLLECTION#{collection}, CURRENT of {table}")
 
 
+def read_expiry(table: str, dynamodb: Any, collection: CollectionName) -> float:
+    """When the lease expires, in seconds since the epoch; 0 when it was given back or never taken.
+
+    Raises:
+        RetryableError: SERVICE_UNAVAILABLE.
+    """
+    try:
+        answer = dynamodb.get_item(TableName=table, Key=_key(collection, "LEASE"), ConsistentRead=True)
+    except (ClientError, BotoCoreError) as error:
+        raise _unavailable(error) from error
+    return float(answer.get("Item", {}).get("expires", {"N": "0"})["N"])
+
+
 def acquire(
     table: str,
     dynamodb: Any,

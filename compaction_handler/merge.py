@@ -4,11 +4,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from compaction_handler.environment import MergeEnvironment
+from compaction_handler.health import Health
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.resolving import LateResolution
@@ -18,6 +20,7 @@ from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, in_the_tree
 from pipeline.logs import configure_logging
+from pipeline.metrics import Measure, metric_fields
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 30, 3_600
 """Between two deliveries of a message that failed, doubling: ten deliveries are four hours."""
 TICK_SOURCE = "receipts.tick"
 REBUILD_SOURCE = "receipts.rebuild"
+ALARMED_ELSEWHERE = frozenset({ErrorCode.SNAPSHOT_RECALL})
+"""What fails a tick and has a metric of its own (``publishing.py``), so that one fault rings one alarm."""
 RESERVE_MILLISECONDS = 180_000
 """Left to a batch that was begun and to its publication: twice what they take at 200,000 rows."""
 
@@ -42,6 +47,7 @@ class MergeHandler:
     mergers: dict[CollectionName, CollectionMerger]
     requests: QueueRequests
     late_resolution: LateResolution | None = None
+    health: Health | None = None
 
     def handle(
         self, event: dict[str, Any], has_time: Callable[[], bool] = lambda: True
@@ -116,7 +122,8 @@ class MergeHandler:
                     )
                     continue
                 logger.exception("tick failed", extra={"collection": merger.collection, "error_code": reason.code})
-                failure = failure or reason
+                if reason.code not in ALARMED_ELSEWHERE:
+                    failure = failure or reason
         if self.late_resolution is not None:
             try:
                 self.late_resolution.run()
@@ -124,10 +131,26 @@ class MergeHandler:
                 reason = in_the_tree(error)
                 logger.exception("late resolution failed", extra={"error_code": reason.code})
                 failure = failure or reason
+        failure = self._report(failure)
         if failure is not None:
             # Only now: the other collection has had its turn.
             raise failure
         return {"batchItemFailures": []}
+
+    def _report(self, failure: PipelineError | None) -> PipelineError | None:
+        """Measure and log as metrics what the tick leaves behind; a tick that cannot measure has failed."""
+        measured: dict[Measure, float] = {}
+        if self.health is not None:
+            try:
+                measured = self.health.measure()
+            except Exception as error:
+                reason = in_the_tree(error)
+                logger.exception("the tick could not measure", extra={"error_code": reason.code})
+                failure = failure or reason
+        measured[Measure.FAILED_TICKS] = 0 if failure is None else 1
+        fields = metric_fields(measured, table=self.environment.table_name, moment=datetime.now(UTC))
+        logger.info("tick ended", extra=fields)
+        return failure
 
     def _park_refused(self, records: list[SqsRecord], refused: dict[str, PermanentError], failed: set[str]) -> None:
         """Park what can never succeed, unless it follows a message of its group that comes back.
@@ -183,6 +206,9 @@ def _handler() -> MergeHandler:
             )
             for collection in COLLECTIONS
         },
+        health=Health(
+            table=environment.table_name, runs=runs, dynamodb=dynamodb, lease_seconds=environment.lease_seconds
+        ),
         requests=QueueRequests(table_name=environment.table_name, dynamodb=dynamodb),
         late_resolution=LateResolution(
             source=SnapshotSource.from_directory(

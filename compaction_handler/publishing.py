@@ -38,6 +38,7 @@ from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced
 from pipeline.collections.versions import gaps_in_s3, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.metrics import Measure, metric_fields
 from pipeline.objects import ObjectStore
 from pipeline.storage import storage_error
 
@@ -228,7 +229,13 @@ class Publisher:
             try:
                 answer = check(inspection)
             except RetryableError as error:
-                if error.code is not ErrorCode.SNAPSHOT_RECALL or parameters + 1 == len(PARAMETERS):
+                if error.code is not ErrorCode.SNAPSHOT_RECALL:
+                    raise
+                if parameters + 1 == len(PARAMETERS):
+                    fields = metric_fields(
+                        {Measure.LOW_RECALL: 1}, table=self.environment.table_name, moment=self.now()
+                    )
+                    logger.exception("recall is below its limit", extra=fields)
                     raise
                 logger.warning("the index is built again with stronger parameters", extra={"reason": str(error)})
                 copy.rebuild(parameters + 1, heartbeat.require)

@@ -7,31 +7,31 @@ from typing import Any
 
 import pulumi
 
-from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.container import (
+    COLLECTIONS_DIRECTORY,
+    HEALTH_FILE,
+    PRIVATE_DIRECTORY,
+    ContainerLimits,
+    container_definition,
+)
+from compaction_worker.environment import METRIC, NAMESPACE, WaitingEnvironment, WorkerEnvironment
+from one_consumer.claim.consumers import ServiceConsumer
+from one_consumer.claim.handover import AT_ONCE
 from stack import aws
-from stack.consumers import ServiceConsumer
+from stack.backlog import BacklogMetric, BacklogScalingArgs, scale_by_backlog
 from stack.embedding import HostArgs, embedding_statements, embedding_values
-from stack.functions import environment_variables
+from stack.functions import ImageFunction, ImageFunctionArgs, call_each, environment_variables
 from stack.image import repository_arn
 from stack.naming import physical_name, tags
 from stack.network import Network
 from stack.permissions import create_role, statement
-from stack.queues import Handover
-from stack.scaling import scaling_steps
 from stack.storage import COLLECTIONS_USER
 
-COLLECTIONS_DIRECTORY = "/mnt/collections"
-PRIVATE_DIRECTORY = "/var/lib/receipts"
-HEALTH_FILE = f"{PRIVATE_DIRECTORY}/alive"
-HEALTH_AGE_SECONDS = 900
-"""The loop touches the file before every receive, unless a message is held for over a minute; work on one may take as
-long as a function's."""
-HEALTH_CHECK = f"import os,sys,time; sys.exit(time.time() - os.path.getmtime({HEALTH_FILE!r}) > {HEALTH_AGE_SECONDS})"
+PROVIDERS = {"on-demand": "FARGATE", "spot": "FARGATE_SPOT"}
+"""The setting to the cluster's capacity provider (Amazon ECS developer guide, fargate-capacity-providers)."""
 START_SECONDS = 600
 """For the image to be pulled and the task to be healthy."""
-MESSAGES_PER_TASK = 200
-"""Messages, visible or in flight, for which one more task is worth its start."""
-IDLE_MINUTES = 10
+WAITING_MEMORY_MB, WAITING_TIMEOUT_SECONDS = 256, 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,14 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
         self._name, self._args = name, args
         settings = args.settings
         desired_count = settings.worker_count
-        capacity = settings.ecs.maximum_tasks if desired_count else 0
         child = pulumi.ResourceOptions(parent=self)
         self.cluster = aws.ecs.Cluster(f"{name}-cluster", name=physical_name(name), tags=tags(), opts=child)
+        providers = aws.ecs.ClusterCapacityProviders(
+            f"{name}-capacity",
+            cluster_name=self.cluster.name,
+            capacity_providers=list(PROVIDERS.values()),
+            opts=child,
+        )
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
             name=f"/ecs/{physical_name(name)}",
@@ -76,18 +81,19 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             queue.consume_with(
                 ServiceConsumer(
                     claimant=name,
-                    role=self.role,
+                    role_arn=self.role.arn,
                     desired_count=desired_count if on else 0,
-                    maximum_capacity=capacity if on else 0,
+                    maximum_capacity=settings.ecs.maximum_tasks if on and desired_count else 0,
                 ),
+                self.role,
                 parent=self,
-                handover=(args.handover if queue is args.queues.main else None) or Handover(),
+                handover=(args.handover if queue is args.queues.main else None) or AT_ONCE,
             )
             for queue, on in args.queues.of("ecs")
         ]
         ready = [resource for claim in claims for resource in (claim.rights, claim.lock) if resource is not None]
         # An old task may finish what it holds, then has its stop timeout; a new one must start.
-        steady = f"{HEALTH_AGE_SECONDS + settings.ecs.stop_timeout_seconds + START_SECONDS}s"
+        steady = f"{settings.ecs.job_seconds + settings.stop_timeout_seconds + START_SECONDS}s"
         self.service = aws.ecs.Service(
             f"{name}-service",
             name=physical_name(name),
@@ -95,11 +101,19 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             task_definition=self._task(logs, execution).arn,
             # Nothing is ignored: with ignore_changes a 0 here would turn nothing off.
             desired_count=desired_count,
-            launch_type="FARGATE",
+            capacity_provider_strategies=[
+                aws.ecs.ServiceCapacityProviderStrategyArgs(
+                    capacity_provider=PROVIDERS[settings.ecs.capacity], weight=1
+                )
+            ],
+            enable_execute_command=settings.ecs.allow_exec,
             wait_for_steady_state=True,
+            # Of a count that changes alone ECS makes no deployment, and its circuit breaker watches deployments only.
+            force_new_deployment=True,
             deployment_minimum_healthy_percent=0,
             deployment_maximum_percent=100,
-            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            # Without a rollback: the update would be told as a success, with another image than the stack's at work.
+            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=False),
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
                 subnets=[subnet.id for subnet in args.network.subnets.values()],
                 security_groups=[args.network.worker.group.id],
@@ -110,27 +124,43 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # What a task needs from its start until it has stopped.
-                depends_on=[*ready, rights, start_rights, *args.network.worker.ready, *args.storage.mount_targets],
+                depends_on=[
+                    *ready,
+                    providers,
+                    rights,
+                    start_rights,
+                    *args.network.worker.ready,
+                    *args.storage.mount_targets,
+                ],
                 custom_timeouts=pulumi.CustomTimeouts(create=steady, update=steady, delete=steady),
+                hooks=args.queues.scaling_hooks(on=desired_count > 0),
             ),
         )
-        target = aws.appautoscaling.Target(
-            f"{name}-scaling",
-            service_namespace="ecs",
-            scalable_dimension="ecs:service:DesiredCount",
-            resource_id=pulumi.Output.concat("service/", self.cluster.name, "/", self.service.name),
-            min_capacity=0,
-            max_capacity=capacity,
-            tags=tags(),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
+        target = scale_by_backlog(
+            name,
+            BacklogScalingArgs(
+                cluster=self.cluster,
+                service=self.service,
+                metric=BacklogMetric(
+                    namespace=NAMESPACE, name=METRIC, queue_name=args.queues.polled_by("ecs").queue.name
+                ),
+                maximum_tasks=settings.ecs.maximum_tasks,
+                on=desired_count > 0,
+                after=ready,
+            ),
+            parent=self,
         )
-        self._scale(target)
+        self._report_what_waits(target, on=desired_count > 0)
         self.switches = [self.service, target]
         self.register_outputs({"cluster_name": self.cluster.name, "service_name": self.service.name})
 
     def _statements(self) -> list[dict[str, Any]]:
         storage = self._args.storage
+        # AWS offers no resource level for these four either (the same page).
+        channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
+        shell = [statement("OpenAShell", channels, ["*"])] if self._args.settings.ecs.allow_exec else []
         return [
+            *shell,
             *embedding_statements(storage, self._args.queues),
             # AWS offers no resource level for listing mappings.
             statement("LookForMappings", ["lambda:ListEventSourceMappings"], ["*"]),
@@ -180,48 +210,24 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
                 "embed_queue_arn": queue.arn,
                 "collections_directory": COLLECTIONS_DIRECTORY,
                 "private_directory": PRIVATE_DIRECTORY,
-                "visibility_timeout_seconds": settings.queue.visibility_timeout_seconds,
-                "stop_timeout_seconds": settings.ecs.stop_timeout_seconds,
+                "visibility_timeout_seconds": settings.visibility_timeout_seconds,
+                "stop_timeout_seconds": settings.stop_timeout_seconds,
                 "health_file": HEALTH_FILE,
             },
         )
         # AWS sets the region of a function, not of a task.
         variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = settings.region
 
+        limits = ContainerLimits(
+            region=settings.region,
+            user=COLLECTIONS_USER,
+            stop_timeout_seconds=settings.stop_timeout_seconds,
+            job_seconds=settings.ecs.job_seconds,
+            allow_exec=settings.ecs.allow_exec,
+        )
+
         def containers(resolved: dict[str, Any]) -> str:
-            container = {
-                "name": "worker",
-                "image": resolved["image"],
-                "essential": True,
-                # The image's own entry point is Lambda's.
-                "entryPoint": ["python", "-m", "compaction_worker"],
-                "command": [],
-                "user": f"{COLLECTIONS_USER}:{COLLECTIONS_USER}",
-                "readonlyRootFilesystem": True,
-                "stopTimeout": settings.ecs.stop_timeout_seconds,
-                "environment": [{"name": key, "value": value} for key, value in sorted(resolved["variables"].items())],
-                "mountPoints": [
-                    {"sourceVolume": "collections", "containerPath": COLLECTIONS_DIRECTORY, "readOnly": True},
-                    {"sourceVolume": "private", "containerPath": PRIVATE_DIRECTORY, "readOnly": False},
-                    {"sourceVolume": "temporary", "containerPath": "/tmp", "readOnly": False},  # noqa: S108 - a volume
-                ],
-                "healthCheck": {
-                    "command": ["CMD", "python", "-c", HEALTH_CHECK],
-                    "interval": 60,
-                    "timeout": 10,
-                    "retries": 3,
-                    "startPeriod": 120,
-                },
-                "logConfiguration": {
-                    "logDriver": "awslogs",
-                    "options": {
-                        "awslogs-group": resolved["logs"],
-                        "awslogs-region": settings.region,
-                        "awslogs-stream-prefix": "worker",
-                    },
-                },
-            }
-            return json.dumps([container])
+            return json.dumps([container_definition(limits, **resolved)])
 
         return aws.ecs.TaskDefinition(
             f"{name}-task",
@@ -235,9 +241,9 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             ),
             execution_role_arn=execution.arn,
             task_role_arn=self.role.arn,
-            container_definitions=pulumi.Output.all(image=args.image_uri, variables=variables, logs=logs.name).apply(
-                containers
-            ),
+            container_definitions=pulumi.Output.all(
+                image=args.image_uri, variables=variables, log_group=logs.name
+            ).apply(containers),
             volumes=[
                 aws.ecs.TaskDefinitionVolumeArgs(
                     name="collections",
@@ -256,72 +262,41 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _scale(self, target: aws.appautoscaling.Target) -> None:
-        """One task for the first message, more for every MESSAGES_PER_TASK, none when nothing is left."""
-        name, maximum = self._name, self._args.settings.ecs.maximum_tasks
-        steps = [
-            aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(
-                scaling_adjustment=step.tasks,
-                metric_interval_lower_bound=str(step.above),
-                metric_interval_upper_bound=None if step.below is None else str(step.below),
-            )
-            for step in scaling_steps(maximum, MESSAGES_PER_TASK)
-        ]
-        idle = [
-            aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgs(
-                scaling_adjustment=0, metric_interval_upper_bound="0"
-            )
-        ]
-        plans: list[tuple[str, list[Any], str, int, int]] = [
-            ("busy", steps, "GreaterThanOrEqualToThreshold", 1, 1),
-            ("idle", idle, "LessThanOrEqualToThreshold", 0, IDLE_MINUTES),
-        ]
-        for part, adjustments, comparison, threshold, minutes in plans:
-            policy = aws.appautoscaling.Policy(
-                f"{name}-{part}",
-                name=physical_name(f"{name}-{part}"),
-                policy_type="StepScaling",
-                service_namespace=target.service_namespace,
-                scalable_dimension=target.scalable_dimension,
-                resource_id=target.resource_id,
-                step_scaling_policy_configuration=aws.appautoscaling.PolicyStepScalingPolicyConfigurationArgs(
-                    adjustment_type="ExactCapacity",
-                    cooldown=60,
-                    metric_aggregation_type="Maximum",
-                    step_adjustments=adjustments,
-                ),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-            aws.cloudwatch.MetricAlarm(
-                f"{name}-{part}-alarm",
-                name=physical_name(f"{name}-{part}"),
-                comparison_operator=comparison,
-                threshold=threshold,
-                evaluation_periods=minutes,
-                metric_queries=self._messages(),
-                alarm_actions=[policy.arn],
-                tags=tags(),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
+    def _report_what_waits(self, target: aws.appautoscaling.Target, *, on: bool) -> None:
+        """The metric of the scaling: a function outside the VPC, each minute while the worker is a consumer.
 
-    def _messages(self) -> list[aws.cloudwatch.MetricAlarmMetricQueryArgs]:
-        """Visible and in flight: a task that holds the last message must not be taken away."""
-        metrics = {"visible": "ApproximateNumberOfMessagesVisible", "flight": "ApproximateNumberOfMessagesNotVisible"}
-        return [
-            *(
-                aws.cloudwatch.MetricAlarmMetricQueryArgs(
-                    id=key,
-                    metric=aws.cloudwatch.MetricAlarmMetricQueryMetricArgs(
-                        namespace="AWS/SQS",
-                        metric_name=metric,
-                        period=60,
-                        stat="Maximum",
-                        dimensions={"QueueName": self._args.queues.polled_by("ecs").queue.name},
+        It begins after all else, so that a worker that starts slowly is not idle before it has started.
+        """
+        name, settings, queue = f"{self._name}-waiting", self._args.settings, self._args.queues.polled_by("ecs")
+        function = ImageFunction(
+            name,
+            ImageFunctionArgs(
+                image_uri=self._args.image_uri,
+                handler="compaction_worker.waiting.report",
+                variables=environment_variables(WaitingEnvironment, {"metric_namespace": NAMESPACE}),
+                statements=[
+                    statement("CountWhatWaits", ["sqs:GetQueueAttributes"], [queue.arn]),
+                    # AWS offers no resource level for a datapoint, but its namespace as a condition.
+                    statement(
+                        "PublishTheCount",
+                        ["cloudwatch:PutMetricData"],
+                        ["*"],
+                        Condition={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
                     ),
-                )
-                for key, metric in metrics.items()
+                ],
+                memory_mb=WAITING_MEMORY_MB,
+                timeout_seconds=WAITING_TIMEOUT_SECONDS,
+                log_retention_days=settings.log_retention_days,
             ),
-            aws.cloudwatch.MetricAlarmMetricQueryArgs(
-                id="total", expression="visible + flight", label="messages", return_data=True
-            ),
-        ]
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        call_each(
+            name,
+            function.function,
+            minutes=1,
+            # The function is not told the queue by itself: it is no consumer, and does not look like one.
+            event=pulumi.Output.json_dumps({"queue_url": queue.url}),
+            enabled=on,
+            parent=self,
+            after=[target] if on else [],
+        )

@@ -1,6 +1,20 @@
-"""The variables of the ECS worker; ``component.py`` fills this very model."""
+"""The variables of the ECS worker and of the function that counts for it; ``component.py`` fills these very models."""
 
 from pipeline.embedding.environment import EmbeddingEnvironment
+from pipeline.environment import Environment
+
+NAMESPACE, METRIC = "Receipts", "WaitingMessages"
+"""In CloudWatch, what the function counts and the worker's scaling goes by; its dimension is the queue's name."""
+
+
+class WaitingEnvironment(Environment):
+    """What the count of waiting messages must know; the queue comes with each call.
+
+    Attributes:
+        metric_namespace: where the datapoints go, and the only place where they may.
+    """
+
+    metric_namespace: str
 
 
 class WorkerEnvironment(EmbeddingEnvironment):

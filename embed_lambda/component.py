@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pulumi
 
 from embed_lambda.environment import EmbedLambdaEnvironment
+from one_consumer.claim.handover import AT_ONCE
 from stack import aws
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.embedding import HostArgs, embedding_statements, embedding_values
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
-from stack.queues import Handover
 
 EPHEMERAL_STORAGE_MB = 4_096
 """For the snapshot that merchants are resolved from."""
@@ -54,17 +54,18 @@ class EmbedLambda(pulumi.ComponentResource):
         mappings = []
         for queue, on in args.queues.of("lambda"):
             claim = queue.consume_with(
-                FunctionConsumer(
+                MappedFunction(
                     claimant=name,
                     function=self.function.function,
-                    role=self.function.role,
+                    role_arn=self.function.role.arn,
                     function_timeout_seconds=settings.lambda_.timeout_seconds,
                     batch_size=settings.lambda_.batch_size,
                     maximum_concurrency=settings.lambda_.maximum_concurrency,
                     enabled=on,
                 ),
+                self.function.role,
                 parent=self,
-                handover=(args.handover if queue is args.queues.main else None) or Handover(),
+                handover=(args.handover if queue is args.queues.main else None) or AT_ONCE,
             )
             assert claim.mapping is not None  # noqa: S101 - a function's claim has one
             mappings.append(claim.mapping)

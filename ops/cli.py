@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ops.commands import consumers, dead_letters, diagnosis, documents, local, maintenance, reading, watching
+from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
 from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, write_error
 
 application = typer.Typer(
@@ -18,7 +18,7 @@ application = typer.Typer(
 )
 application.add_typer(local.application, name="local")
 application.add_typer(dead_letters.application, name="dead-letters")
-for group in (documents, reading, consumers, watching, maintenance, diagnosis):
+for group in (documents, reading, consumers, watching, cost, maintenance, diagnosis):
     application.add_typer(group.application)
 INTERRUPTED = "`receipts status` says what is half done, if anything is"
 

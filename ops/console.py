@@ -21,7 +21,7 @@ from ops.visible import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
-    from ops.auditing import AuditedQueue
+    from one_consumer.audit.judgement import AuditedQueue
     from ops.doctor.judging import Finding
     from ops.local.engines.steps import Step
     from ops.logs.lines import LogLine
@@ -68,6 +68,13 @@ class Output:
         """An error or other programs' output, which may have several lines; no further line looks like one of ours."""
         self.console.print(Text().append(label).append(f" {visible_lines(text)}"), soft_wrap=True)
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A plain table."""
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        self.console.print(table)
+
     def heading(self, text: str) -> None:
         """A step's headline."""
         self.console.print()
@@ -87,9 +94,9 @@ class Output:
             content = json.dumps(value, ensure_ascii=False, indent=2, default=str)
             sys.stdout.write(visible_json(content) + "\n")
 
-    def line(self, content: str) -> None:
-        """One line for programs that read while a command goes on."""
-        sys.stdout.write(content + "\n")
+    def line(self, value: object) -> None:
+        """One JSON document in a line, for programs that read while a command goes on."""
+        sys.stdout.write(visible_json(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
         sys.stdout.flush()
 
     @contextmanager

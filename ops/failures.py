@@ -12,6 +12,7 @@ SPEAKING = (
     "ops.errors.OperatorError",
     "pipeline.errors.PipelineError",
     "one_consumer.live.errors.WaitError",
+    "one_consumer.claim.refusals.ClaimRefused",
     "stack.errors.StackRefusal",
     "stack.errors.SettingsRefused",
     "ops.local.engines.steps.EngineError",

@@ -5,7 +5,8 @@ from typing import TypedDict
 
 from botocore.exceptions import ClientError
 
-from ops.auditing import expected_queues, is_missing_queue
+from one_consumer.live.observer import is_missing_queue
+from ops.auditing import expected_queues
 from ops.operations import OPERATOR
 from ops.target import Target
 from pipeline.contracts.identifiers import COLLECTIONS

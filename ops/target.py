@@ -63,9 +63,9 @@ class Target:
         """A boto3 client of this stack's account, with further options if given."""
         return make_client(service, {**self.client_options, **options})
 
-    def consumer_observer(self) -> ConsumerObserver:
-        """Looks at the stack's consumers."""
-        return ConsumerObserver(self.client, emulated="endpoint_url" in self.client_options)
+    def consumer_observer(self, *, scheduled: bool = False) -> ConsumerObserver:
+        """Looks at the stack's consumers; ``scheduled`` as in ``ConsumerObserver``."""
+        return ConsumerObserver(self.client, emulated="endpoint_url" in self.client_options, scheduled=scheduled)
 
     @cached_property
     def s3(self) -> AwsClient:

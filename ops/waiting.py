@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.auditing import Finding, audit
+from one_consumer.audit.judgement import Finding
+from ops.auditing import audit
 from ops.target import OperatorError, Target
 from ops.uploading import UploadedDocument
 from pipeline.collections.receipts import deciding_run

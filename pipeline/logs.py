@@ -6,6 +6,8 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
+from pipeline.metrics import METADATA_FIELD
+
 
 def configure_logging(level: str | None = None) -> None:
     """Send the root logger's lines to standard error as JSON; called by an entry point's bootstrap, once."""
@@ -14,7 +16,7 @@ def configure_logging(level: str | None = None) -> None:
         JsonFormatter(
             "{asctime}{levelname}{name}{message}",
             style="{",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", METADATA_FIELD: "_aws"},
         )
     )
     root = logging.getLogger()

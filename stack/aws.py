@@ -19,6 +19,7 @@ import pulumi
 if TYPE_CHECKING:
     from pulumi_aws import (
         appautoscaling,
+        budgets,
         cloudwatch,
         dynamodb,
         ec2,
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
         s3,
         scheduler,
         secretsmanager,
+        sns,
         sqs,
         vpc,
     )
 
 __all__ = [
     "appautoscaling",
+    "budgets",
     "cloudwatch",
     "dynamodb",
     "ec2",
@@ -47,6 +50,7 @@ __all__ = [
     "s3",
     "scheduler",
     "secretsmanager",
+    "sns",
     "sqs",
     "vpc",
 ]

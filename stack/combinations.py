@@ -18,6 +18,7 @@ from stack.limits import (
     SECONDS_PER_DAY,
     SUBNET_BITS,
     VISIBILITY_MAXIMUM,
+    VISIBILITY_TIMES,
     partition_of,
 )
 
@@ -138,18 +139,31 @@ def _handover(settings: "Settings") -> list[Refusal]:
 
 def _queue(settings: "Settings") -> list[Refusal]:
     queue, timeout = settings.queue, settings.lambda_.timeout_seconds
+    visibility, stop = settings.visibility_timeout_seconds, settings.stop_timeout_seconds
     refusals = []
-    if queue.visibility_timeout_seconds < timeout:
+    if visibility < timeout:
         refusals.append(
             Refusal(
                 code=RefusalCode.VISIBILITY_BELOW_TIMEOUT,
-                value=f"receipts:queue.visibilityTimeoutSeconds = {queue.visibility_timeout_seconds}, "
+                value=f"receipts:queue.visibilityTimeoutSeconds = {visibility}, "
                 f"receipts:lambda.timeoutSeconds = {timeout}",
                 rule="a message stays hidden at least as long as the function may run; AWS advises six times",
-                way_out=f"set receipts:queue.visibilityTimeoutSeconds to {min(6 * timeout, VISIBILITY_MAXIMUM)}",
+                way_out="remove receipts:queue.visibilityTimeoutSeconds, then it is "
+                f"{min(VISIBILITY_TIMES * timeout, VISIBILITY_MAXIMUM)}",
             )
         )
-    spent = queue.visibility_timeout_seconds * queue.max_receive_count
+    if visibility < stop:
+        refusals.append(
+            Refusal(
+                code=RefusalCode.VISIBILITY_BELOW_STOP,
+                value=f"receipts:queue.visibilityTimeoutSeconds = {visibility}, the worker's stop timeout is {stop}",
+                rule="a task that is stopped works on what it holds until its stop timeout is over, and nobody else "
+                "may have that meanwhile, also when the task's heartbeat has ended",
+                way_out=f"set receipts:ecs.stopTimeoutSeconds to {visibility} or less, or raise "
+                "receipts:queue.visibilityTimeoutSeconds",
+            )
+        )
+    spent = visibility * queue.max_receive_count
     if queue.retention_days * SECONDS_PER_DAY <= spent:
         refusals.append(
             Refusal(
@@ -157,6 +171,15 @@ def _queue(settings: "Settings") -> list[Refusal]:
                 value=f"receipts:queue.retentionDays = {queue.retention_days}, all receives take {spent} s",
                 rule="a message must not expire before its receives are used up, or it never is dead-lettered",
                 way_out="lower receipts:queue.maxReceiveCount or visibilityTimeoutSeconds, or raise retentionDays",
+            )
+        )
+    if stop > settings.ecs.job_seconds:
+        refusals.append(
+            Refusal(
+                code=RefusalCode.STOP_BEYOND_JOB,
+                value=f"receipts:ecs.stopTimeoutSeconds = {stop}, receipts:ecs.jobSeconds = {settings.ecs.job_seconds}",
+                rule="no work takes longer than a job, so a task that still works then hangs, and is only waited for",
+                way_out="remove receipts:ecs.stopTimeoutSeconds, then it follows receipts:ecs.jobSeconds",
             )
         )
     return refusals

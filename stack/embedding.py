@@ -6,14 +6,15 @@ from typing import Any, Protocol, TypeVar
 
 import pulumi
 
+from one_consumer.claim.handover import Handover, drained_hook
 from one_consumer.live.access import AwsAccess
 from one_consumer.live.observation import Identity
 from stack.choice import Host, consumers
-from stack.handover import drained_hook, emptied_hook
+from stack.handover import emptied_hook, scaling_hooks
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name
 from stack.permissions import Statement, read_objects, send_to, statement, use_table, write_objects
-from stack.queues import DeadLetterQueue, Handover, Queue, QueueArgs
+from stack.queues import DeadLetterQueue, Queue, QueueArgs
 from stack.settings import Settings
 from stack.storage import Storage
 
@@ -61,7 +62,7 @@ class EmbedQueues(pulumi.ComponentResource):
             name,
             QueueArgs(
                 fifo=True,
-                visibility_timeout_seconds=queue.visibility_timeout_seconds,
+                visibility_timeout_seconds=self._settings.visibility_timeout_seconds,
                 max_receive_count=queue.max_receive_count,
                 retention_seconds=queue.retention_days * SECONDS_PER_DAY,
                 dead_letter=self.dead_letter,
@@ -112,6 +113,10 @@ class EmbedQueues(pulumi.ComponentResource):
         """The consumer of ``main``."""
         return self._consumers["embed"]
 
+    def scaling_hooks(self, *, on: bool) -> pulumi.ResourceHookBinding:
+        """What an update of the worker's service is done between."""
+        return scaling_hooks(physical_name(WORKER_NAME), self._access, on=on)
+
     def handover(self, off: Sequence[pulumi.Resource]) -> Handover:
         """How ``main`` goes to its consumer.
 
@@ -126,7 +131,13 @@ class EmbedQueues(pulumi.ComponentResource):
             None: None,
         }
         winner = winners[self.chosen]
-        hook = drained_hook(self.main.physical_name, self._access, self._settings.handover, winner=winner)
+        hook = drained_hook(
+            f"{self.main.physical_name}-is-drained",
+            self._access,
+            winner=winner,
+            timeout_seconds=self._settings.handover.timeout_seconds,
+            poll_seconds=self._settings.handover.poll_seconds,
+        )
         return Handover(after=off, drained=hook)
 
 

@@ -20,12 +20,13 @@ class RefusalCode(StrEnum):
     IMAGE_NOT_BY_DIGEST = "IMAGE_NOT_BY_DIGEST"
     EMBEDDING_MISMATCH = "EMBEDDING_MISMATCH"
     CONSUMER_CONTRADICTION = "CONSUMER_CONTRADICTION"
-    ONE_CONSUMER = "ONE_CONSUMER"
     FIFO_BATCHING_WINDOW = "FIFO_BATCHING_WINDOW"
     BATCH_SIZE = "BATCH_SIZE"
     MAXIMUM_CONCURRENCY = "MAXIMUM_CONCURRENCY"
     CONCURRENCY_AND_POLLERS = "CONCURRENCY_AND_POLLERS"
     VISIBILITY_BELOW_TIMEOUT = "VISIBILITY_BELOW_TIMEOUT"
+    VISIBILITY_BELOW_STOP = "VISIBILITY_BELOW_STOP"
+    STOP_BEYOND_JOB = "STOP_BEYOND_JOB"
     DEAD_LETTER_KIND = "DEAD_LETTER_KIND"
     DEAD_LETTER_UNREACHABLE = "DEAD_LETTER_UNREACHABLE"
     STREAM_DESTINATION_KIND = "STREAM_DESTINATION_KIND"
@@ -50,14 +51,15 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.IMAGE_NOT_BY_DIGEST: "An image named by tag; a tag can move under a running stack.",
     RefusalCode.EMBEDDING_MISMATCH: "Embedder, model and dimensions that do not go together.",
     RefusalCode.CONSUMER_CONTRADICTION: "Settings that ask for another consumer than `embedConsumer` chooses.",
-    RefusalCode.ONE_CONSUMER: "A second consumer that is on claims a queue. On is: a mapping enabled or unset, a "
-    "desired count or a scaling maximum above 0, a desired count that is ignored, a pipe that is not stopped.",
     RefusalCode.FIFO_BATCHING_WINDOW: "★ A batching window on a FIFO queue's mapping.",
     RefusalCode.BATCH_SIZE: "★ A batch that the kind of queue does not allow: FIFO 1 to 10; standard to 10,000, above "
     "10 only with a window.",
     RefusalCode.MAXIMUM_CONCURRENCY: "★ A mapping's maximum concurrency outside 2 to 1,000; it can never be 1.",
     RefusalCode.CONCURRENCY_AND_POLLERS: "★ Maximum concurrency and provisioned pollers on one mapping.",
     RefusalCode.VISIBILITY_BELOW_TIMEOUT: "★ A queue that hides a message for less time than its function may run.",
+    RefusalCode.VISIBILITY_BELOW_STOP: "A queue that hides a message for less time than a task that is stopped may "
+    "work on it.",
+    RefusalCode.STOP_BEYOND_JOB: "A stop timeout that is longer than the longest work.",
     RefusalCode.DEAD_LETTER_KIND: "★ A FIFO queue with a standard dead letter queue, or the reverse.",
     RefusalCode.DEAD_LETTER_UNREACHABLE: "Messages that would expire before their receives are used up.",
     RefusalCode.STREAM_DESTINATION_KIND: "★ A FIFO queue as the destination of a stream's failures.",

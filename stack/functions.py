@@ -9,6 +9,7 @@ import pulumi
 from pipeline.environment import Environment
 from stack import aws
 from stack.errors import RefusalCode, StackRefusal
+from stack.limits import EVENT_AGE_MINIMUM
 from stack.naming import physical_name, tags
 from stack.network import Place
 from stack.permissions import Statement, attach_policy, create_role, statement
@@ -138,6 +139,59 @@ class ImageFunction(pulumi.ComponentResource):
             **placement,
         )
         self.register_outputs({"function": self.function, "role": self.role})
+
+
+def call_each(
+    name: str,
+    function: aws.lambda_.Function,
+    *,
+    minutes: int,
+    event: pulumi.Input[str],
+    parent: pulumi.Resource,
+    enabled: bool = True,
+    after: Sequence[pulumi.Resource] = (),
+) -> aws.scheduler.Schedule:
+    """Call a function every so many minutes; a call that fails is not made again, the next one is soon enough.
+
+    Args:
+        name: of what is made.
+        function: the function.
+        minutes: between two calls; 1 at least.
+        event: JSON, what it is called with.
+        parent: the component of the schedule and its role.
+        enabled: false keeps the schedule and makes no call.
+        after: what must be so before the first call.
+    """
+    # The scheduler hands a call to Lambda's queue of asynchronous invocations and is done: what Lambda tries again, and
+    # how long a call may wait for it, is said here.
+    aws.lambda_.FunctionEventInvokeConfig(
+        f"{name}-tries",
+        function_name=function.name,
+        maximum_retry_attempts=0,
+        maximum_event_age_in_seconds=max(EVENT_AGE_MINIMUM, minutes * 60),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    role, policy = create_role(
+        f"{name}-schedule",
+        service="scheduler.amazonaws.com",
+        statements=[statement("CallTheFunction", ["lambda:InvokeFunction"], [function.arn])],
+        parent=parent,
+    )
+    return aws.scheduler.Schedule(
+        f"{name}-schedule",
+        name=physical_name(name),
+        schedule_expression=f"rate({minutes} minute{'s' if minutes > 1 else ''})",
+        flexible_time_window=aws.scheduler.ScheduleFlexibleTimeWindowArgs(mode="OFF"),
+        state="ENABLED" if enabled else "DISABLED",
+        target=aws.scheduler.ScheduleTargetArgs(
+            arn=function.arn,
+            role_arn=role.arn,
+            input=event,
+            # Of handing it over.
+            retry_policy=aws.scheduler.ScheduleTargetRetryPolicyArgs(maximum_retry_attempts=0),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[policy, *after]),
+    )
 
 
 def _manage_interfaces(function: str) -> list[Statement]:

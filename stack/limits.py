@@ -30,6 +30,8 @@ EVENT_AGE_MINIMUM = 60
 """Seconds; AWS Lambda API reference, PutFunctionEventInvokeConfig: MaximumEventAgeInSeconds, up to 21,600."""
 VISIBILITY_MAXIMUM = 43_200
 """Seconds; Amazon SQS developer guide, quotas-messages; also the longest retention."""
+VISIBILITY_TIMES = 6
+"""Of a function's timeout, its queue's visibility timeout (AWS Lambda developer guide, services-sqs-configure)."""
 RETENTION_DAYS_MAXIMUM = 14
 RECEIVE_COUNT_MAXIMUM = 1_000
 """Amazon SQS API reference, SetQueueAttributes: maxReceiveCount of a redrive policy."""

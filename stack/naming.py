@@ -10,6 +10,8 @@ FUNCTION_NAME_LIMIT = 64
 """AWS Lambda API reference, CreateFunction; IAM role names have the same limit (IAM quotas)."""
 QUEUE_NAME_LIMIT = 80
 """Amazon SQS API reference, CreateQueue; with the suffix ``.fifo``."""
+ALARM_NAME_LIMIT = 255
+"""Amazon CloudWatch API reference, PutMetricAlarm."""
 BUCKET_PREFIX_LIMIT = 37
 """Of 63 (Amazon S3 user guide, bucketnamingrules) the provider keeps 26 for its suffix."""
 

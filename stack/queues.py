@@ -1,7 +1,7 @@
-"""Queues, their dead letter queues, and the claim: the one way to receive from a queue, given once.
+"""Queues, their dead letter queues, and the one way to receive from them, ``Queue.consume_with``.
 
-Anyone may be granted sending. Receiving cannot be granted, only claimed, by ``Queue.consume_with``: a role's policy
-lets it consume where the queue lets it, and the queue's lock lets one role.
+Anyone may be granted sending. Receiving cannot be granted, only claimed (``one_consumer.claim``): a role's policy lets
+it consume where the queue lets it, and the queue's lock lets one role.
 """
 
 import json
@@ -11,8 +11,11 @@ from typing import Any
 
 import pulumi
 
+from one_consumer.claim.consumers import Consumer, ServiceConsumer
+from one_consumer.claim.handover import AT_ONCE, Handover
+from one_consumer.claim.queue import ClaimedQueue
 from stack import aws
-from stack.consumers import Consumer, FunctionConsumer, ServiceConsumer
+from stack.consumers import MappedFunction
 from stack.errors import RefusalCode, StackRefusal
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import QUEUE_NAME_LIMIT, physical_name, tags
@@ -113,19 +116,6 @@ class Claim:
     mapping: aws.lambda_.EventSourceMapping | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Handover:
-    """How a queue goes from one consumer to the next.
-
-    Attributes:
-        after: what turns every other consumer off.
-        drained: run before the lock changes; its failure fails the update. None for a queue of one consumer for ever.
-    """
-
-    after: Sequence[pulumi.Resource] = ()
-    drained: pulumi.ResourceHook | None = None
-
-
 class Queue(pulumi.ComponentResource):
     """A queue, its dead letter queue, and at most one consumer that is on.
 
@@ -135,13 +125,14 @@ class Queue(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     arn: pulumi.Output[str]
+    name: str
     physical_name: str
+    visibility_timeout_seconds: int
 
     def __init__(self, name: str, args: QueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("receipts:stack:Queue", name, None, opts)
         self._name, self._args = name, args
-        self._holder: Consumer | None = None
-        self._locked = False
+        self.name, self.visibility_timeout_seconds = name, args.visibility_timeout_seconds
         child = pulumi.ResourceOptions(parent=self)
         self.dead_letter = args.dead_letter or DeadLetterQueue(f"{name}-dead-letter", fifo=args.fifo, opts=child)
         check_dead_letter(name, fifo=args.fifo, dead_letter_fifo=self.dead_letter.fifo)
@@ -162,6 +153,8 @@ class Queue(pulumi.ComponentResource):
             **_kind(args.fifo),
         )
         self.url, self.arn = self._of_whole_updates(self.queue.url), self._of_whole_updates(self.queue.arn)
+        decided_by = None if args.consumer is None else "receipts:embedConsumer"
+        self._claimed = ClaimedQueue(name, url=self.url, arn=self.arn, decided_by=decided_by)
         if args.dead_letter is None:
             self.dead_letter.serve([self])
         self.register_outputs({"url": self.url, "arn": self.arn})
@@ -194,49 +187,42 @@ class Queue(pulumi.ComponentResource):
     def consume_with(
         self,
         consumer: Consumer,
+        role: aws.iam.Role,
         *,
         parent: pulumi.Resource,
-        handover: Handover = Handover(),
+        handover: Handover = AT_ONCE,
     ) -> Claim:
         """Claim the queue. Those that are off claim first; the one that is on claims last and gets the lock.
 
         Args:
             consumer: who receives.
+            role: the consumer's, which gets the rights to.
             parent: the component that the rights and the mapping belong to.
             handover: what must be off, and drained, before this consumer may receive.
 
         Raises:
-            StackRefusal: ONE_CONSUMER, or a rule of ``stack/rules.py``; before anything is made.
+            ClaimRefused: ONE_CONSUMER, before anything is made.
+            StackRefusal: a rule of ``stack/rules.py``; the same.
         """
-        if isinstance(consumer, FunctionConsumer):
+        if isinstance(consumer, MappedFunction):
             check_mapping(
                 consumer,
                 queue=self._name,
                 fifo=self._args.fifo,
                 visibility_timeout_seconds=self._args.visibility_timeout_seconds,
             )
-        if consumer.on and self._holder is not None:
-            raise StackRefusal(
-                RefusalCode.ONE_CONSUMER,
-                value=f"queue {self._name!r} is consumed by {self._holder.claimant!r} ({self._holder.on}) "
-                f"and claimed by {consumer.claimant!r} ({consumer.on})",
-                rule="one queue, one consumer: two would share its messages at random",
-                way_out="turn one of them off; for the embed queue receipts:embedConsumer decides which",
-            )
+        self._claimed.claim(consumer)
         rights = attach_policy(
-            f"{consumer.claimant}-consumes-{self._name}", consumer.role, [self._consume(consumer)], parent=parent
+            f"{consumer.claimant}-consumes-{self._name}", role, [self._consume(consumer)], parent=parent
         )
-        lock = None
-        if consumer.on:
-            self._holder = consumer
-            lock = self._lock(consumer.role, handover)
-        if not isinstance(consumer, FunctionConsumer):
+        lock = self._lock(handover) if consumer.on else None
+        if not isinstance(consumer, MappedFunction):
             return Claim(rights=rights, lock=lock, mapping=None)
         return Claim(rights=rights, lock=lock, mapping=self._map(consumer, parent, rights, lock))
 
     def pause(self, handover: Handover) -> None:
         """Lock the queue for everybody: messages wait. For a queue whose every claim is off."""
-        self._lock(None, handover)
+        self._lock(handover)
 
     def _consume(self, consumer: Consumer) -> Statement:
         # Lambda looks for these in the role when a mapping is made, enabled or not; so they do not follow the claim.
@@ -245,25 +231,8 @@ class Queue(pulumi.ComponentResource):
             actions.append("sqs:GetQueueAttributes")
         return statement("ConsumeWhereTheQueueLets", actions, [self.arn])
 
-    def _lock(self, role: aws.iam.Role | None, handover: Handover) -> aws.sqs.QueuePolicy:
-        """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on.
-
-        What is received already may still be deleted or given back by a consumer that lost the lock.
-        """
-        if self._locked:
-            raise AssertionError(f"queue {self._name} is locked twice")
-        self._locked = True
-        closed: Statement = {
-            "Sid": "OnlyTheConsumerReceives",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "sqs:ReceiveMessage",
-            "Resource": self.arn,
-        }
-        if role is not None:
-            # IAM compares a role's session by the role's ARN (IAM user guide, aws:PrincipalArn); an evaluator that
-            # compares the session's own ARN finds that as well.
-            closed["Condition"] = {"ArnNotLike": {"aws:PrincipalArn": [role.arn, role.arn.apply(_sessions)]}}
+    def _lock(self, handover: Handover) -> aws.sqs.QueuePolicy:
+        """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on."""
         senders: list[Statement] = []
         if self._args.announces is not None:
             senders.append(
@@ -280,19 +249,13 @@ class Queue(pulumi.ComponentResource):
                     },
                 }
             )
-        hooks = None
-        if handover.drained is not None:
-            hooks = pulumi.ResourceHookBinding(before_create=[handover.drained], before_update=[handover.drained])
-        return aws.sqs.QueuePolicy(
-            f"{self._name}-lock",
-            queue_url=self.url,
-            policy=document([*senders, closed, _tls_only(self.arn)]),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(handover.after), hooks=hooks),
+        return self._claimed.lock(
+            statements=[*senders, _tls_only(self.arn)], handover=handover, opts=pulumi.ResourceOptions(parent=self)
         )
 
     def _map(
         self,
-        consumer: FunctionConsumer,
+        consumer: MappedFunction,
         parent: pulumi.Resource,
         rights: aws.iam.RolePolicy,
         lock: aws.sqs.QueuePolicy | None,
@@ -324,10 +287,6 @@ class Queue(pulumi.ComponentResource):
 
 def _tls_only(queue_arn: pulumi.Output[str]) -> Statement:
     return refuse_without_tls("sqs", MESSAGE_ACTIONS, [queue_arn])
-
-
-def _sessions(role_arn: str) -> str:
-    return role_arn.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/*"
 
 
 def filter_pattern(pattern: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:

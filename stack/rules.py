@@ -4,7 +4,7 @@ Each raises its refusal and gives nothing back. The settings' own ranges are in 
 is in ``stack/queues.py``.
 """
 
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.errors import RefusalCode, StackRefusal
 from stack.limits import (
     CONCURRENCY_MAXIMUM,
@@ -15,7 +15,7 @@ from stack.limits import (
 )
 
 
-def check_mapping(consumer: FunctionConsumer, *, queue: str, fifo: bool, visibility_timeout_seconds: int) -> None:
+def check_mapping(consumer: MappedFunction, *, queue: str, fifo: bool, visibility_timeout_seconds: int) -> None:
     """Refuse a mapping that AWS would refuse, or that would show a message twice.
 
     Args:

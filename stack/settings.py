@@ -4,15 +4,15 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from one_consumer.live.access import AssumedRole, AwsAccess
+from one_consumer.live.access import AwsAccess, access_from, endpoint_of
 from pipeline.contracts.identifiers import Precision
 from pipeline.embedding.environment import EmbedderName
 from stack.choice import EmbedConsumer, OcrEngine
@@ -33,6 +33,7 @@ from stack.limits import (
     STOP_TIMEOUT_MAXIMUM,
     STOP_TIMEOUT_MINIMUM,
     VISIBILITY_MAXIMUM,
+    VISIBILITY_TIMES,
 )
 from stack.naming import check_stack_name
 
@@ -80,19 +81,32 @@ class UploadSettings(_Section):
 
 
 class EcsSettings(_Section):
-    """The worker; ``desired_count`` is its size at a deployment, between which scaling decides."""
+    """The worker.
+
+    Attributes:
+        desired_count: tasks at a deployment, between which scaling decides.
+        job_seconds: the longest work on what a task holds. The health check gives it so long without a sign of life, an
+            update waits so long for a task that goes, and the stop timeout is as long as it where AWS allows that. A
+            task's protection lasts an hour (``compaction_worker/protection.py``).
+        stop_timeout_seconds: between SIGTERM and SIGKILL; unset it follows ``job_seconds``.
+        capacity: ``spot`` costs less, may have none, and takes tasks back with two minutes' notice.
+        allow_exec: a shell in a running task (ECS Exec), for which the root file system is writable.
+    """
 
     cpu: int = 1_024
     memory_mb: int = 4_096
     desired_count: Annotated[int, Field(ge=0)] | None = None
     maximum_tasks: Annotated[int, Field(ge=1, le=MAXIMUM_TASKS)] = 4
-    stop_timeout_seconds: Annotated[int, Field(ge=STOP_TIMEOUT_MINIMUM, le=STOP_TIMEOUT_MAXIMUM)] = 120
+    job_seconds: Annotated[int, Field(ge=10, le=3_600)] = 900
+    stop_timeout_seconds: Annotated[int, Field(ge=STOP_TIMEOUT_MINIMUM, le=STOP_TIMEOUT_MAXIMUM)] | None = None
+    capacity: Literal["on-demand", "spot"] = "on-demand"
+    allow_exec: bool = False
 
 
 class QueueSettings(_Section):
-    """The embed queue."""
+    """The embed queue; an unset visibility timeout is six times the embed function's timeout."""
 
-    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=VISIBILITY_MAXIMUM)] = 1_800
+    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=VISIBILITY_MAXIMUM)] | None = None
     max_receive_count: Annotated[int, Field(ge=1, le=RECEIVE_COUNT_MAXIMUM)] = 5
     retention_days: Annotated[int, Field(ge=1, le=RETENTION_DAYS_MAXIMUM)] = 14
 
@@ -144,7 +158,12 @@ class NetworkSettings(_Section):
 
 
 class Settings(_Section):
-    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case."""
+    """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case.
+
+    Attributes:
+        alarm_address: an e-mail address or an https URL that every alarm is sent to; None sends it to nobody.
+        monthly_budget: US dollars that the account may cost in a month; None makes no budget.
+    """
 
     embed_consumer: EmbedConsumer = "lambda"
     embedder: EmbedderName = "openai"
@@ -164,12 +183,26 @@ class Settings(_Section):
     network: NetworkSettings = NetworkSettings()
     bootstrap_collections: bool = False
     log_retention_days: int = 30
+    alarm_address: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+|https://\S+)$")] | None = None
+    monthly_budget: Annotated[float, Field(gt=0)] | None = None
     protect_data: bool = True
 
     @property
     def region(self) -> str:
         """The region of the named zones."""
         return self.network.zones[0][:-1]
+
+    @property
+    def visibility_timeout_seconds(self) -> int:
+        """Of the embed queue: as told, or what AWS advises for a function's queue (Lambda guide, with-sqs)."""
+        told = self.queue.visibility_timeout_seconds
+        return VISIBILITY_TIMES * self.lambda_.timeout_seconds if told is None else told
+
+    @property
+    def stop_timeout_seconds(self) -> int:
+        """Of a task: as told, or the job's length where AWS allows that."""
+        told = self.ecs.stop_timeout_seconds
+        return min(self.ecs.job_seconds, STOP_TIMEOUT_MAXIMUM) if told is None else told
 
     @property
     def worker_count(self) -> int:
@@ -193,7 +226,7 @@ def read() -> Settings:
     prefix = NAMESPACE + ":"
     settings = load({key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)})
     provider = pulumi.Config("aws")
-    emulated = _emulator(provider.get) is not None
+    emulated = endpoint_of(provider.get) is not None
     if refusals := deployment_refusals(settings, region=provider.get("region"), emulated=emulated):
         raise SettingsRefused(refusals)
     return settings
@@ -202,41 +235,6 @@ def read() -> Settings:
 def read_access(settings: Settings) -> AwsAccess:
     """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
     return access_from(pulumi.Config("aws").get, settings.region)
-
-
-def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
-    """How the AWS provider is told to reach AWS.
-
-    Args:
-        get: the value of a key of the namespace ``aws``; objects may be JSON, what is not set is None.
-        region: of the stack.
-    """
-
-    def text(key: str) -> str | None:
-        # A secret is an object where a file is read.
-        value = get(key)
-        return value if isinstance(value, str) else None
-
-    roles = _decoded(get("assumeRoles")) or [_decoded(get("assumeRole")) or {}]
-    return AwsAccess(
-        region=region,
-        profile=text("profile"),
-        endpoint=_emulator(get),
-        access_key=text("accessKey"),
-        secret_key=text("secretKey"),
-        session_token=text("token"),
-        assumed_roles=[
-            AssumedRole(arn=role["roleArn"], external_id=role.get("externalId"))
-            for role in roles
-            if role.get("roleArn")
-        ],
-    )
-
-
-def _emulator(get: Callable[[str], Any]) -> str | None:
-    """The address of an emulator that the provider is told to use; None on AWS."""
-    endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
-    return endpoints.get("sqs")
 
 
 def load(mapping: Mapping[str, Any]) -> Settings:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import typer
 
+from one_consumer.audit.judgement import Finding
+from one_consumer.claim.refusals import ClaimCode
 from one_consumer.live.errors import WaitCode
 from one_consumer.pack.codes import Code
 from ops import cli
-from ops.auditing import Finding
 from ops.documents import PROJECT_DIRECTORY, documents, filled
 from ops.preflight.judgement import Obstacle
 from ops.reconciling.comparison import Difference
@@ -46,7 +47,16 @@ def test_every_command_that_is_told_exists_with_its_options(path: Path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_code_that_is_told_exists(path: Path):
     sources = [source.read_text() for source in (PROJECT_DIRECTORY / "ops").rglob("*.py")]
-    known = {*Obstacle, *ErrorCode, *WaitCode, *RefusalCode, *Finding, *Difference, *(code.name for code in Code)}
+    known = {
+        *Obstacle,
+        *ErrorCode,
+        *WaitCode,
+        *ClaimCode,
+        *RefusalCode,
+        *Finding,
+        *Difference,
+        *(code.name for code in Code),
+    }
     known |= {code for source in sources for code in OPERATOR_CODE.findall(source)}
     told = set(re.findall(r"`([A-Z]{3,}(?:_[A-Z]+)+)`", path.read_text()))
     assert told - known - OTHER_WORDS == set()

@@ -23,14 +23,19 @@ from compaction_worker.environment import WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from ops.local.runtime_interface import FunctionDefinition, FunctionProcess
 from ops.local.timeline import Timeline
+from ops.rendering import encode
 from pipeline.embedding.embedders.hashing import HASHING_MODEL
 from pipeline.environment import Environment
+from tests.pictures import files
 from upload_images.environment import ProcessOcrResultsEnvironment
+from upload_images.pictures.answer import Answer
+from upload_images.pictures.environment import ReadPicturesEnvironment
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
 FUNCTIONS: dict[str, type[Environment]] = {
     "upload_images.handler.process_ocr_results": ProcessOcrResultsEnvironment,
+    "upload_images.pictures.handler.read_pictures": ReadPicturesEnvironment,
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
     "compaction_handler.merge.merge": MergeEnvironment,
@@ -157,6 +162,22 @@ def test_every_function_starts_in_the_image_and_answers(image, handler, model, t
         function.stop()
     assert result.succeeded, (result.body, log_file.read_text())
     assert json.loads(result.body) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PDF"])
+def test_a_picture_is_read_in_the_image(image, kind):
+    # Engine, its data and the decoders come with the wheels; nothing of them may be this machine's.
+    result = subprocess.run(
+        [str(image.python), "-m", "upload_images.pictures.reading"],
+        input=encode(files.receipt(), kind),
+        cwd=image.application,
+        env=dict(image.variables),
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    answer = Answer.model_validate_json(result.stdout)
+    assert "HOLLOW OAK HARDWARE" in answer.documents[0]
 
 
 def test_the_worker_starts_in_the_image_polls_and_stops_when_asked(image, tmp_path):

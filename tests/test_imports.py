@@ -126,10 +126,10 @@ assert aws.lambda_.Runtime.PYTHON3D12.value == "python3.12"
 assert type(aws.lambda_) is ModuleType
 assert aws.lambda_.Function is queue
 # What somebody has imported as a whole stays what it is.
-import pulumi_aws.sns
-pulumi_aws.sns.Topic
-assert aws.service("sns") is sys.modules["pulumi_aws.sns"]
-for missing in (lambda: aws.sqs.Quue, lambda: aws.sns):
+import pulumi_aws.mq
+pulumi_aws.mq.Broker
+assert aws.service("mq") is sys.modules["pulumi_aws.mq"]
+for missing in (lambda: aws.sqs.Quue, lambda: aws.mq):
     try:
         missing()
     except AttributeError:

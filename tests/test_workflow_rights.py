@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+from one_consumer.audit.account import RIGHTS
 from one_consumer.live.observer import ConsumerObserver
 from tests.program.engine import PROJECT, run_program
 from tests.switching.test_observer import ARN, URL, Answers
@@ -122,10 +123,11 @@ def test_an_audit_makes_the_calls_that_the_nightly_role_allows_and_no_other():
 
         return Recording()
 
-    seen = ConsumerObserver(client).observe(URL)
+    seen = ConsumerObserver(client, scheduled=True).observe(URL)
     assert seen.arn == ARN
-    assert (len(seen.mappings), len(seen.services), len(seen.tasks)) == (1, 1, 1)
+    assert (len(seen.mappings), len(seen.services), len(seen.schedules)) == (1, 1, 1)
     assert called == actions("nightly", "Audit")
+    assert called | {"sqs:ListQueues"} == set(RIGHTS)
 
 
 def test_the_nightly_role_reads_every_kind_of_resource_that_the_program_makes():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from stack import aws
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.embedding import EmbedQueues
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
 from stack.permissions import read_objects, send_to, write_objects
@@ -83,14 +83,15 @@ class UploadImages(pulumi.ComponentResource):
             opts=child,
         )
         claim = self.queue.consume_with(
-            FunctionConsumer(
+            MappedFunction(
                 claimant=f"{name}-process-ocr-results",
                 function=self.function.function,
-                role=self.function.role,
+                role_arn=self.function.role.arn,
                 function_timeout_seconds=TIMEOUT_SECONDS,
                 batch_size=10,
                 maximum_concurrency=settings.upload.maximum_concurrency,
             ),
+            self.function.role,
             parent=self,
         )
         assert claim.lock is not None  # noqa: S101 - it is on; S3 tries its right to announce when it is told to

@@ -1,6 +1,10 @@
-"""How a hook reaches AWS: as Pulumi's AWS provider is configured to. Clients are built when asked for."""
+"""How a hook reaches AWS: as Pulumi's AWS provider is configured to. Clients are built when asked for.
 
-from collections.abc import Sequence
+In a program: ``access_from(pulumi.Config("aws").get, region)``.
+"""
+
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,3 +63,48 @@ class AwsAccess:
     def queue_url(self, name: str) -> str:
         """The address of a queue of this account and region."""
         return self.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+
+
+def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
+    """How the AWS provider is told to reach AWS.
+
+    Args:
+        get: the value of a key of the namespace ``aws``; objects may be JSON, what is not set is None.
+        region: of the stack.
+    """
+
+    def text(key: str) -> str | None:
+        # A secret is an object where a file is read.
+        value = get(key)
+        return value if isinstance(value, str) else None
+
+    roles = _decoded(get("assumeRoles")) or [_decoded(get("assumeRole")) or {}]
+    return AwsAccess(
+        region=region,
+        profile=text("profile"),
+        endpoint=endpoint_of(get),
+        access_key=text("accessKey"),
+        secret_key=text("secretKey"),
+        session_token=text("token"),
+        assumed_roles=[
+            AssumedRole(arn=role["roleArn"], external_id=role.get("externalId"))
+            for role in roles
+            if role.get("roleArn")
+        ],
+    )
+
+
+def endpoint_of(get: Callable[[str], Any]) -> str | None:
+    """The address of an emulator that the provider is told to use; None on AWS. ``get`` as in ``access_from``."""
+    endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
+    return endpoints.get("sqs")
+
+
+def _decoded(value: Any) -> Any:
+    """What a key's value stands for; the command line keeps objects as JSON."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -22,9 +22,9 @@ class Identity:
     """Which consumer.
 
     Attributes:
-        kind: ``mapping``, ``service``, ``task`` or ``pipe``.
-        name: the function's, the service's, the task's or the pipe's.
-        cluster: of a service or a task; two clusters may have services of one name.
+        kind: ``mapping``, ``pipe``, ``service``, ``task`` or ``schedule``.
+        name: the function's, the pipe's, the service's, the task's, or that of the task definition which is started.
+        cluster: of a service, task or schedule; two clusters may have services of one name.
     """
 
     kind: str
@@ -34,13 +34,19 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveConsumer:
-    """One consumer and its standing; ``kind``, ``name`` and ``cluster`` as in ``Identity``, ``why`` is the reason."""
+    """One consumer; ``kind``, ``name`` and ``cluster`` as in ``Identity``.
+
+    Attributes:
+        why: why it has this standing.
+        because: why it counts as a consumer of this queue.
+    """
 
     kind: str
     name: str
     standing: Standing
     why: str
     cluster: str = ""
+    because: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -67,6 +73,7 @@ class SeenService:
         tasks: those that refer to the queue and have not stopped, whatever revision they are of.
         refers: whether the tasks that it would start now refer to the queue.
         maximum_capacity: of its scalable target; 0 where it has none.
+        because: why its tasks may receive.
     """
 
     cluster: str
@@ -75,14 +82,34 @@ class SeenService:
     tasks: int
     refers: bool
     maximum_capacity: int
+    because: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenTask:
-    """A task of no service that refers to the queue and has not stopped."""
+    """A task of no service that refers to the queue and has not stopped; ``because`` is why it may receive."""
 
     cluster: str
     name: str
+    because: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenSchedule:
+    """A task definition that rules or schedules start, and whose tasks may receive from the queue.
+
+    Attributes:
+        name: the task definition's, without its revision.
+        starters: the rules and schedules that start it and are enabled.
+        tasks: those of no service that have not stopped.
+        because: why its tasks may receive.
+    """
+
+    cluster: str
+    name: str
+    starters: tuple[str, ...]
+    tasks: int
+    because: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +137,7 @@ class QueueObservation:
     services: tuple[SeenService, ...] = ()
     tasks: tuple[SeenTask, ...] = ()
     pipes: tuple[SeenPipe, ...] = ()
+    schedules: tuple[SeenSchedule, ...] = ()
 
     @property
     def name(self) -> str:
@@ -129,6 +157,7 @@ def consumers(seen: QueueObservation, now: datetime) -> tuple[LiveConsumer, ...]
                 cluster=task.cluster,
                 standing=Standing.ON,
                 why=f"runs in cluster {task.cluster}",
+                because=task.because,
             )
             for task in seen.tasks
         ),
@@ -138,9 +167,11 @@ def consumers(seen: QueueObservation, now: datetime) -> tuple[LiveConsumer, ...]
                 name=pipe.name,
                 standing=Standing.OFF if pipe.state == "STOPPED" else Standing.ON,
                 why=pipe.state,
+                because="the queue is its source",
             )
             for pipe in seen.pipes
         ),
+        *(_schedule(schedule) for schedule in seen.schedules),
     )
 
 
@@ -161,7 +192,8 @@ def _mapping(seen: QueueObservation, mapping: SeenMapping, now: datetime) -> Liv
             if seen.in_flight
             else f"Disabled; that nothing is in flight is certain at {min(settled, ended):%H:%M:%S} UTC"
         )
-    return LiveConsumer(kind="mapping", name=mapping.function, standing=standing, why=why)
+    because = "the queue is its event source"
+    return LiveConsumer(kind="mapping", name=mapping.function, standing=standing, why=why, because=because)
 
 
 def _service(service: SeenService) -> LiveConsumer:
@@ -173,4 +205,28 @@ def _service(service: SeenService) -> LiveConsumer:
         standing, why = Standing.DRAINING, f"{service.tasks} tasks are stopping"
     else:
         standing, why = Standing.OFF, "no task, and none may start"
-    return LiveConsumer(kind="service", name=service.name, cluster=service.cluster, standing=standing, why=why)
+    return LiveConsumer(
+        kind="service",
+        name=service.name,
+        cluster=service.cluster,
+        standing=standing,
+        why=why,
+        because=service.because,
+    )
+
+
+def _schedule(schedule: SeenSchedule) -> LiveConsumer:
+    if schedule.starters:
+        standing, why = Standing.ON, f"started by {', '.join(schedule.starters)}; {schedule.tasks} tasks now"
+    elif schedule.tasks:
+        standing, why = Standing.ON, f"its rules and schedules are disabled, and {schedule.tasks} tasks run"
+    else:
+        standing, why = Standing.OFF, "its rules and schedules are disabled, and no task runs"
+    return LiveConsumer(
+        kind="schedule",
+        name=schedule.name,
+        cluster=schedule.cluster,
+        standing=standing,
+        why=why,
+        because=schedule.because,
+    )

@@ -1,11 +1,7 @@
-"""Looks at a queue's consumers through AWS's interfaces: mappings, services and tasks, pipes. It judges nothing.
+"""Looks at a queue's consumers: mappings, pipes, services, tasks, schedules. It judges nothing."""
 
-A task consumes a queue when its definition names the queue (address, ARN or name, among the values it is given) and its
-role's own policies let it receive. A task without a role may hold any credentials, so it counts.
-"""
-
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,14 +12,12 @@ from one_consumer.live.observation import (
     QueueObservation,
     SeenMapping,
     SeenPipe,
+    SeenSchedule,
     SeenService,
     SeenTask,
 )
-
-SERVICES_AT_ONCE = 10
-"""Amazon ECS API reference, DescribeServices."""
-TASKS_AT_ONCE = 100
-"""Amazon ECS API reference, DescribeTasks."""
+from one_consumer.live.schedules import Starter, family_of, starters
+from one_consumer.live.tasks import Cluster, Receivers, clusters, definitions, desired_count, short
 
 
 class ConsumerObserver:
@@ -32,11 +26,14 @@ class ConsumerObserver:
     Args:
         client: a boto3 client of a service by name.
         emulated: of the stack on one machine: there is no Application Auto Scaling to be asked, and counts are exact.
+        scheduled: whether rules and schedules are read too. That is a call for each of the account's rules, so a wait,
+            which looks every few seconds, leaves them out: what they have started is seen as tasks.
     """
 
-    def __init__(self, client: Callable[[str], AwsClient], *, emulated: bool = False) -> None:
+    def __init__(self, client: Callable[[str], AwsClient], *, emulated: bool = False, scheduled: bool = False) -> None:
         self._client = client
         self._emulated = emulated
+        self._scheduled = scheduled
 
     def observe(self, queue_url: str) -> QueueObservation:
         """Everything that consumes, or may come to consume, one queue.
@@ -44,22 +41,46 @@ class ConsumerObserver:
         Raises:
             ClientError: whatever AWS answers; an observation is whole or it is none.
         """
+        return self._observe(queue_url, _Surroundings(self._client, scheduled=self._scheduled))
+
+    def observe_each(self, queue_urls: Sequence[str]) -> Iterator[QueueObservation | None]:
+        """The same for several queues of one account and region; clusters and schedules are read once.
+
+        Yields:
+            None for a queue that does not exist.
+
+        Raises:
+            ClientError: whatever else AWS answers.
+        """
+        surroundings = _Surroundings(self._client, scheduled=self._scheduled)
+        for url in queue_urls:
+            try:
+                yield self._observe(url, surroundings)
+            except ClientError as error:
+                if not is_missing_queue(error):
+                    raise
+                yield None
+
+    def _observe(self, url: str, surroundings: "_Surroundings") -> QueueObservation:
         attributes = self._client("sqs").get_queue_attributes(
-            QueueUrl=queue_url,
+            QueueUrl=url,
             AttributeNames=["QueueArn", "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
         )["Attributes"]
         arn = attributes["QueueArn"]
-        services, tasks = self._tasks(queue_url, arn)
+        look = _Look(url, arn, surroundings)
+        schedules = look.schedules()
+        families = {(item.cluster, item.name) for item in schedules}
         return QueueObservation(
-            url=queue_url,
+            url=url,
             arn=arn,
             visible=int(attributes["ApproximateNumberOfMessages"]),
             in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
             counts_settle_seconds=0 if self._emulated else COUNTS_SETTLE_SECONDS,
             mappings=tuple(self.mappings(arn)),
-            services=tuple(services),
-            tasks=tuple(tasks),
+            services=tuple(look.services(self._capacity)),
+            tasks=tuple(look.lone_tasks(families)),
             pipes=tuple(self._pipes(arn)),
+            schedules=tuple(schedules),
         )
 
     def mappings(self, queue_arn: str) -> Iterator[SeenMapping]:
@@ -82,87 +103,6 @@ class ConsumerObserver:
                 return 0  # A function that is gone runs nothing.
             raise
 
-    def _tasks(self, queue_url: str, queue_arn: str) -> tuple[list[SeenService], list[SeenTask]]:
-        """Services and lone tasks, of every cluster, whose task definitions make them consumers."""
-        ecs = self._client("ecs")
-        definitions: dict[str, dict[str, Any]] = {}
-        roles: dict[str, bool] = {}
-
-        def refers(arn: str, overrides: Mapping[str, Any] | None = None) -> bool:
-            """Whether a task of this definition, with what it was run with, consumes the queue."""
-            if arn not in definitions:
-                definitions[arn] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-            given = overrides or {}
-            told = (*_values(definitions[arn], "containerDefinitions"), *_values(given, "containerOverrides"))
-            role = given.get("taskRoleArn") or definitions[arn].get("taskRoleArn") or ""
-            if not any(is_named(value, queue_url, queue_arn) for value in told):
-                return False
-            if role not in roles:
-                roles[role] = self._may_receive(role, queue_arn)
-            return roles[role]
-
-        services: list[SeenService] = []
-        lone: list[SeenTask] = []
-        for cluster in _pages(ecs, "list_clusters", "clusterArns"):
-            tasks: dict[str, int] = {}
-            for task in self._unstopped(cluster):
-                if refers(task["taskDefinitionArn"], task.get("overrides")):
-                    group = task.get("group", "")
-                    if group.startswith("service:"):
-                        name = group.removeprefix("service:")
-                        tasks[name] = tasks.get(name, 0) + 1
-                    else:
-                        lone.append(SeenTask(cluster=_short(cluster), name=_short(task["taskArn"])))
-            for service in self._services(cluster):
-                name = service["serviceName"]
-                known = any(refers(definition) for definition in _definitions(service))
-                # Where the emulator runs no tasks, the service's own counts are all there is.
-                counted = max(tasks.get(name, 0), service["runningCount"] + service["pendingCount"] if known else 0)
-                if known or counted:
-                    services.append(
-                        SeenService(
-                            cluster=_short(cluster),
-                            name=name,
-                            desired_count=_desired_count(service),
-                            tasks=counted,
-                            refers=known,
-                            maximum_capacity=self._capacity(_short(cluster), name) if known else 0,
-                        )
-                    )
-        return services, lone
-
-    def _may_receive(self, role_arn: str, queue_arn: str) -> bool:
-        if not role_arn:
-            return True
-        try:
-            answer = self._client("iam").simulate_principal_policy(
-                PolicySourceArn=role_arn, ActionNames=["sqs:ReceiveMessage"], ResourceArns=[queue_arn]
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchEntity":
-                return False  # A role that is gone gives nobody credentials.
-            raise
-        return any(result["EvalDecision"] == "allowed" for result in answer["EvaluationResults"])
-
-    def _unstopped(self, cluster: str) -> Iterator[dict[str, Any]]:
-        """Tasks that have not stopped. One that is stopping is listed under what it shall be, not under what it is."""
-        ecs = self._client("ecs")
-        arns = [
-            arn
-            for wanted in ("RUNNING", "STOPPED")
-            for arn in _pages(ecs, "list_tasks", "taskArns", cluster=cluster, desiredStatus=wanted)
-        ]
-        for start in range(0, len(arns), TASKS_AT_ONCE):
-            answer = ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + TASKS_AT_ONCE])
-            yield from (task for task in answer["tasks"] if task.get("lastStatus") != "STOPPED")
-
-    def _services(self, cluster: str) -> Iterator[dict[str, Any]]:
-        ecs = self._client("ecs")
-        arns = list(_pages(ecs, "list_services", "serviceArns", cluster=cluster))
-        for start in range(0, len(arns), SERVICES_AT_ONCE):
-            answer = ecs.describe_services(cluster=cluster, services=arns[start : start + SERVICES_AT_ONCE])
-            yield from (service for service in answer["services"] if service.get("status") != "INACTIVE")
-
     def _capacity(self, cluster: str, service: str) -> int:
         if self._emulated:
             return 0
@@ -180,42 +120,114 @@ class ConsumerObserver:
                     yield SeenPipe(name=pipe["Name"], state=pipe["CurrentState"])
 
 
+class _Surroundings:
+    """The account's clusters and starters, read when they are first asked for, and once."""
+
+    def __init__(self, client: Callable[[str], AwsClient], *, scheduled: bool) -> None:
+        self._client, self._scheduled = client, scheduled
+        self.receivers = Receivers(client=client)
+
+    @cached_property
+    def clusters(self) -> Sequence[Cluster]:
+        return list(clusters(self._client("ecs")))
+
+    @cached_property
+    def starters(self) -> Sequence[Starter]:
+        return list(starters(self._client)) if self._scheduled else []
+
+
+class _Look:
+    """One queue held against what surrounds it."""
+
+    def __init__(self, url: str, arn: str, surroundings: _Surroundings) -> None:
+        self._url, self._arn, self._surroundings = url, arn, surroundings
+
+    def services(self, capacity: Callable[[str, str], int]) -> Iterator[SeenService]:
+        for cluster in self._surroundings.clusters:
+            running: dict[str, list[str]] = {}
+            for task, because in self._tasks(cluster):
+                if (name := _service_of(task)) is not None:
+                    running.setdefault(name, []).append(because)
+            for service in cluster.services:
+                name = service["serviceName"]
+                reasons = [self._because(definition) for definition in definitions(service)]
+                known = next((reason for reason in reasons if reason), None)
+                tasks = running.get(name, [])
+                # Where the emulator runs no tasks, the service's own counts are all there is.
+                counted = max(len(tasks), service["runningCount"] + service["pendingCount"] if known else 0)
+                if known or counted:
+                    yield SeenService(
+                        cluster=cluster.name,
+                        name=name,
+                        desired_count=desired_count(service),
+                        tasks=counted,
+                        refers=known is not None,
+                        maximum_capacity=capacity(cluster.name, name) if known else 0,
+                        because=known or tasks[0],
+                    )
+
+    def lone_tasks(self, scheduled: set[tuple[str, str]]) -> Iterator[SeenTask]:
+        """Tasks of no service, but for those of a schedule: they are that consumer."""
+        for cluster in self._surroundings.clusters:
+            for task, because in self._tasks(cluster):
+                lone = _service_of(task) is None
+                if lone and (cluster.name, family_of(task["taskDefinitionArn"])) not in scheduled:
+                    yield SeenTask(cluster=cluster.name, name=short(task["taskArn"]), because=because)
+
+    def schedules(self) -> list[SeenSchedule]:
+        """One for each task definition that rules or schedules start, however many do: it is one program."""
+        programs: dict[tuple[str, str], list[tuple[Starter, str]]] = {}
+        for starter in self._surroundings.starters:
+            because = self._because_started(starter)
+            if because is not None:
+                programs.setdefault((starter.cluster, starter.family), []).append((starter, because))
+        running = [
+            (cluster.name, family_of(task["taskDefinitionArn"]))
+            for cluster in self._surroundings.clusters
+            for task, _ in self._tasks(cluster)
+            if _service_of(task) is None
+        ]
+        return [
+            SeenSchedule(
+                cluster=place[0],
+                name=place[1],
+                starters=tuple(sorted({f"{starter.kind} {starter.name}" for starter, _ in started if starter.enabled})),
+                tasks=running.count(place),
+                because=started[0][1],
+            )
+            for place, started in programs.items()
+        ]
+
+    def _because(self, definition: str, overrides: Mapping[str, Any] | None = None) -> str | None:
+        return self._surroundings.receivers.because(definition, self._url, self._arn, overrides)
+
+    def _because_started(self, starter: Starter) -> str | None:
+        try:
+            return self._because(starter.definition, starter.overrides)
+        except ClientError as error:
+            # Nobody can start a task of a definition that is gone.
+            if error.response["Error"]["Code"] == "ClientException":
+                return None
+            raise
+
+    def _tasks(self, cluster: Cluster) -> Iterator[tuple[Mapping[str, Any], str]]:
+        for task in cluster.tasks:
+            because = self._because(task["taskDefinitionArn"], task.get("overrides"))
+            if because is not None:
+                yield task, because
+
+
 def list_mappings(lambda_client: AwsClient, queue_arn: str) -> Iterator[dict[str, Any]]:
-    """The queue's mappings as Lambda tells them: the one call that the worker's fence is allowed."""
+    """The queue's mappings as Lambda tells them: the one call that a worker's own check is allowed."""
     for page in lambda_client.get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue_arn):
         yield from page["EventSourceMappings"]
 
 
-def is_named(value: str, queue_url: str, queue_arn: str) -> bool:
-    """Whether a variable or an argument names a queue: address or ARN anywhere in it, or its name as a word; pure."""
-    name = re.escape(queue_arn.rsplit(":", 1)[-1])
-    whole = "|".join(re.escape(address) for address in (queue_url, queue_arn))
-    return re.search(rf"(?:{whole})(?![\w-])|(?<![\w.:/-]){name}(?![\w.-])", value) is not None
+def is_missing_queue(error: ClientError) -> bool:
+    """Whether SQS says that the queue does not exist; its code depends on the protocol that boto3 speaks."""
+    return error.response["Error"]["Code"] in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
-def _values(definition: Mapping[str, Any], containers: str) -> Iterator[str]:
-    """What a task definition, or the overrides of a task, tells its containers: variables, arguments."""
-    for container in definition.get(containers, []):
-        yield from (item["value"] for item in container.get("environment", []))
-        yield from container.get("command", [])
-        yield from container.get("entryPoint", [])
-
-
-def _definitions(service: Mapping[str, Any]) -> list[str]:
-    """A service's task definition; with an external controller those of its task sets."""
-    own = [service["taskDefinition"]] if service.get("taskDefinition") else []
-    return own + [task_set["taskDefinition"] for task_set in service.get("taskSets", [])]
-
-
-def _desired_count(service: Mapping[str, Any]) -> int:
-    """How many tasks are wanted; a daemon's count is what its instances make of it, and not what is written."""
-    return max(service["desiredCount"], int(service.get("schedulingStrategy") == "DAEMON"))
-
-
-def _pages(client: AwsClient, operation: str, key: str, **arguments: Any) -> Iterator[str]:
-    for page in client.get_paginator(operation).paginate(**arguments):
-        yield from page[key]
-
-
-def _short(arn: str) -> str:
-    return arn.rsplit("/", 1)[-1]
+def _service_of(task: Mapping[str, Any]) -> str | None:
+    group = task.get("group", "")
+    return group.removeprefix("service:") if group.startswith("service:") else None

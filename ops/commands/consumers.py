@@ -18,7 +18,8 @@ application = typer.Typer()
 @application.command("audit")
 def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
     """Every live consumer of every queue; exit code 1 when one queue has two, or none where one should be."""
-    from ops.auditing import MEANINGS, as_document, audit
+    from one_consumer.audit.judgement import MEANINGS, as_document
+    from ops.auditing import audit
     from ops.console import Output
 
     output = Output(as_json=as_json)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from ops.auditing import MEANINGS as AUDIT_MEANINGS
-from ops.auditing import Finding as AuditFinding
+from one_consumer.audit.judgement import MEANINGS as AUDIT_MEANINGS
+from one_consumer.audit.judgement import Finding as AuditFinding
 from ops.pulumi_errors import INSTALL, OLDEST_CLI
 
 PYTHONS = ((3, 11), (3, 13))

@@ -110,7 +110,7 @@ class LocalStack:
             EmulatorError: the emulator did not start, or was killed and lost what the state claims.
             EngineError: a step failed; what succeeded is kept.
             MissingKeyError: the openai embedder is chosen and the shell has no key.
-            StackRefusal, SettingsRefused: the program refuses the settings; nothing was changed.
+            StackRefusal, SettingsRefused, ClaimRefused: the program refuses the settings; nothing was changed.
         """
         with self._alone():
             if after is not None and after != self.updates():
@@ -127,7 +127,8 @@ class LocalStack:
         on_step: Callable[[Step], object],
         on_begin: Callable[[], object],
     ) -> UpResult:
-        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - it imports Pulumi
+        from one_consumer.claim.refusals import ClaimRefused  # noqa: PLC0415 - it imports Pulumi
+        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - the same
 
         started_here = not self.is_running()
         if started_here:
@@ -161,7 +162,7 @@ class LocalStack:
             try:
                 with self._registry() as registry:
                     engine.update(registry, config, told, choice=choice, refresh=started_here)
-            except (SettingsRefused, StackRefusal):
+            except (SettingsRefused, StackRefusal, ClaimRefused):
                 # Kept, they would be refused by every later update as well.
                 self._keep_settings(before)
                 raise

@@ -6,12 +6,12 @@ from typing import Literal
 
 from ops.watching.snapshot import HostNow, QueueNow, Snapshot
 
-WIDTH, HEIGHT = 1300, 176
+WIDTH, HEIGHT = 1300, 194
 COLUMN, BOX_WIDTH, BOX_HEIGHT = 130, 106, 60
-TOP, MIDDLE, BOTTOM = 6, 58, 110
-"""Where boxes begin: the upper of two, one alone, the lower of two."""
-FLOW_QUEUES = ("OCR results", "lines", "words")
-"""Beside them, what is no dead letter queue is an embed queue: one, or two with ``hybrid``."""
+TOP, MIDDLE, BOTTOM, PICTURES = 6, 58, 110, 128
+"""Where boxes begin: the upper of two, one alone, the lower of two; those of stage 0 are below the others."""
+EMBED_QUEUES = ("embed", "embed-ecs", "embed-lambda")
+"""The first, or the other two with ``hybrid``."""
 HOST_NAMES = {"lambda": "Lambda", "ecs": "ECS worker"}
 
 NodeKind = Literal["store", "queue", "work"]
@@ -64,13 +64,14 @@ class Flow:
 def flow_of(snapshot: Snapshot) -> Flow:
     """Draw a snapshot."""
     known = {queue.label: queue for queue in snapshot.queues}
-    embed = [queue for queue in snapshot.queues if not queue.is_dead_letter and queue.label not in FLOW_QUEUES]
+    embed = [queue for queue in snapshot.queues if queue.label in EMBED_QUEUES]
     hosts = {host.kind: host for host in snapshot.hosts}
     running = {item.label: item.running or 0 for item in snapshot.functions}
     nodes = {
         node.name: node
         for node in (
             Node(name="artifacts", kind="store", title="artifacts", lines=("S3 bucket, ocr/",), left=_x(0), top=MIDDLE),
+            *_pictures(known.get("pictures"), running.get("read pictures", 0)),
             _queue("ocr", known.get("OCR results"), "OCR results", 1, MIDDLE),
             _work("process", "process OCR", "writes NDJSON", running.get("process OCR", 0), 2),
             *_embed_queues(embed),
@@ -114,6 +115,13 @@ def _queue(name: str, queue: QueueNow | None, title: str, column: int, top: int)
     return Node(name=name, kind="queue", title=title, lines=(told,), left=_x(column), top=top, state=state)
 
 
+def _pictures(queue: QueueNow | None, running: int) -> Iterator[Node]:
+    """Stage 0, where a setting turns it on: what it writes comes to the bucket as other OCR results do."""
+    if queue is not None:
+        yield _queue("pictures", queue, "pictures", 1, PICTURES)
+        yield _work("read", "read pictures", "writes ocr/", running, 2, top=PICTURES)
+
+
 def _embed_queues(queues: list[QueueNow]) -> Iterator[Node]:
     tops = (MIDDLE,) if len(queues) == 1 else (BOTTOM, TOP)
     for queue, top in zip(sorted(queues, key=lambda item: item.label), tops, strict=False):
@@ -128,10 +136,10 @@ def _host(host: HostNow, top: int) -> Node:
     )
 
 
-def _work(name: str, title: str, does: str, running: int, column: int) -> Node:
+def _work(name: str, title: str, does: str, running: int, column: int, *, top: int = MIDDLE) -> Node:
     lines = (does, f"{running} at work" if running else "idle")
     state = "busy" if running else "plain"
-    return Node(name=name, kind="work", title=title, lines=lines, left=_x(column), top=MIDDLE, state=state)
+    return Node(name=name, kind="work", title=title, lines=lines, left=_x(column), top=top, state=state)
 
 
 def _unfinished(snapshot: Snapshot) -> str:
@@ -142,6 +150,8 @@ def _unfinished(snapshot: Snapshot) -> str:
 
 
 def _pairs(nodes: dict[str, Node], embed: list[QueueNow]) -> Iterator[tuple[str, str]]:
+    if "pictures" in nodes:
+        yield from (("artifacts", "pictures"), ("pictures", "read"))
     yield from (("artifacts", "ocr"), ("ocr", "process"))
     for queue in embed:
         if queue.label not in nodes:

@@ -70,11 +70,12 @@ def open_page(stack: LocalStack, port: int | None = None) -> str:
     local_target(stack)
     file = stack.state_directory / PORT_FILE
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    if kept and port in (None, kept["port"]) and _answers(kept["port"]):
-        return address_of(kept["port"])
     supervisor = SupervisorClient(stack.state_directory, "")
-    supervisor.delete_service(SERVICE)
+    is_served = bool(supervisor.status()["services"].get(SERVICE))
+    if is_served and kept and port in (None, kept["port"]) and _answers(kept["port"]):
+        return address_of(kept["port"])
     chosen = _free_port(port or kept.get("port"), is_required=port is not None)
+    supervisor.delete_service(SERVICE)
     file.write_text(json.dumps({"port": chosen}))
     supervisor.put_service(_definition(stack.state_directory, chosen))
     deadline = time.monotonic() + START_SECONDS

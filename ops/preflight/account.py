@@ -22,6 +22,7 @@ SERVICE_ROLES: Mapping[str, str] = {
 guide, using-service-linked-roles; Application Auto Scaling user guide and Amazon EFS user guide, the same)."""
 QUOTAS: Mapping[str, tuple[str, str]] = {
     "Fargate vCPUs": ("fargate", "L-3032A538"),
+    "Fargate Spot vCPUs": ("fargate", "L-36FBB829"),
     "VPCs": ("vpc", "L-F678F1CE"),
     "internet gateways": ("vpc", "L-A4707A72"),
 }

@@ -167,7 +167,7 @@ def _quotas(needed: Needs, account: Account) -> Iterator[Remark]:
     for name, quota in account.quotas.items():
         if isinstance(quota, Unread):
             yield _open(f"the quota of {name}", quota, "servicequotas:GetServiceQuota")
-    tasks = account.quotas.get("Fargate vCPUs")
+    tasks = account.quotas.get("Fargate Spot vCPUs" if needed.spot else "Fargate vCPUs")
     if isinstance(tasks, float) and tasks < needed.virtual_cpus:
         yield Remark(
             code=Obstacle.QUOTA_REACHED,

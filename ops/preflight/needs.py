@@ -25,6 +25,7 @@ class Needs:
         memory_mb: of each function whose size is a setting.
         concurrency: invocations at a time of all its functions together.
         virtual_cpus: of all tasks at their most.
+        spot: they are of the quota for Fargate Spot.
     """
 
     stack: str
@@ -34,10 +35,12 @@ class Needs:
     memory_mb: Mapping[str, int]
     concurrency: int
     virtual_cpus: float
+    spot: bool = False
 
 
 def needs(settings: Settings, *, project: str, stack: str) -> Needs:
     """The needs of a stack with these settings."""
+    counts = int("ecs" in consumers(settings.embed_consumer).values())  # What waits for the worker, once a minute.
     by_function = sum(host == "lambda" for host in consumers(settings.embed_consumer).values())
     return Needs(
         stack=stack,
@@ -48,11 +51,12 @@ def needs(settings: Settings, *, project: str, stack: str) -> Needs:
             "receipts:lambda.memoryMb": settings.lambda_.memory_mb,
             "receipts:merge.memoryMb": settings.merge.memory_mb,
         },
-        concurrency=settings.upload.maximum_concurrency
+        concurrency=settings.upload.maximum_concurrency * (1 if settings.ocr == "none" else 2)
         # Its mapping exists whatever is chosen, and a switch makes the function a consumer.
-        + max(1, by_function) * settings.lambda_.maximum_concurrency
+        + max(settings.lambda_.maximum_concurrency, by_function * settings.lambda_.maximum_concurrency + counts)
         + COLLECTIONS * CONCURRENCY_MINIMUM
         + STREAM_PROCESSORS
         + SWEEPS,
         virtual_cpus=settings.ecs.maximum_tasks * settings.ecs.cpu / CPU_UNITS,
+        spot=settings.ecs.capacity == "spot",
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from one_consumer.live.access import AwsAccess
+from one_consumer.live.access import AwsAccess, access_from
 from ops.console import Output, styled
 from ops.preflight.account import Unread, read_account
 from ops.preflight.judgement import Remark, Weight, judge
@@ -18,7 +18,7 @@ from pipeline.aws import AwsClient
 from stack.combinations import deployment_refusals
 from stack.errors import SettingsRefused
 from stack.naming import check_stack_name
-from stack.settings import NAMESPACE, Settings, access_from, load
+from stack.settings import NAMESPACE, Settings, load
 
 COLOURS: Mapping[Weight, str] = {Weight.REFUSED: "red", Weight.SHORT: "yellow", Weight.OPEN: "cyan"}
 

@@ -17,6 +17,8 @@ NAMED: Mapping[str, str] = {
     "iam": "arn:aws:iam::{account}:role/{name}*",
     "scheduler": "arn:aws:scheduler:{region}:{account}:schedule/default/{name}*",
     "cloudwatch": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}*",
+    "sns": "arn:aws:sns:{region}:{account}:{name}*",
+    "budgets": "arn:aws:budgets::{account}:budget/{name}*",
 }
 """Service to the form of what the stack owns there; with any other service a right is for every resource."""
 FORMS: Mapping[str, str] = {
@@ -28,6 +30,7 @@ FORMS: Mapping[str, str] = {
     "services": "arn:aws:ecs:{region}:{account}:service/{name}*",
     "tasks": "arn:aws:ecs:{region}:{account}:task/{name}*",
     "function logs": "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{name}*",
+    "dashboards": "arn:aws:cloudwatch::{account}:dashboard/{name}*",
     "task logs": "arn:aws:logs:{region}:{account}:log-group:/ecs/{name}*",
     "service roles": "arn:aws:iam::{account}:role/aws-service-role/*",
     "all": "*",
@@ -73,6 +76,13 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         "application-autoscaling: DeregisterScalableTarget DescribeScalableTargets ListTagsForResource "
         "RegisterScalableTarget TagResource",
         "iam (service roles): CreateServiceLinkedRole",
+    ),
+    # These are no operations of the API: one right for every change, one for every look (AWS Cost Management guide).
+    "aws:budgets/budget:Budget": _rights(
+        "budgets: ListTagsForResource ModifyBudget TagResource UntagResource ViewBudget"
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": _rights(
+        "cloudwatch (dashboards): DeleteDashboards GetDashboard PutDashboard"
     ),
     "aws:cloudwatch/logGroup:LogGroup": _rights(
         "logs (all): DescribeLogGroups", f"logs (function logs): {LOG_GROUP}", f"logs (task logs): {LOG_GROUP}"
@@ -120,6 +130,9 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         "ecs (clusters): DeleteCluster DescribeClusters ListTagsForResource TagResource UntagResource",
         "ecs (all): CreateCluster",
         "iam (service roles): CreateServiceLinkedRole",
+    ),
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": _rights(
+        "ecs (clusters): DescribeClusters PutClusterCapacityProviders"
     ),
     "aws:ecs/service:Service": _rights(
         "ecs (services): CreateService DeleteService DescribeServices ListTagsForResource TagResource UntagResource "
@@ -190,6 +203,14 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
         "secretsmanager: CreateSecret DeleteSecret DescribeSecret GetResourcePolicy TagResource UntagResource "
         "UpdateSecret"
     ),
+    "aws:sns/topic:Topic": _rights(
+        "sns: CreateTopic DeleteTopic GetTopicAttributes ListTagsForResource SetTopicAttributes TagResource "
+        "UntagResource"
+    ),
+    "aws:sns/topicPolicy:TopicPolicy": _rights("sns: GetTopicAttributes SetTopicAttributes"),
+    "aws:sns/topicSubscription:TopicSubscription": _rights(
+        "sns: Subscribe", "sns (all): GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"
+    ),
     "aws:sqs/queue:Queue": _rights(
         "sqs: CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
         "UntagQueue"
@@ -211,7 +232,8 @@ HOOKS = _rights(
     "sqs: DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage",
     "lambda (all): GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
-    "application-autoscaling: DescribeScalableTargets",
+    # The scaling of a service that is turned off is suspended first.
+    "application-autoscaling: DescribeScalableTargets RegisterScalableTarget",
     "pipes: ListPipes",
     "iam (all): SimulatePrincipalPolicy",
 )
@@ -236,7 +258,11 @@ OPERATOR = _rights(
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",
     "application-autoscaling: DescribeScalableTargets",
     "pipes: ListPipes",
+    "events (all): ListEventBuses ListRules ListTargetsByRule",
+    "scheduler (all): GetSchedule ListSchedules",
     "iam (all): SimulatePrincipalPolicy",
+    # Ages and invocations, for `receipts watch`, which goes on without them.
+    "cloudwatch (all): GetMetricData",
     # The embedder's key, for a search; the hosts' logs, for a switch.
     "secretsmanager: GetSecretValue",
     "logs (function logs): FilterLogEvents",

@@ -1,6 +1,6 @@
 """``receipts switch``: preflight, flag, update, six checks, and the way back when one fails.
 
 ``plan`` decides, pure; ``stacks`` changes a stack and reads its logs, here or on AWS; ``checks`` looks for the signs of
-the new consumer at work; ``procedure`` puts them in order. That the update itself breaks before it makes is not here:
-see ``stack/embedding.py``.
+the new consumer at work; ``stopped`` says why the worker's tasks ended; ``procedure`` puts them in order. That the
+update itself breaks before it makes is not here: see ``stack/embedding.py``.
 """

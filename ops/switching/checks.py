@@ -35,11 +35,11 @@ CHECK_SECONDS = 300.0
 """For a consumer that runs. 120 until its new right holds everywhere (``PROPAGATION_SECONDS`` of the worker), 60 until
 S3 announces the object (Amazon S3 user guide, EventNotifications: seconds, sometimes a minute or longer), and 60 each
 for stage 1 and stage 2 to start from their image and to do their work."""
-METRICS_SECONDS = 900.0
-"""Until CloudWatch shows a queue that was not used for six hours (Amazon SQS developer guide,
-monitoring-using-cloudwatch)."""
-ALARM_SECONDS = 120.0
-"""One period of a minute that the alarm of the worker's scaling looks at, and one until its action is taken."""
+COUNT_SECONDS = 60.0
+"""Until what waits is counted: once a minute (``compaction_worker/waiting.py``), by the stack's own function, so the
+silence of SQS's metrics after six idle hours does not matter."""
+ALARM_SECONDS = 60.0
+"""Until the alarm of the worker's scaling has looked at the count and acts: it looks once a minute."""
 WORKER_START_SECONDS = 600.0
 """Until a task has pulled its image and is healthy: ``START_SECONDS`` of the worker's component."""
 CHECK_TITLES = (
@@ -95,8 +95,11 @@ class SwitchChecks:
     _receipt: UploadedDocument | None = field(init=False, default=None)
     _tried: bool = field(init=False, default=False)
     _counts: list[int] = field(init=False, default_factory=list)
+    _fewest: int = field(init=False)
+    _progressed: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
+        self._fewest = self.backlog
         # One document for every try: an upload that was answered by an error may have arrived.
         self._document = probe_document("SWITCH CHECK", self.since)
 
@@ -120,14 +123,15 @@ class SwitchChecks:
         """Look at all of them again and again.
 
         Args:
-            timeout_seconds: then what has not shown has failed.
+            timeout_seconds: then what has not shown has failed. As long as fewer and fewer messages wait that came
+                before the check's own, there is progress, and the time begins again.
             on_change: told after every look.
         """
         checks = self.checks()
         once = [check for check in checks if not check.lasting]
-        deadline = time.monotonic() + timeout_seconds
+        self._progressed = time.monotonic()
         while True:
-            over = time.monotonic() >= deadline
+            over = time.monotonic() >= self._progressed + timeout_seconds
             # Those that must last come last: the others' state is then of this round.
             for check in [*once, *(check for check in checks if check.lasting)]:
                 if check.state is not CheckState.WAITING:
@@ -170,6 +174,8 @@ class SwitchChecks:
         consumed = self._recorded() is not None
         waiting = messages(self._target)
         if not consumed:
+            if waiting < self._fewest:
+                self._fewest, self._progressed = waiting, time.monotonic()
             return False, f"the check's own message is not consumed; {waiting} messages, {self.backlog} before"
         self._counts.append(waiting)
         return (
@@ -184,7 +190,7 @@ class SwitchChecks:
         return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
     def _loser_is_idle(self) -> tuple[bool, str]:
-        wrong = [item for item in audit(self._target) if item.finding]
+        wrong = [item for item in audit(self._target, scheduled=False) if item.finding]
         if wrong:
             return False, "; ".join(f"{item.finding} on {item.expected.label}" for item in wrong)
         host = loser(self.wanted)
@@ -231,14 +237,14 @@ class SwitchChecks:
 def check_seconds(wanted: EmbedConsumer, *, on_fargate: bool) -> float:
     """How long the checks may take: what the chosen consumer needs at worst.
 
-    Its scaling may take the worker back to zero between the update and the check's receipt, so on Fargate there is time
-    for one that starts from zero: until the alarm sees the message, and until the task works.
+    A worker that was idle already may be at zero tasks, so on Fargate there is time for one that starts from zero:
+    until the message is counted, until the alarm has seen the count, and until the task works.
 
     Args:
         wanted: who consumes now.
         on_fargate: whether the worker's tasks start there; on one machine they are processes.
     """
-    from_zero = METRICS_SECONDS + ALARM_SECONDS + WORKER_START_SECONDS
+    from_zero = COUNT_SECONDS + ALARM_SECONDS + WORKER_START_SECONDS
     return CHECK_SECONDS + (from_zero if on_fargate and winner(wanted) == "ecs" else 0.0)
 
 

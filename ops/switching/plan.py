@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from one_consumer.audit.judgement import AuditedQueue, Finding
 from one_consumer.live.observation import Identity, LiveConsumer, Standing
-from ops.auditing import AuditedQueue, Finding
 from stack.choice import EmbedConsumer, Host
 from stack.choice import consumers as assigned
 
@@ -54,7 +54,7 @@ def plan(current: EmbedConsumer, wanted: EmbedConsumer, *, tasks: int = 1, half_
         (
             not works and (worked or half_way),
             SERVICE,
-            "desired count 0; tasks finish or release what they hold, and stop",
+            "its scaling is suspended, then desired count 0; tasks finish or release what they hold, and stop",
         ),
         (not works and (worked or half_way), SCALING, "scaling 0 to 0; nothing can bring a task back"),
         (moves and enters, SERVICE, f"desired count {tasks}; its tasks stop, and new ones poll embed-ecs"),

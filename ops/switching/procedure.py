@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ops.auditing import as_document, audit
+from one_consumer.audit.judgement import as_document
+from ops.auditing import audit
 from ops.console import Output, styled
 from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, check_seconds, embed_queues
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
 from ops.switching.stacks import SwitchableStack
+from ops.switching.stopped import why_tasks_stopped
 from ops.target import OperatorError
 from stack.choice import EmbedConsumer
 from stack.errors import SettingsRefused
@@ -118,7 +120,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     if options.dry_run:
         stack.preview(wanted, output.say)
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
-    attempt = Attempt()
+    attempt, began = Attempt(), datetime.now(UTC)
     checks: list[Check] = []
     try:
         output.heading("3. Flag and update")
@@ -135,6 +137,8 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
         output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
     output.say_lines(styled("the switch failed:", "red"), failure)
+    document["stopped_tasks"] = stopped = why_tasks_stopped(stack, wanted, began) if attempt.begun else []
+    output.say(*stopped)
     way_on = _way_on(stack, attempt, current, wanted, found.updates)
     if way_on or attempt.interrupted or current == wanted or not options.roll_back(failure):
         document["way_on"] = way_on or _both_ways(stack, attempt, current, wanted)

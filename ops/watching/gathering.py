@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -18,12 +18,23 @@ from typing import Any, Generic, Self, TypeVar
 
 from botocore.exceptions import ClientError
 
+from one_consumer.live.observer import is_missing_queue
 from ops import LOCAL_STACK_NAME
-from ops.auditing import DEAD_LETTERS, expected_queues, is_missing_queue
+from ops.auditing import DEAD_LETTERS, expected_queues
 from ops.local.stack import LocalStack
 from ops.local.supervisor import TIMELINE_FILE
 from ops.local.timeline import read_recent
 from ops.target import Target, connect, local_target
+from ops.watching.lanes import (
+    METRICS_SECONDS,
+    WORKER_LANE,
+    functions_of,
+    in_order,
+    lanes_of,
+    measured,
+    metric_queries,
+    spans_of,
+)
 from ops.watching.snapshot import (
     MAPPING_STANDINGS,
     FunctionNow,
@@ -34,10 +45,8 @@ from ops.watching.snapshot import (
     Span,
     VersionNow,
     count_runs,
-    functions_of,
     oldest_age,
     service_standing,
-    spans_of,
 )
 from pipeline.aws import AwsClient
 from pipeline.collections.versions import parse_pointer
@@ -46,13 +55,8 @@ from pipeline.runs.repository import RunRepository
 from stack.choice import consumers as embed_consumers
 
 Value = TypeVar("Value")
-LANES = ("process OCR", "Lambda function", "ECS worker", "stream processor", "merge")
-"""Who works, in the order of the flow."""
-WORKER_LANE = LANES[2]
 SHARE = 0.05
 """Of the time, at most, that a slow reading takes."""
-METRICS_SECONDS = 60.0
-"""SQS and Lambda send a point a minute (Amazon SQS developer guide, available CloudWatch metrics)."""
 METRICS_BACK = timedelta(minutes=5)
 FIRST_WAIT = 3.0
 """Seconds that the first look waits for a slow reading; later ones take the last one that has ended."""
@@ -170,7 +174,6 @@ class Watcher:
 
     def _queue(self, label: str, url: str, now: datetime) -> QueueNow:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        is_dead_letter = label in DEAD_LETTERS
         try:
             attributes = self._target.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         except ClientError as error:
@@ -183,7 +186,7 @@ class Watcher:
             visible=visible,
             in_flight=in_flight,
             oldest_seconds=self._age(label, url, visible + in_flight, now),
-            is_dead_letter=is_dead_letter,
+            is_dead_letter=label in DEAD_LETTERS,
         )
 
     def _age(self, label: str, url: str, messages: int, now: datetime) -> float | None:
@@ -223,18 +226,11 @@ class Watcher:
         if self._local is None:
             return None, self._measured(self._metrics.value() or {})
         processes = self._local.status()
-        names = {
-            outputs["uploadFunctionName"]: LANES[0],
-            outputs["embedFunctionName"]: LANES[1],
-            outputs["serviceName"]: LANES[2],
-            outputs["mergeFunctionName"]: LANES[4],
-        }
-        # The stream processor is the one function that no output names.
-        names |= {name: LANES[3] for name in processes.get("functions", {}) if name not in names}
+        names = lanes_of(outputs, processes.get("functions", ()))
         alive = {str(number) for numbers in processes.get("services", {}).values() for number in numbers}
         entries = read_recent(self._local.state_directory / TIMELINE_FILE)
         spans = spans_of(entries, now, lanes=names, alive=alive)
-        return spans, functions_of(spans, LANES, WORKER_LANE)
+        return spans, functions_of(spans, in_order(names), WORKER_LANE)
 
     def _measured(self, metrics: Mapping[str, float]) -> tuple[FunctionNow, ...]:
         def whole(name: str) -> int | None:
@@ -242,7 +238,8 @@ class Watcher:
 
         return tuple(
             FunctionNow(label=lane, running=None, recent=whole(f"invocations {lane}"), failed=whole(f"errors {lane}"))
-            for lane in (LANES[0], LANES[1], LANES[4])
+            for lane in in_order(lanes_of(self._target.outputs, ()))
+            if lane != WORKER_LANE
         )
 
     def _version(self, outputs: Mapping[str, Any], collection: str) -> VersionNow:
@@ -301,40 +298,3 @@ def emulated_age(endpoint: str, queue_url: str, now: datetime) -> float | None:
         accounts = json.load(answer)["messages"]
     queues = (messages for regions in accounts.values() for found in regions.values() for messages in found.values())
     return oldest_age((message["SentTimestamp"] for messages in queues for message in messages), now)
-
-
-def metric_queries(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What CloudWatch is asked, in one call; pure. Labels are what ``measured`` names its values by."""
-    asked = [
-        (f"age {item.label}", "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", item.url.rsplit("/", 1)[-1])
-        for item in expected_queues(outputs)
-    ]
-    functions = {LANES[0]: "uploadFunctionName", LANES[1]: "embedFunctionName", LANES[4]: "mergeFunctionName"}
-    for lane, output in functions.items():
-        for label, metric in (("invocations", "Invocations"), ("errors", "Errors")):
-            asked.append((f"{label} {lane}", "AWS/Lambda", metric, "FunctionName", outputs[output]))
-    return [
-        {
-            "Id": f"m{number}",
-            "Label": label,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": namespace,
-                    "MetricName": metric,
-                    "Dimensions": [{"Name": dimension, "Value": value}],
-                },
-                "Period": round(METRICS_SECONDS),
-                "Stat": "Maximum" if label.startswith("age ") else "Sum",
-            },
-        }
-        for number, (label, namespace, metric, dimension, value) in enumerate(asked)
-    ]
-
-
-def measured(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Label to value: of an age the latest point, of a count the sum; without those that have no point; pure."""
-    return {
-        result["Label"]: result["Values"][0] if result["Label"].startswith("age ") else sum(result["Values"])
-        for result in results
-        if result["Values"]
-    }

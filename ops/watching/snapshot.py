@@ -4,12 +4,11 @@
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
-from ops.local.timeline import TimelineEntry
 from ops.operations import OPERATOR
 from ops.reporting import states_of
 from pipeline.contracts.identifiers import COLLECTIONS
@@ -17,8 +16,6 @@ from pipeline.contracts.run import CompactionRun
 
 TIMELINE_SECONDS = 120
 """How far back the timeline goes."""
-LONGEST_INVOCATION = timedelta(minutes=15)
-"""Of a Lambda function (AWS Lambda developer guide, quotas). An older start without an end is of a killed stack."""
 RECENT_RUNS = 10
 ERRORS_SHOWN = 5
 
@@ -250,54 +247,6 @@ def _errors(run: CompactionRun) -> list[str]:
         for collection in COLLECTIONS
         if (progress := run.progress(collection)).error
     ]
-
-
-def spans_of(
-    entries: Sequence[TimelineEntry], now: datetime, *, lanes: Mapping[str, str], alive: Collection[str]
-) -> tuple[Span, ...]:
-    """Who worked when, in the last ``TIMELINE_SECONDS``.
-
-    Args:
-        entries: the events of one machine, oldest first.
-        now: the moment that they are seen from.
-        lanes: names of functions and services to lanes; what has no lane is left out.
-        alive: identifiers of the workers that run; a worker that was started and is neither here nor ended was killed
-            with its stack.
-    """
-    moment, open_since = now.timestamp(), {}
-    spans: list[Span] = []
-
-    def add(name: str, started: float, ended: float | None) -> None:
-        since_end = 0.0 if ended is None else moment - ended
-        if name in lanes and since_end <= TIMELINE_SECONDS:
-            started_ago = min(moment - started, float(TIMELINE_SECONDS))
-            span = Span(
-                lane=lanes[name], started=max(started_ago, 0.0), ended=max(since_end, 0.0), is_running=not ended
-            )
-            spans.append(span)
-
-    for entry in entries:
-        if entry["event"] in ("invocation started", "worker started"):
-            open_since[entry["name"], entry["identifier"]] = entry
-        elif start := open_since.pop((entry["name"], entry["identifier"]), None):
-            add(entry["name"], start["at"], entry["at"])
-    for (name, identifier), start in open_since.items():
-        is_worker = start["event"] == "worker started"
-        if identifier in alive if is_worker else moment - start["at"] < LONGEST_INVOCATION.total_seconds():
-            add(name, start["at"], None)
-    return tuple(spans)
-
-
-def functions_of(spans: Sequence[Span], lanes: Sequence[str], worker_lane: str) -> tuple[FunctionNow, ...]:
-    """What the timeline says of every function and of the worker."""
-    return tuple(
-        FunctionNow(
-            label=lane,
-            running=sum(span.is_running for span in spans if span.lane == lane),
-            recent=None if lane == worker_lane else sum(span.lane == lane for span in spans),
-        )
-        for lane in lanes
-    )
 
 
 def oldest_age(sent_at: Iterable[float], now: datetime) -> float | None:

@@ -1,6 +1,5 @@
 """A snapshot as one screen of a terminal, or as plain frames where nobody's terminal is. It looks at nothing itself."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.console import Output, styled
-from ops.visible import visible_json
-from ops.watching.gathering import LANES
+from ops.watching.lanes import LANES
 from ops.watching.snapshot import TIMELINE_SECONDS, QueueNow, RunCounts, Snapshot, Span, Standing, as_document
 from pipeline.errors import PipelineError
 
@@ -58,7 +56,7 @@ def watch(
                     raise
                 trouble = f"could not look just now: {error}"
             if output.as_json:
-                output.line(visible_json(json.dumps(as_document(seen), ensure_ascii=False)))
+                output.line(as_document(seen))
             elif is_screen:
                 live.update(frame(seen, output.console.width, trouble), refresh=True)
             else:
@@ -80,7 +78,7 @@ def frame(snapshot: Snapshot, width: int, trouble: str | None = None) -> Rendera
     if snapshot.spans is not None:
         columns = min(max(width - LANE_WIDTH - 2, BARS[0]), BARS[1])
         parts.append(Text(f"\nthe last {TIMELINE_SECONDS} seconds, now at the right", style="dim"))
-        parts += [_lane(lane, snapshot.spans, columns) for lane in LANES]
+        parts += [_lane(lane, snapshot.spans, columns) for lane in (item.label for item in snapshot.functions)]
     parts += [Text.assemble("\n", styled(error, "red")) for error in (snapshot.runs.errors if snapshot.runs else ())]
     parts += [styled(remark, "yellow") for remark in (*snapshot.remarks, *([trouble] if trouble else []))]
     return Group(*parts)

@@ -57,7 +57,7 @@ class _Document(BaseModel):
 
 
 class BoundingBox(_Document):
-    """A box in fractions of the image: ``x`` and ``y`` of its corner, ``width`` and ``height``."""
+    """A box in fractions of the image: ``x`` and ``y`` of its upper left corner, ``width`` and ``height``."""
 
     x: Fraction
     y: Fraction

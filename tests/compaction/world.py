@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from compaction_handler.health import Health
 from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests, is_request
@@ -120,6 +121,13 @@ class World:
                 )
                 for name in COLLECTIONS
             },
+            health=Health(
+                table=TABLE,
+                runs=self.runs,
+                dynamodb=self.dynamodb,
+                lease_seconds=environment.lease_seconds,
+                now=lambda: self.moment,
+            ),
             requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb),
         )
         self.started.append(handler)

@@ -5,17 +5,18 @@ A failure marks another line than the one that was found, or lets a forged pictu
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from ops.drawing import photo as photos
 from ops.drawing.photo import unpacked
 from ops.drawing.picture import HIT_EDGE, PAPER, Typefaces, draw, png, shown_part
-from ops.drawing.sheet import LARGEST_HEIGHT, SHEET_WIDTH, Place, lay_out
+from ops.drawing.sheet import LARGEST_HEIGHT, SHEET_WIDTH, Place, lay_out, part_of
 from ops.errors import OperatorError
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -62,6 +63,19 @@ def test_texts_without_a_place_stand_below_one_another_and_cover_nothing():
     assert placed.top + placed.height <= sheet.region_height <= second.top
     assert second.top + second.height <= third.top
     assert third.top + third.height <= sheet.height
+
+
+def test_of_a_long_sheet_the_part_around_a_text_is_shown_and_of_a_short_one_all():
+    sheet = lay_out([row(line, y=line / 200, height=0.004) for line in range(1, 190)])
+    assert sheet.height > 2_000
+    for mark in sheet.marks:
+        top, height = part_of(sheet, mark.place, 480)
+        assert height == 480
+        assert 0 <= top <= mark.top
+        assert mark.top + mark.height <= top + height <= sheet.height + 1
+    assert part_of(sheet, Place(1_000), 480) == (0, 480)
+    short = lay_out([row(1)])
+    assert part_of(short, Place(1), 480) == (0, short.height)
 
 
 FRACTIONS = st.floats(0, 1)
@@ -148,7 +162,7 @@ def test_a_photo_that_was_taken_sideways_is_turned_upright():
         (b"a text that somebody called .jpg", "no picture"),
         (file_of(Image.new("RGB", (300, 300)))[:200], "no picture"),
         (file_of(Image.new("1", (20_000, 20_000)), compress_level=1), "hundreds of millions of pixels"),
-        (file_of(Image.new("1", (50_000, 1_000)), compress_level=1), "50000 x 1000 pixels"),
+        (file_of(Image.new("1", (70_000, 1_000)), compress_level=1), "70000 x 1000 pixels"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no picture"),
     ],
     ids=["empty", "text", "cut", "a bomb", "many pixels", "a format that runs a program"],
@@ -158,6 +172,33 @@ def test_a_picture_that_cannot_be_used_is_refused_with_its_key(content, why, mon
         unpacked(content, "images/a.jpg")
     assert refused.value.code == "PICTURE_UNUSABLE"
     assert "images/a.jpg" in str(refused.value)
+
+
+WHOLE = [
+    file_of(Image.effect_noise((60, 40), 50).convert(mode), kind)
+    for mode, kind in [("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("RGB", "TIFF"), ("L", "TIFF")]
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), max_size=6),
+    st.floats(0.1, 1),
+)
+def test_a_file_that_was_changed_anywhere_is_a_picture_or_refused(content, changes, kept):
+    changed = bytearray(content)
+    for place, put in changes:
+        start = int(place * len(changed))
+        changed[start : start + len(put)] = put
+    with suppress(OperatorError):
+        assert unpacked(bytes(changed[: int(kept * len(changed))]), "k").mode == "RGB"
+
+
+def test_what_is_transparent_in_a_picture_is_paper():
+    assert unpacked(file_of(Image.new("RGBA", (4, 4), (0, 0, 0, 0))), "k").getpixel((1, 1)) == (255, 255, 255)
+    with_palette = Image.new("P", (4, 4))
+    assert unpacked(file_of(with_palette, transparency=0), "k").getpixel((1, 1)) == (255, 255, 255)
 
 
 def test_a_large_photo_is_kept_in_a_bounded_size(monkeypatch):

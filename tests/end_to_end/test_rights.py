@@ -23,9 +23,20 @@ from ops.local.provisioners.context import Context
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove
 from ops.preflight.rights import OPERATOR
+from ops.rendering import encode, render
 from ops.target import Target, local_target
 from pipeline.collections.receipts import ReceiptKey
-from tests.end_to_end.test_thread import SAMPLES, eventually, follow, parked, process, samples, switch
+from tests.end_to_end.test_thread import (
+    SAMPLES,
+    eventually,
+    follow,
+    parked,
+    process,
+    process_picture,
+    samples,
+    switch,
+)
+from tests.pictures import files
 from tests.recorded_calls.sitecustomize import DIRECTORY, record_calls
 
 RECORDER = Path(__file__).resolve().parents[1] / "recorded_calls"
@@ -57,6 +68,7 @@ POLLED = {
 # S3 asks for the right to list when an object is not there, to say so.
 RARE: Mapping[str, set[str]] = {
     "receipts-local-upload-process-ocr-results": {"s3:ListBucket"},
+    "receipts-local-upload-read-pictures": {"s3:ListBucket"},
     # A receipt that another message changed meanwhile is looked at again. A worker's heartbeat is for slow messages.
     "receipts-local-embed-lambda": {"s3:ListBucket", "dynamodb:GetItem"},
     "receipts-local-worker-task": {
@@ -71,8 +83,13 @@ RARE: Mapping[str, set[str]] = {
 
 
 OPERATOR_HOST = "operator"
-OPERATORS_RARE = {"s3:DeleteObject"}
-"""`reconcile --repair` deletes deltas that no run records."""
+OPERATORS_RARE = {
+    # `reconcile --repair` deletes deltas that no run records.
+    "s3:DeleteObject",
+    # An audit asks only where somebody has rules, and schedules that start ECS tasks.
+    "events:ListTargetsByRule",
+    "scheduler:GetSchedule",
+}
 ONLY_ON_AWS = {
     # The emulator has none of these, or is not asked: the local stack's logs are files and its key is the shell's.
     "application-autoscaling:DescribeScalableTargets",
@@ -101,6 +118,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target,
         follow(target, remove(target, ReceiptKey(str(run.image_id), run.receipt_id)))
         target.s3.put_object(Bucket=target.outputs["artifactsBucket"], Key="ocr/bad.json", Body=b"{}")
         eventually(lambda: parked(target, "ocrResultsDeadLetterQueueUrl"))
+        process_picture(target)
+        target.s3.put_object(Bucket=target.outputs["artifactsBucket"], Key="images/bad.jpg", Body=b"text")
+        eventually(lambda: parked(target, "picturesDeadLetterQueueUrl"))
         _send_bad(target, "lambda")
         target = switch(stack, "ecs")
         (live, _) = process(target, samples("greenleaf-2", "boulangerie-2"))
@@ -120,8 +140,11 @@ def _use_every_command(target: Target, image: str, directory: Path) -> None:
         # Those that a test has looked at are hidden for a while.
         eventually(lambda queue=queue: len(look(target, [queue]).letters) == 2)
     sample = str(SAMPLES / "sakura-1.json")
+    directory.mkdir(exist_ok=True)
+    picture = directory / "photo.jpg"
+    picture.write_bytes(encode(render(files.OTHER_TEXTS), "JPEG"))
     for arguments in (
-        ["upload", sample],
+        ["upload", sample, str(picture)],
         ["send"],
         ["status"],
         ["audit"],

@@ -4,12 +4,15 @@ A failure here means that receipts are lost, searched in vain, or embedded by th
 """
 
 import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -19,8 +22,12 @@ from ops.console import Output
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
 from ops.operations import correct, remove, repository
+from ops.page.serving import SERVICE as PAGE
+from ops.page.serving import open_page
+from ops.pictures import upload_picture, wait_until_read
 from ops.published import published_version
 from ops.reconciling.procedure import run_reconcile
+from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.target import OperatorError, Target, local_target
@@ -30,6 +37,7 @@ from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
+from tests.pictures import files
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 WAIT_SECONDS = 240.0
@@ -59,12 +67,33 @@ def process(target: Target, documents: list[tuple[str, bytes]]) -> list[Uploaded
     return uploaded
 
 
+def process_picture(target: Target) -> UploadedDocument:
+    picture = upload_picture(target, "photo.png", encode(files.receipt()))
+    (read,) = wait_until_read(target, [picture], timeout_seconds=WAIT_SECONDS)
+    (document,) = read.documents
+    result = wait_until_searchable(target, [document], timeout_seconds=WAIT_SECONDS)
+    assert result.is_complete, result
+    return document
+
+
 def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := look()):
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.3)
     return value
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def depth(target: Target, queue: str) -> int:
+    return next(item["visible"] for item in stack_status(target)["queues"] if item["name"] == queue)
 
 
 def parked(target: Target, output: str) -> list[dict[str, Any]]:
@@ -94,10 +123,50 @@ def test_receipts_embedded_by_lambda_are_searchable(stack):
     assert search(target, "TOTAL", collection="words", limit=3).matches
 
 
+def test_a_picture_is_enough_to_be_found_with_the_place_of_the_hit(stack):
+    target = local_target(stack)
+    document = process_picture(target)
+    image = str(document.runs[0].image_id)
+    (match,) = search(target, "Masking tape", collection="lines", limit=1, image=image).matches
+    assert match["text"].startswith("Masking tape wide")
+    # The fifth of eight lines, beginning at the left margin.
+    assert match["y"] == pytest.approx((60 + 4 * 48) / (2 * 60 + 8 * 48), abs=0.03)
+    assert match["x"] == pytest.approx(60 / 900, abs=0.02)
+    # Those that were embedded before know the merchant.
+    assert match["merchant_name"] == "HOLLOW OAK HARDWARE"
+
+
+def test_pictures_and_ocr_results_are_uploaded_by_one_command_and_a_bad_one_harms_no_other(
+    stack, monkeypatch, tmp_path
+):
+    target = local_target(stack)
+    monkeypatch.setattr(options, "connect", lambda _: target)
+    for name, content in {
+        "good.png": encode(render(files.OTHER_TEXTS)),
+        "blank.jpg": encode(files.blank(), "JPEG"),
+        "text.jpg": b"this is a text",
+        "two.png": encode(files.side_by_side()),
+        "greenleaf-long.json": (SAMPLES / "greenleaf-long.json").read_bytes(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    result = CliRunner().invoke(cli.application, ["upload", str(tmp_path), "--json"])
+    assert result.exit_code == 1, result.output
+    said = json.loads(result.stdout)
+    assert len(said["pictures"]) == len(said["read"]) == 3
+    assert len(said["uploaded"]) == 3
+    assert said["failed"] == said["missing"] == []
+    refused = sorted(reason.split(":")[0] for reason in said["refused"])
+    assert refused == ["OCR_DOCUMENT_INVALID", "PICTURE_WITHOUT_TEXT"]
+    remarks = [remark for picture in said["read"] for remark in picture["remarks"]]
+    assert ["two receipts" in remark for remark in remarks] == [True]
+    (dead,) = eventually(lambda: parked(target, "picturesDeadLetterQueueUrl"))
+    assert dead["MessageAttributes"]["error_code"]["StringValue"] == "PICTURE_WITHOUT_TEXT"
+
+
 def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
     target = switch(stack, "none")
     waiting = [upload(target, name, content) for name, content in samples("greenleaf-2", "boulangerie-2")]
-    eventually(lambda: stack_status(target)["queues"][1]["visible"] == 2)
+    eventually(lambda: depth(target, "embed") == 2)
     target = switch(stack, "ecs")
     result = wait_until_searchable(target, waiting, timeout_seconds=WAIT_SECONDS)
     assert result.is_complete, result
@@ -128,6 +197,23 @@ def test_the_live_view_sees_who_worked_and_what_is_on(stack):
     assert {"Lambda function", "merge"} <= {span.lane for span in seen.spans}
     assert seen.runs is not None
     assert seen.runs.by_consumer == stack_status(target)["runs_by_consumer"]
+
+
+def test_the_page_is_served_by_the_stack_once_and_shows_it(stack):
+    address = open_page(stack)
+    assert open_page(stack) == address
+    assert len(stack.status()["services"][PAGE]) == 1
+    with httpx.Client(base_url=address, timeout=30) as client:
+        html = client.get("/").text
+        assert "Stack local" in html
+        assert "GREENLEAF MARKET" in html
+        assert "<mark>GREENLEAF MARKET</mark>" in client.get("/search?q=greenleaf").text
+        with client.stream("GET", "/events") as events:
+            assert next(events.iter_lines()) == "event: parts"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(OperatorError, match="PORT_TAKEN"):
+            open_page(stack, other.getsockname()[1])
 
 
 def test_a_document_uploaded_twice_is_embedded_once(stack):
@@ -245,11 +331,14 @@ def test_the_command_resolve_names_a_receipt_that_came_before_its_merchant(stack
 def test_state_survives_a_stop_and_a_start(stack):
     target = local_target(stack)
     before = stack_status(target)
+    (process,) = stack.status()["services"][PAGE]
     stack.down()
+    assert not is_alive(process)
     with Watcher(target, "local", local=stack) as watcher, pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
         watcher.look()
     result = stack.up({"embedConsumer": "lambda"})
     assert {step.operation for step in result.steps} == {"same"}
+    assert PAGE not in stack.status()["services"]
     target = local_target(stack)
     assert stack_status(target)["runs_by_consumer"] == before["runs_by_consumer"]
     assert search(target, "GREENLEAF MARKET", collection="lines", limit=1).matches

@@ -76,10 +76,16 @@ class Live:
         return self._position(lambda event: _changes(event.res_outputs_event, name))
 
     def hooked(self) -> int:
-        """The position at which the program's first hook was called; the engine has no event for it but this one."""
-        return self._position(
-            lambda event: event.diagnostic_event and event.diagnostic_event.message.startswith("Invoke callback")
+        """The position at which the hook of the lock was called: the first call after the lock's change began.
+
+        The engine tells of a hook only that a callback is invoked.
+        """
+        began = self.began(LOCK)
+        called = (
+            event.diagnostic_event and event.diagnostic_event.message.startswith("Invoke callback")
+            for event in self.events
         )
+        return next(number for number, is_call in enumerate(called) if is_call and number > began)
 
     def changed(self, name: str) -> bool:
         """Whether a resource was changed."""

@@ -241,7 +241,14 @@ def test_hooks_run_around_what_is_done_and_only_then(hooked):
     assert hooked.run(BOUND.format(size=2)) == ["before_update", "after_update"]
     assert hooked.run("") == ["before_delete"]
     assert hooked.world.things.calls == ["delete a"]
-    assert "before_delete a test:index:Thing" in hooked.log.read_text()
+    assert "before_delete a test:index:Thing None" in hooked.log.read_text()
+
+
+def test_a_hook_is_told_the_inputs_that_are_to_come(hooked):
+    hooked.run(BOUND.format(size=1))
+    assert {line.split()[-1] for line in hooked.log.read_text().splitlines()} == {"1.0"}
+    hooked.run(BOUND.format(size=2))
+    assert {line.split()[-1] for line in hooked.log.read_text().splitlines()} == {"2.0"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import stat
 import threading
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops.local.control import CONTROL_SOCKET, KEY_FILE, ControlError, SupervisorClient, invocation_path, make_private
-from ops.local.supervisor import PORTS_FILE, Supervisor, serve_control, serve_events
+from ops.local.supervisor import DEFINITIONS_FILE, PORTS_FILE, Supervisor, serve_control, serve_events
 
 FUNCTION = {"name": "f", "command": ["true"], "environment": {}, "timeout_seconds": 1, "revision": "1"}
 
@@ -116,6 +117,20 @@ def test_the_address_that_the_emulator_is_given_is_one_that_is_taken(supervisor,
         assert address.path == invocation_path(directory, "f")
     finally:
         client.delete_function("f")
+
+
+def test_a_service_that_is_not_kept_runs_now_and_not_after_the_next_start(supervisor, client, directory):
+    service = {"command": ["sleep", "60"], "environment": {"PATH": os.environ["PATH"]}, "desired_count": 1}
+    service |= {"stop_timeout_seconds": 5, "revision": "1"}
+    try:
+        client.put_service({**service, "name": "kept"})
+        client.put_service({**service, "name": "page", "is_kept": False})
+        assert [len(client.status()["services"][name]) for name in ("kept", "page")] == [1, 1]
+        kept = json.loads((directory / DEFINITIONS_FILE).read_text())["services"]
+        assert [item["name"] for item in kept] == ["kept"]
+    finally:
+        client.delete_service("kept")
+        client.delete_service("page")
 
 
 def test_nobody_there_is_told_with_the_directory(tmp_path):

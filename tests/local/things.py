@@ -64,7 +64,7 @@ def hook(name):
     async def call(args):
         await asyncio.sleep(0.01)
         with LOG.open("a") as log:
-            log.write(f"{{name}} {{args.name}} {{args.type}}\\n")
+            log.write(f"{{name}} {{args.name}} {{args.type}} {{(args.new_inputs or {{}}).get('size')}}\\n")
         if name == FAIL:
             raise RuntimeError("not yet")
     return pulumi.ResourceHook(name, call)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue
 from one_consumer.live.observation import LiveConsumer, Standing
-from ops.auditing import AuditedQueue, ExpectedQueue
 from ops.commands import options
 from ops.console import Output, styled
 from ops.doctor.judging import Finding as Examined

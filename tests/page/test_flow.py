@@ -52,11 +52,23 @@ def test_a_queue_that_is_missing_is_drawn_as_off():
     assert states(flow_of(snapshot(queues=queues)))["lines"] == "off"
 
 
+def test_stage_0_is_drawn_where_there_is_a_queue_of_pictures_and_is_no_embed_queue():
+    queues = (QueueNow(label="pictures", visible=2, in_flight=0), *PLAIN.queues)
+    flow = flow_of(snapshot(queues=queues))
+    assert (states(flow)["pictures"], states(flow)["read"]) == ("busy", "plain")
+    assert len(flow.arrows) == len(flow_of(PLAIN).arrows) + 2
+    assert states(flow).keys() - states(flow_of(PLAIN)).keys() == {"pictures", "read"}
+    apart(flow)
+
+
 def test_no_two_boxes_overlap_and_all_are_inside_the_drawing():
-    flow = flow_of(PLAIN)
+    apart(flow_of(PLAIN))
+
+
+def apart(flow) -> None:
     for node in flow.nodes:
         assert 0 <= node.left <= flow.width - BOX_WIDTH
         assert 0 <= node.top <= flow.height - BOX_HEIGHT
         for other in flow.nodes:
-            apart = abs(node.left - other.left) >= BOX_WIDTH or abs(node.top - other.top) >= BOX_HEIGHT
-            assert node is other or apart, (node.name, other.name)
+            is_beside = abs(node.left - other.left) >= BOX_WIDTH or abs(node.top - other.top) >= BOX_HEIGHT
+            assert node is other or is_beside, (node.name, other.name)

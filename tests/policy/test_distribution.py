@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 
+import pytest
 import yaml
 
 from one_consumer import VERSION
@@ -14,7 +15,7 @@ from tests.program.engine import PROJECT
 GUARD = PROJECT / "one_consumer"
 DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "pulumi": "pulumi", "yaml": "PyYAML", "boto3": "boto3"}
 COMES_WITH = {"botocore": "boto3"}
-NEEDED_BY = {"pack": ("pack",), "audit": ("live",)}
+NEEDED_BY = {"pack": ("pack",), "audit": ("audit", "live")}
 """An extra, and the folders that it is for."""
 
 
@@ -52,3 +53,9 @@ def test_a_pack_folder_for_pulumis_host_names_this_environment_and_version(tmp_p
     assert described["version"] == VERSION
     assert described["runtime"] == {"name": "python", "options": {"virtualenv": sys.prefix}}
     assert (tmp_path / "requirements.txt").read_text() == f"one-consumer[pack]=={VERSION}\n"
+
+
+def test_a_pack_whose_extra_is_missing_says_so_before_pulumi_fails_to_start_it(monkeypatch) -> None:
+    monkeypatch.setattr(installed, "NEEDED", ("no_such_package",))
+    with pytest.raises(installed.PackNotFoundError, match=r"no_such_package.*one-consumer\[pack\]"):
+        installed.executable()

@@ -20,7 +20,7 @@ NEW = Account(
     concurrency=Concurrency(limit=10, unreserved=10),
     service_roles=dict.fromkeys(SERVICE_ROLES, True),
     denied=(),
-    quotas={"Fargate vCPUs": 6.0, "VPCs": 5.0, "internet gateways": 5.0},
+    quotas={"Fargate vCPUs": 6.0, "Fargate Spot vCPUs": 6.0, "VPCs": 5.0, "internet gateways": 5.0},
     vpcs=1,
     own_vpc=False,
 )
@@ -99,11 +99,19 @@ def test_the_old_defaults_are_short_of_concurrency_and_memory_in_a_new_account()
     }
 
 
+def test_spot_tasks_are_of_a_quota_of_their_own() -> None:
+    few = replace(NEW, quotas={**NEW.quotas, "Fargate Spot vCPUs": 3.0})
+    assert needs(load({"ecs": {"capacity": "spot"}}), project="receipts", stack="a").spot
+    assert codes(dev(), few) == {}
+    assert codes(replace(dev(), spot=True), few) == {Obstacle.QUOTA_REACHED: Weight.SHORT}
+
+
 def test_hybrid_has_two_mappings_of_the_function() -> None:
     usual = needs(load({}), project="receipts", stack="a").concurrency
     paused = needs(load({"embedConsumer": "none"}), project="receipts", stack="a").concurrency
     hybrid = needs(load({"embedConsumer": "hybrid"}), project="receipts", stack="a").concurrency
-    assert (paused, hybrid) == (usual, usual + 4)
+    # Its mapping beside the one of `embed`, and the count of what waits for the worker.
+    assert (paused, hybrid) == (usual, usual + 4 + 1)
 
 
 def test_every_obstacle_has_its_meaning() -> None:

@@ -28,7 +28,7 @@ S3_NAMES = {
     "DeleteObjectVersion": "DeleteObject",
 }
 """Where a right of S3 has another name than its operation (Amazon S3 user guide, list_amazons3)."""
-NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction"}
+NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction", "budgets:ModifyBudget", "budgets:ViewBudget"}
 INLINE_POLICY_CHARACTERS = 10_240
 """Of a role's inline policies (IAM user guide, reference_iam-quotas)."""
 ARGUMENTS = {"name": "receipts-test-", "region": "us-east-1", "account": ACCOUNT}
@@ -36,7 +36,8 @@ ARGUMENTS = {"name": "receipts-test-", "region": "us-east-1", "account": ACCOUNT
 
 @pytest.fixture(scope="module")
 def recordings() -> list[Recording]:
-    return [run_program({"embedConsumer": consumer}) for consumer in ("hybrid", "lambda")]
+    optional = {"alarmAddress": "somebody@example.com", "monthlyBudget": "50"}
+    return [run_program({"embedConsumer": consumer, **optional}) for consumer in ("hybrid", "lambda")]
 
 
 def test_every_type_of_the_program_and_no_other_is_listed(recordings) -> None:
@@ -78,6 +79,8 @@ def test_a_named_right_covers_what_the_program_names(recordings) -> None:
             "aws:cloudwatch/metricAlarm:MetricAlarm",
             "arn:aws:cloudwatch:us-east-1:{account}:alarm:{name}",
         ),
+        "sns:CreateTopic": ("aws:sns/topic:Topic", "arn:aws:sns:us-east-1:{account}:{name}"),
+        "budgets:ModifyBudget": ("aws:budgets/budget:Budget", "arn:aws:budgets::{account}:budget/{name}"),
         "ecs:CreateService": ("aws:ecs/service:Service", "arn:aws:ecs:us-east-1:{account}:service/{name}/{name}"),
     }
     for action, (kind, form) in created.items():

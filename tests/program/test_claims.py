@@ -10,7 +10,9 @@ from typing import Any
 import pulumi_aws as aws
 import pytest
 
-from stack.consumers import FunctionConsumer, PipeConsumer, ServiceConsumer
+from one_consumer.claim.consumers import PipeConsumer, ServiceConsumer
+from one_consumer.claim.refusals import ClaimCode, ClaimRefused
+from stack.consumers import MappedFunction
 from stack.errors import MEANINGS, RefusalCode, StackRefusal
 from stack.queues import DeadLetterQueue, Queue, QueueArgs
 from stack.rules import check_stream_destination
@@ -25,50 +27,50 @@ def queue_and_consumers(
     def program() -> None:
         role = aws.iam.Role("role", assume_role_policy="{}")
         function = aws.lambda_.Function("function", role=role.arn, package_type="Image", image_uri="i")
-        body(Queue("embed", QueueArgs(fifo=fifo, visibility_timeout_seconds=60)), role, function)
+        body(Queue("embed", QueueArgs(fifo=fifo, visibility_timeout_seconds=60, consumer="lambda")), role, function)
 
     return engine.run_program({}, program=program)
 
 
-def function_consumer(role: Any, function: Any, **changed: Any) -> FunctionConsumer:
+def function_consumer(role: Any, function: Any, **changed: Any) -> MappedFunction:
     usual = {"claimant": "the-function", "function_timeout_seconds": 60, "batch_size": 10, "maximum_concurrency": 2}
-    return FunctionConsumer(role=role, function=function, **{**usual, **changed})
+    return MappedFunction(role_arn=role.arn, function=function, **{**usual, **changed})
 
 
 ON: dict[str, Callable[[Any, Any], Any]] = {
     "mapping enabled": function_consumer,
     "mapping enabled by default": lambda role, function: function_consumer(role, function, enabled=None),
-    "desired count 1": lambda role, _: ServiceConsumer(claimant="a-service", role=role, desired_count=1),
+    "desired count 1": lambda role, _: ServiceConsumer(claimant="a-service", role_arn=role.arn, desired_count=1),
     "scaling up to 4 tasks": lambda role, _: ServiceConsumer(
-        claimant="a-scaled-service", role=role, desired_count=0, maximum_capacity=4
+        claimant="a-scaled-service", role_arn=role.arn, desired_count=0, maximum_capacity=4
     ),
     "scaling up to 1 tasks": lambda role, _: ServiceConsumer(
-        claimant="a-restarted-service", role=role, desired_count=0, minimum_capacity=1
+        claimant="a-restarted-service", role_arn=role.arn, desired_count=0, minimum_capacity=1
     ),
     "desired count of 0 that is ignored": lambda role, _: ServiceConsumer(
-        claimant="a-deaf-service", role=role, desired_count=0, ignores_desired_count=True
+        claimant="a-deaf-service", role_arn=role.arn, desired_count=0, ignores_desired_count=True
     ),
-    "pipe running by default": lambda role, _: PipeConsumer(claimant="a-pipe", role=role),
+    "pipe running by default": lambda role, _: PipeConsumer(claimant="a-pipe", role_arn=role.arn),
 }
 OFF: dict[str, Callable[[Any, Any], Any]] = {
     "mapping": lambda role, function: function_consumer(role, function, enabled=False),
-    "service": lambda role, _: ServiceConsumer(claimant="a-service", role=role, desired_count=0),
-    "pipe": lambda role, _: PipeConsumer(claimant="a-pipe", role=role, desired_state="STOPPED"),
+    "service": lambda role, _: ServiceConsumer(claimant="a-service", role_arn=role.arn, desired_count=0),
+    "pipe": lambda role, _: PipeConsumer(claimant="a-pipe", role_arn=role.arn, desired_state="STOPPED"),
 }
 
 
 @pytest.mark.parametrize("why", ON)
 def test_a_second_consumer_that_is_on_is_refused_with_both_names_and_why(why: str) -> None:
     def body(queue: Queue, role: Any, function: Any) -> None:
-        holder = ServiceConsumer(claimant="the-holder", role=role, desired_count=1)
-        queue.consume_with(holder, parent=queue)
-        queue.consume_with(second := ON[why](role, function), parent=queue)
+        holder = ServiceConsumer(claimant="the-holder", role_arn=role.arn, desired_count=1)
+        queue.consume_with(holder, role, parent=queue)
+        queue.consume_with(second := ON[why](role, function), role, parent=queue)
         raise AssertionError(second)
 
-    with pytest.raises(StackRefusal) as refused:
+    with pytest.raises(ClaimRefused) as refused:
         queue_and_consumers(body)
-    refusal = refused.value.refusal
-    assert refusal.code == RefusalCode.ONE_CONSUMER
+    refusal = refused.value
+    assert refusal.code == ClaimCode.ONE_CONSUMER
     assert "the-holder" in refusal.value
     assert "claimed by" in refusal.value
     assert why in refusal.value
@@ -78,19 +80,21 @@ def test_a_second_consumer_that_is_on_is_refused_with_both_names_and_why(why: st
 @pytest.mark.parametrize("why", ON)
 def test_whoever_is_on_first_holds_the_queue_against_a_mapping(why: str) -> None:
     def body(queue: Queue, role: Any, function: Any) -> None:
-        queue.consume_with(ON[why](role, function), parent=queue)
-        queue.consume_with(function_consumer(role, function, claimant="late"), parent=queue)
+        queue.consume_with(ON[why](role, function), role, parent=queue)
+        queue.consume_with(function_consumer(role, function, claimant="late"), role, parent=queue)
 
-    with pytest.raises(StackRefusal) as refused:
+    with pytest.raises(ClaimRefused) as refused:
         queue_and_consumers(body)
-    assert refused.value.code == RefusalCode.ONE_CONSUMER
+    assert refused.value.code == ClaimCode.ONE_CONSUMER
 
 
 def test_consumers_that_are_off_stand_beside_the_one_that_is_on() -> None:
     def body(queue: Queue, role: Any, function: Any) -> None:
         for make in OFF.values():
-            queue.consume_with(make(role, function), parent=queue)
-        queue.consume_with(ServiceConsumer(claimant="the-holder", role=role, desired_count=1), parent=queue)
+            queue.consume_with(make(role, function), role, parent=queue)
+        queue.consume_with(
+            ServiceConsumer(claimant="the-holder", role_arn=role.arn, desired_count=1), role, parent=queue
+        )
 
     recording = queue_and_consumers(body)
     lock = recording.one("aws:sqs/queuePolicy:QueuePolicy", "embed-lock")
@@ -122,7 +126,7 @@ def test_a_mapping_that_aws_would_refuse_is_refused_before_it_is_made(
     changed: dict[str, Any], fifo: bool, code: RefusalCode
 ) -> None:
     def body(queue: Queue, role: Any, function: Any) -> None:
-        queue.consume_with(function_consumer(role, function, **changed), parent=queue)
+        queue.consume_with(function_consumer(role, function, **changed), role, parent=queue)
 
     with pytest.raises(StackRefusal) as refused:
         queue_and_consumers(body, fifo=fifo)

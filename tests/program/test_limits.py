@@ -33,6 +33,8 @@ DOCUMENTED = {
     "aws:ecs/cluster:Cluster": ("name", r"[A-Za-z][A-Za-z0-9_-]*", 255),
     "aws:ecs/service:Service": ("name", r"[A-Za-z][A-Za-z0-9_-]*", 255),
     "aws:ecs/taskDefinition:TaskDefinition": ("family", r"[A-Za-z][A-Za-z0-9_-]*", 255),
+    # Amazon SNS API reference, CreateTopic.
+    "aws:sns/topic:Topic": ("name", r"[A-Za-z0-9_-]+", 256),
     "aws:ec2/securityGroup:SecurityGroup": ("name", r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$*-]+", 255),
     # 512 characters, of which the provider's suffix has 26.
     "aws:secretsmanager/secret:Secret": ("namePrefix", r"[A-Za-z0-9/_+=.@-]+", 512 - 26),

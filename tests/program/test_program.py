@@ -7,8 +7,7 @@ import json
 import pytest
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
-from compaction_worker.component import HEALTH_AGE_SECONDS
-from compaction_worker.environment import WorkerEnvironment
+from compaction_worker.environment import WaitingEnvironment, WorkerEnvironment
 from embed_lambda.environment import EmbedLambdaEnvironment
 from stack.limits import SECONDS_PER_DAY
 from stack.naming import FUNCTION_NAME_LIMIT, QUEUE_NAME_LIMIT
@@ -16,6 +15,9 @@ from stack.queues import DEAD_LETTER_RETENTION_SECONDS
 from stack.storage import DELTA_RETENTION_DAYS
 from tests.program.engine import DIGEST_IMAGE, PROJECT, Recording, run_program
 from upload_images.environment import ProcessOcrResultsEnvironment
+from upload_images.pictures.component import TIMEOUT_SECONDS as PICTURE_SECONDS
+from upload_images.pictures.environment import ReadPicturesEnvironment
+from upload_images.pictures.limits import READING_SECONDS
 
 FUNCTION, MAPPING = "aws:lambda/function:Function", "aws:lambda/eventSourceMapping:EventSourceMapping"
 QUEUE, POLICY, ROLE = "aws:sqs/queue:Queue", "aws:iam/rolePolicy:RolePolicy", "aws:iam/role:Role"
@@ -26,11 +28,13 @@ SERVICE, TARGET, TASK = (
 )
 MODELS = {
     "upload_images.handler.process_ocr_results": ProcessOcrResultsEnvironment,
+    "upload_images.pictures.handler.read_pictures": ReadPicturesEnvironment,
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
     "compaction_handler.merge.merge": MergeEnvironment,
+    "compaction_worker.waiting.report": WaitingEnvironment,
 }
-WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings"}
+WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings", "PublishTheCount"}
 ENDPOINT, GROUP = "aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/securityGroup:SecurityGroup"
 LOCK = "aws:sqs/queuePolicy:QueuePolicy"
 CONSUMERS, EMBEDDERS = ("lambda", "ecs", "hybrid", "none"), ("openai", "hashing")
@@ -42,7 +46,8 @@ def evaluated(request: pytest.FixtureRequest) -> tuple[str, Recording]:
     consumer, embedder, given = request.param
     settings = {"embedConsumer": consumer, "embedder": embedder}
     if given:
-        settings["imageUri"] = DIGEST_IMAGE
+        # Those with an image have a stage 0 as well.
+        settings |= {"imageUri": DIGEST_IMAGE, "ocr": "tesseract"}
     return consumer, run_program(settings)
 
 
@@ -65,6 +70,10 @@ def receivers(recording: Recording) -> dict[str, str | None]:
         found[queue] = roles[0].rsplit("receipts-test-", 1)[-1] if roles else None
         assert len({role.removesuffix("/*").rsplit("receipts-test-", 1)[-1] for role in roles}) <= 1
     return found
+
+
+def reads_pictures(recording: Recording) -> bool:
+    return recording.outputs["ocr"] == "tesseract"
 
 
 def test_each_embed_queue_has_its_one_consumer_and_no_other(evaluated: tuple[str, Recording]) -> None:
@@ -98,7 +107,8 @@ def test_a_queue_lets_exactly_its_consumer_receive(evaluated: tuple[str, Recordi
         "compaction-lines": "compaction-merge",
         "compaction-words": "compaction-merge",
     }
-    assert receivers(recording) == {**expected, **rest}
+    pictures = {"upload-pictures": "upload-read-pictures"} if reads_pictures(recording) else {}
+    assert receivers(recording) == {**expected, **rest, **pictures}
 
 
 def test_the_winner_starts_after_the_lock_and_the_lock_after_all_that_turns_the_loser_off(
@@ -134,7 +144,50 @@ def test_steady_state_is_waited_for_longer_than_a_task_may_take(evaluated: tuple
     _, recording = evaluated
     assert recording.of(SERVICE)[0].inputs["waitForSteadyState"] is True
     seconds = int(recording.of(SERVICE)[0].timeouts["update"].removesuffix("s"))
-    assert seconds > HEALTH_AGE_SECONDS + 120
+    assert seconds > 900 + 120
+
+
+def test_a_switch_is_a_deployment_that_the_circuit_breaker_watches(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    service = recording.of(SERVICE)[0].inputs
+    assert service["forceNewDeployment"] is True
+    # Rolled back, it would be told as a success, with another image at work than the stack's.
+    assert service["deploymentCircuitBreaker"] == {"enable": True, "rollback": False}
+
+
+def test_the_capacity_is_the_settings_and_the_cluster_has_it() -> None:
+    for given, provider in (({}, "FARGATE"), ({"ecs": '{"capacity": "spot"}'}, "FARGATE_SPOT")):
+        recording = run_program(given)
+        service = recording.of(SERVICE)[0]
+        strategies = [item["capacityProvider"] for item in service.inputs["capacityProviderStrategies"]]
+        assert strategies == [provider]
+        # ECS refuses the one beside the other.
+        assert "launchType" not in service.inputs
+        (cluster,) = recording.of("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")
+        assert provider in cluster.inputs["capacityProviders"]
+        assert recording.reaches(service.urn, cluster.urn)
+
+
+def test_a_shell_in_a_task_is_a_setting_with_its_rights_and_a_writable_root() -> None:
+    for allowed in (False, True):
+        recording = run_program({"ecs": json.dumps({"allowExec": allowed})})
+        (container,) = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])
+        assert recording.of(SERVICE)[0].inputs["enableExecuteCommand"] is allowed
+        assert container["readonlyRootFilesystem"] is not allowed
+        assert ("linuxParameters" in container) is allowed
+        rights = recording.one(POLICY, "worker-task-policy").inputs["policy"]
+        assert ("ssmmessages:OpenDataChannel" in rights) is allowed
+
+
+def test_the_workers_times_follow_from_its_longest_work() -> None:
+    recording = run_program({"ecs": '{"jobSeconds": 90}', "lambda": '{"timeoutSeconds": 100}'})
+    (container,) = json.loads(recording.of(TASK)[0].inputs["containerDefinitions"])
+    assert container["stopTimeout"] == 90
+    assert container["healthCheck"]["command"][-1].endswith("> 90)")
+    queue = recording.one(QUEUE, "embed-queue").inputs["visibilityTimeoutSeconds"]
+    variables = {item["name"]: item["value"] for item in container["environment"]}
+    assert queue == int(variables["VISIBILITY_TIMEOUT_SECONDS"]) == 600
+    assert recording.of(SERVICE)[0].timeouts["update"] == "780s"
 
 
 def test_every_mapping_is_one_that_aws_takes_and_that_loses_no_message(evaluated: tuple[str, Recording]) -> None:
@@ -171,7 +224,7 @@ def test_a_dead_letter_queue_is_of_its_queues_kind_and_is_reached(evaluated: tup
 
 def test_each_entry_point_gets_the_variables_it_reads_and_no_others(evaluated: tuple[str, Recording]) -> None:
     _, recording = evaluated
-    assert len(recording.of(FUNCTION)) == len(MODELS)
+    assert len(recording.of(FUNCTION)) == len(MODELS) - (not reads_pictures(recording))
     for function in recording.of(FUNCTION):
         handler = function.inputs["imageConfig"]["commands"][0]
         MODELS[handler].from_variables(function.inputs["environment"]["variables"])
@@ -262,7 +315,7 @@ def test_nothing_starts_before_what_it_needs_and_nothing_loses_it_before_it_has_
             recording.one(POLICY, "compaction-merge-interfaces"),
         ],
         recording.one("aws:scheduler/schedule:Schedule", "compaction-tick-schedule").urn: [
-            recording.one(POLICY, "compaction-tick-policy")
+            recording.one(POLICY, "compaction-tick-schedule-policy")
         ],
     }
     for later, earlier in needs.items():
@@ -287,7 +340,7 @@ def test_a_tick_that_failed_is_left_to_the_next_one(every: int, minutes: int) ->
     assert schedule["scheduleExpression"] == f"rate({minutes} minute{'s' if minutes > 1 else ''})"
     # The scheduler's own tries are of handing a tick to Lambda, which by default runs a failed one twice more.
     assert schedule["target"]["retryPolicy"]["maximumRetryAttempts"] == 0
-    (tries,) = recording.of("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig")
+    tries = recording.one("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "compaction-tick-tries")
     assert tries.inputs["functionName"] == "receipts-test-compaction-merge"
     assert tries.inputs["maximumRetryAttempts"] == 0
     assert tries.inputs["maximumEventAgeInSeconds"] == minutes * 60
@@ -298,6 +351,37 @@ def test_every_handler_exists(evaluated: tuple[str, Recording]) -> None:
     for function in recording.of(FUNCTION):
         module, _ = function.inputs["imageConfig"]["commands"][0].rsplit(".", 1)
         assert (PROJECT / (module.replace(".", "/") + ".py")).exists()
+
+
+def test_a_bucket_has_one_notification_for_all_its_queues(evaluated: tuple[str, Recording]) -> None:
+    # A second one would take the first one's place, in silence.
+    _, recording = evaluated
+    (notification,) = recording.of("aws:s3/bucketNotification:BucketNotification")
+    announced = {
+        (queue["queueArn"].rsplit(":", 1)[-1], queue["filterPrefix"], queue.get("filterSuffix"))
+        for queue in notification.inputs["queues"]
+    }
+    expected = {("receipts-test-upload-ocr-results", "ocr/", ".json")}
+    locks = ["upload-ocr-results-lock"]
+    if reads_pictures(recording):
+        expected.add(("receipts-test-upload-pictures", "images/", None))
+        locks.append("upload-pictures-lock")
+    assert announced == expected
+    for name in locks:
+        # S3 tries its right to announce when it is told to.
+        assert recording.reaches(notification.urn, recording.one(LOCK, name).urn)
+
+
+def test_without_an_engine_there_is_no_stage_for_pictures(evaluated: tuple[str, Recording]) -> None:
+    _, recording = evaluated
+    named = [made.name for made in recording.made.values() if "picture" in made.name]
+    assert bool(named) is reads_pictures(recording)
+    outputs = ("picturesQueueUrl", "picturesDeadLetterQueueUrl", "pictureFunctionName")
+    assert [name in recording.outputs for name in outputs] == [reads_pictures(recording)] * 3
+
+
+def test_the_child_that_reads_is_killed_before_its_function_is() -> None:
+    assert READING_SECONDS + 10 < PICTURE_SECONDS
 
 
 def test_replaced_versions_are_gone_after_a_day_and_pointers_and_artifacts_after_thirty() -> None:

@@ -20,6 +20,16 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     ({"queue": {"retentionDays": 1, "maxReceiveCount": 48}}, RefusalCode.DEAD_LETTER_UNREACHABLE, "86400"),
     ({"ecs": {"cpu": 256, "memoryMb": 4096}}, RefusalCode.FARGATE_SIZE_IMPOSSIBLE, "4096"),
     ({"ecs": {"stopTimeoutSeconds": 121}}, RefusalCode.OUT_OF_RANGE, "121"),
+    (
+        {"lambda": {"timeoutSeconds": 60}, "queue": {"visibilityTimeoutSeconds": 119}},
+        RefusalCode.VISIBILITY_BELOW_STOP,
+        "= 119",
+    ),
+    ({"lambda": {"timeoutSeconds": 5}}, RefusalCode.VISIBILITY_BELOW_STOP, "= 30"),
+    ({"ecs": {"jobSeconds": 60, "stopTimeoutSeconds": 61}}, RefusalCode.STOP_BEYOND_JOB, "= 61"),
+    ({"ecs": {"jobSeconds": 3_601}}, RefusalCode.OUT_OF_RANGE, "3601"),
+    ({"ecs": {"capacity": "FARGATE_SPOT"}}, RefusalCode.CHOICE_UNKNOWN, "FARGATE_SPOT"),
+    ({"ecs": {"allowExec": "perhaps"}}, RefusalCode.SETTING_INVALID, "perhaps"),
     ({"embedConsumer": "lambda", "ecs": {"desiredCount": 2}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 2"),
     ({"embedConsumer": "none", "ecs": {"desiredCount": 1}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 1"),
     ({"embedConsumer": "ecs", "ecs": {"desiredCount": 0}}, RefusalCode.CONSUMER_CONTRADICTION, "desiredCount = 0"),
@@ -60,6 +70,23 @@ def test_a_bad_setting_is_refused_with_its_way_out(settings: dict[str, Any], cod
 def test_the_smallest_network_has_an_address_for_each_task_it_is_accepted_with() -> None:
     # A /28 has 16 addresses, of which AWS keeps 5, and a mount target, an endpoint and a function have one each.
     load({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 16}})
+
+
+@pytest.mark.parametrize(
+    ("given", "visibility", "stop"),
+    [
+        ({}, 1_800, 120),
+        ({"lambda": {"timeoutSeconds": 900}, "handover": {"timeoutSeconds": 1_000}}, 5_400, 120),
+        ({"queue": {"visibilityTimeoutSeconds": 300}}, 300, 120),
+        ({"ecs": {"jobSeconds": 45}}, 1_800, 45),
+        ({"ecs": {"stopTimeoutSeconds": 30}}, 1_800, 30),
+    ],
+)
+def test_what_is_not_told_follows_from_the_length_of_the_work(
+    given: dict[str, Any], visibility: int, stop: int
+) -> None:
+    settings = load(given)
+    assert (settings.visibility_timeout_seconds, settings.stop_timeout_seconds) == (visibility, stop)
 
 
 WHERE: list[tuple[dict[str, str], RefusalCode, str]] = [

@@ -61,6 +61,7 @@ class FakeStack:
     missing: str = ""
     colleague: str | None = None
     on_fargate: bool = False
+    ecs: Any = None
     unfinished: str | None = None
     chosen: str | None = None
 
@@ -146,6 +147,10 @@ class FakeStack:
             "embeddingDimensions": 3,
         }
 
+    def client(self, service: str) -> Any:
+        assert service == "ecs"
+        return self.ecs
+
     @property
     def s3(self) -> Any:
         return SimpleNamespace(put_object=self._put, head_object=self._head, list_objects_v2=self._list)
@@ -158,13 +163,13 @@ class FakeStack:
     def dynamodb(self) -> Any:
         return SimpleNamespace(get_item=lambda **_: {} if self.run is None else {"Item": self.run})
 
-    def consumer_observer(self) -> Any:
-        return SimpleNamespace(observe=self._observe)
+    def consumer_observer(self, *, scheduled: bool) -> Any:
+        return SimpleNamespace(observe_each=lambda addresses: map(self._observe, addresses))
 
-    def _observe(self, address: str) -> QueueObservation:
+    def _observe(self, address: str) -> QueueObservation | None:
         name = address.rsplit("/", 1)[-1]
         if name == self.missing:
-            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "no"}}, "Get")
+            return None
         found: dict[str, Any] = {
             "ocrResults": {"mappings": (seen_mapping("upload"),)},
             "lines": {"mappings": (seen_mapping("merge"),)},

@@ -245,7 +245,7 @@ class Clock:
             self.events.pop(moment)()
 
 
-FROM_ZERO = checks.METRICS_SECONDS + checks.ALARM_SECONDS + checks.WORKER_START_SECONDS
+FROM_ZERO = checks.COUNT_SECONDS + checks.ALARM_SECONDS + checks.WORKER_START_SECONDS
 
 
 @pytest.mark.parametrize(("on_fargate", "passes"), [(True, True), (False, False)])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from one_consumer.audit.judgement import ExpectedQueue, Finding, judge
 from one_consumer.live.drain import left_behind
 from one_consumer.live.observation import (
     Identity,
@@ -17,7 +18,7 @@ from one_consumer.live.observation import (
     Standing,
     consumers,
 )
-from ops.auditing import ExpectedQueue, Finding, expected_queues, judge
+from ops.auditing import expected_queues
 from ops.switching.plan import BLOCKING, plan
 from stack.choice import consumers as assigned
 

@@ -3,6 +3,7 @@
 The emulator runs no tasks, so what ECS says of them is told by hand, in the shapes of its API reference.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from one_consumer.live.observation import Standing, consumers
-from one_consumer.live.observer import ConsumerObserver, is_named
+from one_consumer.live.observer import ConsumerObserver
+from one_consumer.live.tasks import is_named
 from tests.switching.test_observation import NOW
 
 URL, ARN = "https://sqs.us-east-1.amazonaws.com/1/embed.fifo", "arn:aws:sqs:us-east-1:1:embed.fifo"
@@ -25,6 +27,7 @@ class Answers:
         self.command: list[str] = []
         self.role: str | None = "arn:aws:iam::1:role/worker"
         self.gone_roles: set[str] = set()
+        self.target: dict[str, Any] = {"Arn": CLUSTER, "EcsParameters": {"TaskDefinitionArn": "d"}}
         self.services: list[dict[str, Any]] = []
         self.tasks: dict[str, list[dict[str, Any]]] = {"RUNNING": [], "STOPPED": []}
 
@@ -75,6 +78,21 @@ class Answers:
 
     def describe_scalable_targets(self, **_: Any) -> dict[str, Any]:
         return {"ScalableTargets": []}
+
+    def list_event_buses(self, **_: Any) -> dict[str, Any]:
+        return {"EventBuses": [{"Name": "default"}]}
+
+    def list_rules(self, **_: Any) -> dict[str, Any]:
+        return {"Rules": [{"Name": "hourly", "State": "ENABLED"}]}
+
+    def list_targets_by_rule(self, **_: Any) -> dict[str, Any]:
+        return {"Targets": [self.target]}
+
+    def list_schedules(self, **_: Any) -> dict[str, Any]:
+        return {"Schedules": [{"Name": "nightly", "GroupName": "default", "Target": {"Arn": CLUSTER}}]}
+
+    def get_schedule(self, **_: Any) -> dict[str, Any]:
+        return {"Name": "nightly", "State": "DISABLED", "Target": self.target}
 
 
 class Pages:
@@ -143,6 +161,30 @@ def test_a_task_that_was_run_with_the_queue_as_an_argument_is_seen(aws):
     override = {"containerOverrides": [{"environment": [{"name": "Q", "value": URL}], "command": []}]}
     aws.tasks["RUNNING"] = [task("RUNNING", "family:x", taskDefinitionArn="other", overrides=override)]
     assert standings(aws) == [("task", Standing.ON)]
+
+
+def test_a_task_that_a_rule_starts_with_the_queue_as_its_input_is_seen_once_while_it_runs(aws):
+    override = {"containerOverrides": [{"environment": [{"name": "Q", "value": URL}]}]}
+    aws.target = {"Arn": CLUSTER, "EcsParameters": {"TaskDefinitionArn": "other"}, "Input": json.dumps(override)}
+    aws.tasks["RUNNING"] = [task("RUNNING", "family:other", taskDefinitionArn="other", overrides=override)]
+    seen = ConsumerObserver(aws, scheduled=True).observe(URL)
+    (schedule,) = consumers(seen, NOW)
+    assert (schedule.kind, schedule.name, schedule.standing) == ("schedule", "other", Standing.ON)
+    assert schedule.why == "started by rule hourly; 1 tasks now"
+
+
+@pytest.mark.parametrize("told", ["$.detail", '"text"', "{", None])
+def test_an_input_of_a_rule_that_is_no_override_is_none(aws, told):
+    aws.target = {"Arn": CLUSTER, "EcsParameters": {"TaskDefinitionArn": "other"}, "Input": told}
+    assert consumers(ConsumerObserver(aws, scheduled=True).observe(URL), NOW) == ()
+
+
+def test_a_rule_whose_task_definition_is_gone_starts_nothing(aws, monkeypatch):
+    def gone(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ClientException", "Message": "gone"}}, "DescribeTaskDefinition")
+
+    monkeypatch.setattr(aws, "describe_task_definition", gone)
+    assert consumers(ConsumerObserver(aws, scheduled=True).observe(URL), NOW) == ()
 
 
 def test_a_service_whose_role_is_gone_receives_nothing_and_one_without_a_role_may(aws):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue, Finding, judge
 from one_consumer.live.observation import LiveConsumer, QueueObservation, SeenPipe, SeenTask, consumers
-from ops.auditing import AuditedQueue, ExpectedQueue, Finding, judge
 from ops.switching.plan import blockers, own_consumers, plan, strangers
 from tests.switching.fakes import NOW, seen_mapping, seen_service
 

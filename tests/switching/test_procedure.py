@@ -10,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from one_consumer.audit.judgement import Finding
 from ops import cli
-from ops.auditing import Finding, audit
+from ops.auditing import audit
 from ops.commands import options
 from ops.console import Output
 from ops.failures import reason

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from one_consumer.audit.judgement import Finding
 from ops import cli
-from ops.auditing import Finding
 from ops.commands import options
 from ops.console import Output
 from ops.local.provisioners import compute

@@ -15,13 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from compaction_handler.storing import write_current_object
 from ops.target import Target
 from ops.watching.gathering import METRICS_SECONDS, Paced, Watcher
 from pipeline.collections.layout import Pointer
-from pipeline.collections.store import write_current_object
 from pipeline.contracts.run import CompactionRun
 from pipeline.objects import ObjectStore
-from pipeline.runs import RunRepository
+from pipeline.runs.repository import RunRepository
 from tests.compaction.tables import create_table
 from tests.watching.snapshots import IMAGE, MOMENT
 

@@ -13,16 +13,24 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from ops.local.timeline import RECENT_BYTES, Timeline, TimelineEntry, read_recent
-from ops.watching.gathering import LANES, measured, metric_queries
+from ops.watching.lanes import (
+    LANES,
+    STREAM_LANE,
+    WORKER_LANE,
+    functions_of,
+    in_order,
+    lanes_of,
+    measured,
+    metric_queries,
+    spans_of,
+)
 from ops.watching.snapshot import (
     RECENT_RUNS,
     TIMELINE_SECONDS,
     as_document,
     count_runs,
-    functions_of,
     oldest_age,
     service_standing,
-    spans_of,
 )
 from pipeline.contracts.run import CompactionRun
 from tests.watching.snapshots import IMAGE, MOMENT, PLAIN
@@ -64,12 +72,12 @@ def test_the_work_of_a_lane_is_counted_and_a_worker_has_no_invocations():
     found = spans_of(
         [entry(9, "invocation started"), entry(8, "invocation ended"), entry(1, "invocation started")],
         MOMENT,
-        lanes={"embed": LANES[1]},
+        lanes={"embed": LANES[2]},
         alive=(),
     )
-    counted = {item.label: (item.running, item.recent) for item in functions_of(found, LANES, LANES[2])}
-    assert counted[LANES[1]] == (1, 2)
-    assert counted[LANES[2]] == (0, None)
+    counted = {item.label: (item.running, item.recent) for item in functions_of(found, LANES, WORKER_LANE)}
+    assert counted[LANES[2]] == (1, 2)
+    assert counted[WORKER_LANE] == (0, None)
     assert counted[LANES[0]] == (0, 0)
 
 
@@ -170,10 +178,10 @@ def test_cloudwatch_is_asked_once_for_every_age_and_every_function_in_a_form_tha
     labels = [query["Label"] for query in queries]
     assert labels[1] == "age embed"
     assert queries[1]["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "embed.fifo"}]
-    assert f"errors {LANES[1]}" in labels
+    assert f"errors {LANES[2]}" in labels
     results = [
         {"Label": "age embed", "Values": [30.0, 90.0]},
-        {"Label": f"errors {LANES[1]}", "Values": [1.0, 2.0]},
+        {"Label": f"errors {LANES[2]}", "Values": [1.0, 2.0]},
         {"Label": "age lines", "Values": []},
     ]
     with Stubber(client) as stubber:
@@ -183,4 +191,16 @@ def test_cloudwatch_is_asked_once_for_every_age_and_every_function_in_a_form_tha
             {"MetricDataQueries": queries, "StartTime": ANY, "EndTime": ANY},
         )
         answer = client.get_metric_data(MetricDataQueries=queries, StartTime=MOMENT, EndTime=MOMENT)
-    assert measured(answer["MetricDataResults"]) == {"age embed": 30.0, f"errors {LANES[1]}": 3.0}
+    assert measured(answer["MetricDataResults"]) == {"age embed": 30.0, f"errors {LANES[2]}": 3.0}
+
+
+def test_who_works_is_told_by_the_outputs_and_pictures_are_read_only_where_a_function_does():
+    without = lanes_of(OUTPUTS, ("upload", "embed", "merge", "receipts-stream-processor"))
+    assert without["receipts-stream-processor"] == STREAM_LANE
+    assert in_order(without) == LANES[1:]
+    pictures = {"pictureFunctionName": "read", "picturesQueueUrl": "https://sqs/1/pictures"}
+    assert in_order(lanes_of({**OUTPUTS, **pictures}, ("read", "stream"))) == LANES
+    labels = [query["Label"] for query in metric_queries({**OUTPUTS, **pictures})]
+    assert {"age pictures", "invocations read pictures"} <= set(labels)
+    assert "invocations ECS worker" not in labels
+    assert in_order(lanes_of({**OUTPUTS, "pictureFunctionName": None}, ())) == (*LANES[1:4], LANES[5])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from stack import aws
-from stack.consumers import FunctionConsumer
+from stack.consumers import MappedFunction
 from stack.functions import ImageFunction, ImageFunctionArgs, environment_variables
 from stack.permissions import read_objects, send_to, write_objects
 from stack.queues import Queue, QueueArgs
@@ -85,15 +85,16 @@ class ReadPictures(pulumi.ComponentResource):
             opts=child,
         )
         claim = self.queue.consume_with(
-            FunctionConsumer(
+            MappedFunction(
                 claimant=f"{name}-read-pictures",
                 function=self.function.function,
-                role=self.function.role,
+                role_arn=self.function.role.arn,
                 function_timeout_seconds=TIMEOUT_SECONDS,
                 # One picture may take nearly the whole timeout.
                 batch_size=1,
                 maximum_concurrency=args.settings.upload.maximum_concurrency,
             ),
+            self.function.role,
             parent=self,
         )
         assert claim.lock is not None  # noqa: S101 - it is on

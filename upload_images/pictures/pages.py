@@ -15,7 +15,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import PermanentError
 from upload_images.pictures.kinds import PictureKind, kind_of
-from upload_images.pictures.limits import require_bytes, require_pages, require_pixels, unreadable
+from upload_images.pictures.limits import (
+    MAXIMUM_PIXELS,
+    require_bytes,
+    require_pages,
+    require_pixels,
+    too_large,
+    unreadable,
+)
 
 PDF_POINTS_AN_INCH = 72
 PDF_RESOLUTION = 200
@@ -51,7 +58,11 @@ def open_pages(content: bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise unreadable(f"it begins like {kind} and is none") from error
     except Image.DecompressionBombError as error:
-        raise unreadable(f"it does not say how large it is: {error}") from error
+        raise too_large(
+            f"a page has too many pixels: {error}",
+            f"a page has at most {MAXIMUM_PIXELS} pixels, unpacked",
+            "scale the picture down; 1,000 pixels across a receipt are enough",
+        ) from error
     except DECODER_ERRORS as error:
         raise unreadable(f"the {kind} picture cannot be unpacked: {type(error).__name__}: {error}"[:300]) from error
 

@@ -15,7 +15,6 @@ from upload_images.pictures.answer import Answer, Fault
 from upload_images.pictures.engine import open_engine
 from upload_images.pictures.limits import CHILD_MEMORY_BYTES, too_large, without_text
 from upload_images.pictures.pages import open_pages
-from upload_images.pictures.side_by_side import seem_two
 
 
 def read_picture(content: bytes) -> Answer:
@@ -29,14 +28,9 @@ def read_picture(content: bytes) -> Answer:
     remarks: list[str] = []
     with open_engine() as engine:
         for number, page in enumerate(open_pages(content), 1):
-            receipt, remark = engine.read(page, number)
+            receipt, told = engine.read(page, number)
             receipts.append(receipt)
-            remarks += [remark] if remark else []
-            if seem_two(receipt.lines):
-                remarks.append(
-                    f"page {number} seems to show two receipts side by side; they are taken as one: "
-                    "cut the picture in two and upload the halves"
-                )
+            remarks += told
     if not any(word.text.strip() for receipt in receipts for line in receipt.lines for word in line.words):
         raise without_text(f"it has {len(receipts)} pages and no text on any")
     converted = convert(Reading(receipts=tuple(receipts), remarks=tuple(remarks)), content)

@@ -6,6 +6,7 @@ A wrong division would tear one receipt with two columns apart, so such a page s
 from collections.abc import Sequence
 
 from upload_images.formats.recognized import RecognizedLine
+from upload_images.pictures.limits import CERTAIN
 
 NARROWEST_GAP = 0.04
 """Of the text's width. Between two receipts there is paper, and both have a margin of their own."""
@@ -25,7 +26,8 @@ def seem_two(lines: Sequence[RecognizedLine]) -> bool:
         (word.box.left, word.box.right)
         for line in lines
         for word in line.words
-        if word.box is not None and any(character.isalnum() for character in word.text)
+        # What is read without confidence may be dirt at the picture's edge.
+        if word.box is not None and (word.confidence or 0.0) >= CERTAIN
     )
     if len(spans) < FEWEST_WORDS:
         return False

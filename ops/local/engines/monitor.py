@@ -182,9 +182,9 @@ class ProvisioningMonitor(mocks.MockMonitor):
         desired = checked(provisioner, inputs)
         if old is None:
             self._begin()
-            self._run_hooks(hooks.before_create, urn, kind, name)
+            self._run_hooks(hooks.before_create, urn, kind, name, inputs=desired)
             state = self._create(urn, kind, name, provisioner, desired)
-            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
+            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier, inputs=desired)
             return state
         change = compare(provisioner, old.inputs, desired, attempted=old.attempted)
         if not change.keys:
@@ -202,22 +202,22 @@ class ProvisioningMonitor(mocks.MockMonitor):
                     # At once: when the creation fails, the state must not claim what is gone.
                     del self.state.resources[urn]
                     self.state.write(self._state_file)
-            self._run_hooks(hooks.before_create, urn, kind, name, old.identifier)
+            self._run_hooks(hooks.before_create, urn, kind, name, old.identifier, inputs=desired)
             state = self._create(urn, kind, name, provisioner, desired, quiet=True)
             if not change.delete_first:
                 with self._lock:
                     self.state.replaced.append((urn, old))
                     self.state.write(self._state_file)
             self._record(Step(operation="replace", type=kind, name=name, urn=urn, summary=summary))
-            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier)
+            self._run_hooks(hooks.after_create, urn, kind, name, state.identifier, inputs=desired)
             return state
-        self._run_hooks(hooks.before_update, urn, kind, name, old.identifier)
+        self._run_hooks(hooks.before_update, urn, kind, name, old.identifier, inputs=desired)
         with self._lock:
             old.attempted = desired
             self.state.write(self._state_file)
         outputs = provisioner.update(old.identifier, old.inputs, desired)
         self._record(Step(operation="update", type=kind, name=name, urn=urn, summary=summary))
-        self._run_hooks(hooks.after_update, urn, kind, name, old.identifier)
+        self._run_hooks(hooks.after_update, urn, kind, name, old.identifier, inputs=desired)
         return ResourceState(
             type=kind,
             name=name,
@@ -249,12 +249,22 @@ class ProvisioningMonitor(mocks.MockMonitor):
             self._record(Step(operation="create", type=kind, name=name, urn=urn))
         return state
 
-    def _run_hooks(self, names: Iterable[str], urn: str, kind: str, name: str, identifier: str = "") -> None:
-        """Call hooks one after the other; one that fails stops what it stands before."""
+    def _run_hooks(
+        self,
+        names: Iterable[str],
+        urn: str,
+        kind: str,
+        name: str,
+        identifier: str = "",
+        *,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Call hooks one after the other; one that fails stops what it stands before. ``inputs`` are the new ones."""
         for hook in names:
             self._begin()
             started = time.monotonic()
             request = resource_pb2.ResourceHookRequest(urn=urn, type=kind, name=name, id=identifier)
+            request.new_inputs.update(dict(inputs or {}))
             callback = self._hooks.get(hook)
             if callback is None:
                 raise EngineError(f"{kind} {name}: hook {hook} is not registered by the program any more")

@@ -344,7 +344,7 @@ class Schedule(_Emulated):
 
         def look() -> Inputs:
             found = self._context.client("scheduler").get_schedule(Name=identifier)
-            return {**inputs, "scheduleExpression": found["ScheduleExpression"]}
+            return {**inputs, "scheduleExpression": found["ScheduleExpression"], "state": found["State"]}
 
         return _found(look)
 
@@ -360,6 +360,7 @@ class Schedule(_Emulated):
         target = inputs["target"]
         return {
             "ScheduleExpression": inputs["scheduleExpression"],
+            "State": inputs.get("state") or "ENABLED",
             "FlexibleTimeWindow": {"Mode": inputs["flexibleTimeWindow"]["mode"]},
             "Target": {"Arn": target["arn"], "RoleArn": target["roleArn"], "Input": target["input"]},
         }

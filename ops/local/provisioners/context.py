@@ -13,7 +13,14 @@ from ops.local.control import SupervisorClient
 from ops.local.emulator import ACCOUNT, REGION
 from pipeline.aws import AwsClient, connect
 
-RUNTIME_FOLDERS = ("pipeline", "upload_images", "embed_lambda", "compaction_worker", "compaction_handler")
+RUNTIME_FOLDERS = (
+    "one_consumer/live",
+    "pipeline",
+    "upload_images",
+    "embed_lambda",
+    "compaction_worker",
+    "compaction_handler",
+)
 """What the container image holds; a change in them is a new revision of every function and task."""
 
 

@@ -16,6 +16,8 @@ from ops.local.provisioners.context import Context, arn
 RECORDED_TYPES = (
     "aws:appautoscaling/policy:Policy",
     "aws:appautoscaling/target:Target",
+    "aws:budgets/budget:Budget",
+    "aws:cloudwatch/dashboard:Dashboard",
     "aws:cloudwatch/logGroup:LogGroup",
     "aws:cloudwatch/metricAlarm:MetricAlarm",
     "aws:ec2/internetGateway:InternetGateway",
@@ -27,6 +29,7 @@ RECORDED_TYPES = (
     "aws:ec2/vpcEndpoint:VpcEndpoint",
     "aws:ecr/lifecyclePolicy:LifecyclePolicy",
     "aws:ecr/repository:Repository",
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders",
     "aws:efs/accessPoint:AccessPoint",
     "aws:efs/fileSystem:FileSystem",
     "aws:efs/fileSystemPolicy:FileSystemPolicy",
@@ -36,16 +39,21 @@ RECORDED_TYPES = (
     "aws:s3/bucketPolicy:BucketPolicy",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+    "aws:sns/topic:Topic",
+    "aws:sns/topicPolicy:TopicPolicy",
+    "aws:sns/topicSubscription:TopicSubscription",
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy",
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
 )
 
 ARN_FORMS = {
+    "aws:cloudwatch/metricAlarm:MetricAlarm": ("cloudwatch", "alarm:{name}"),
     "aws:cloudwatch/logGroup:LogGroup": ("logs", "log-group:{name}"),
     "aws:efs/accessPoint:AccessPoint": ("elasticfilesystem", "access-point/{id}"),
     "aws:efs/fileSystem:FileSystem": ("elasticfilesystem", "file-system/{id}"),
     "aws:ecr/repository:Repository": ("ecr", "repository/{name}"),
+    "aws:sns/topic:Topic": ("sns", "{name}"),
 }
 """Type to service and resource part, for the ARNs that other resources are given."""
 

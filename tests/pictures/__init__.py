@@ -1,0 +1,1 @@
+"""Tests of stage 0; ``files.py`` makes the pictures."""
