@@ -1,4 +1,7 @@
-"""From what was seen of a machine, a stack and an account to findings. Pure: nothing is looked at here."""
+"""From what was seen of a machine, a stack and an account to findings. Pure: nothing is looked at here.
+
+Longer than most modules: every finding with its way out stands here, in the order in which it is told.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -2,7 +2,8 @@
 
 What cannot be begun is raised, before anything is changed. What fails or is interrupted after that is told, never
 raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only when
-this switch made the stack's last update: otherwise it would undo somebody else's.
+this switch made the stack's last update: otherwise it would undo somebody else's. The module is longer than most, so
+that the whole order stands in one place.
 """
 
 from collections.abc import Callable

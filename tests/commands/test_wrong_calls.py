@@ -22,6 +22,7 @@ IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 SAMPLE = str(Path(__file__).resolve().parents[2] / "samples" / "greenleaf-1.json")
 CALLS: dict[str, list[str]] = {
     "audit": [],
+    "cost": [],
     "correct": [IMAGE, "1", "--merchant", "A"],
     "dead-letters discard": ["--all", "--yes"],
     "dead-letters list": [],
@@ -49,7 +50,7 @@ CALLS: dict[str, list[str]] = {
     "watch": [],
 }
 """Every command with what it needs to be called rightly."""
-WITHOUT_A_STACK = {"demo", "doctor", "local down", "local status", "local up", "preflight"}
+WITHOUT_A_STACK = {"cost", "demo", "doctor", "local down", "local status", "local up", "preflight"}
 """Those that need none; each has tests of its own."""
 ERROR = re.compile(r"(?P<code>[A-Z]{3,}(_[A-Z]+)*): (?P<message>.+)\. Way out: (?P<way_out>.+)\.")
 Run = Callable[..., tuple[int, str, str]]
@@ -161,7 +162,7 @@ def test_without_a_stack_a_command_says_so(run, name):
 )
 def test_a_stack_whose_name_nobody_knows_is_told_with_its_name(run, name):
     words = (*name.split(), *CALLS[name], "--stack", "lcoal")
-    assert refused(run, *words) == ("CONFIGURATION_UNREADABLE" if name == "preflight" else "PULUMI_MISSING")
+    assert refused(run, *words) == ("CONFIGURATION_UNREADABLE" if name in ("cost", "preflight") else "PULUMI_MISSING")
     assert "lcoal" in run(*words)[2]
 
 

@@ -158,6 +158,7 @@ WAYS: dict[str, Callable[[Output], object]] = {
         [Examined(area="stack", weight=Weight.FAULT, code="C", message=HOSTILE, way_out=HOSTILE)]
     ),
     "dead_letters": lambda output: output.dead_letters([LETTER], {HOSTILE: 1}),
+    "table": lambda output: output.table((HOSTILE,), [(HOSTILE,)]),
     "processes": lambda output: output.processes(PROCESSES),
     "dead_letter": lambda output: output.dead_letter(LETTER),
     "status": status,
