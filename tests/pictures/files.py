@@ -65,6 +65,14 @@ def side_by_side() -> Image.Image:
     return both
 
 
+def of_dots() -> Image.Image:
+    """A receipt whose letters are of dots, as a matrix printer prints them."""
+    grey = np.asarray(receipt())
+    rows, columns = np.indices(grey.shape)
+    is_dot = (rows % 4 < 2) & (columns % 4 < 2)
+    return Image.fromarray(np.where(is_dot, grey, 250).astype(np.uint8))
+
+
 def noise() -> Image.Image:
     """Something that is no text: the same soft spots of grey in every run."""
     spots = np.random.default_rng(0).integers(0, 255, (24, 18)).astype(np.uint8)

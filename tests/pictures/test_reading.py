@@ -101,6 +101,11 @@ def test_a_photo_on_a_table_in_uneven_light_is_read(table: int, darker: float, d
     assert reads(encode(files.on_a_table(table=table, darker=darker, degrees=degrees), "JPEG"))
 
 
+def test_letters_of_dots_are_read() -> None:
+    (document,) = documents(read_picture(encode(files.of_dots())))
+    assert (WRITTEN & words(document)).total() >= 0.5 * WRITTEN.total()
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_a_photo_is_turned_as_its_exif_says(orientation: int) -> None:
     stored = {3: 180, 6: 90, 8: 270}[orientation]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import tesserocr
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from upload_images.formats.recognized import Box, RecognizedLine, RecognizedReceipt
 from upload_images.formats.tesseract_tsv import read_tesseract_tsv
@@ -32,7 +32,9 @@ FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE = 8, 0.2
 """Of a page with text. Pictures of anything else gave at most 14 certain letters and a share of 0.14, scans of receipts
 at least 211 and 0.58: docs/facts.md."""
 CERTAIN_SHARE = 0.5
-"""Of a page's letters. A page with fewer certain ones is tried in the other three directions: docs/facts.md."""
+"""Of a page's letters. One with fewer certain letters is tried smoothed and in the other directions: docs/facts.md."""
+SMOOTHING = 2.0
+"""Pixels. It joins the dots of matrix printers' letters."""
 
 
 class Engine:
@@ -54,9 +56,12 @@ class Engine:
         layout = find_layout(page)
         laid_out, turned = lay_out(page, layout), 0
         best = self._recognize(laid_out)
-        if layout.tilt is not None and _certain(best) < CERTAIN_SHARE * _letters(best):
-            for quarter_turns in (1, 2, 3):
-                other = lay_out(page, layout, quarter_turns=quarter_turns)
+        if layout.tilt is not None and _certain(best) <= CERTAIN_SHARE * _letters(best):
+            tries = [
+                (0, _smoothed(laid_out)),
+                *((turns, lay_out(page, layout, quarter_turns=turns)) for turns in (1, 2, 3)),
+            ]
+            for quarter_turns, other in tries:
                 lines = self._recognize(other)
                 if _certain(lines) > _certain(best):
                     best, laid_out, turned = lines, other, quarter_turns
@@ -85,6 +90,10 @@ def open_engine() -> Iterator[Engine]:
     """Load the data, a fifth of a second."""
     with tesserocr.PyTessBaseAPI(path=f"{DATA}/", lang=LANGUAGE, psm=SINGLE_BLOCK, oem=NETWORK) as api:
         yield Engine(api)
+
+
+def _smoothed(laid_out: LaidOut) -> LaidOut:
+    return replace(laid_out, picture=laid_out.picture.filter(ImageFilter.GaussianBlur(SMOOTHING)))
 
 
 def _moved(line: RecognizedLine, laid_out: LaidOut) -> RecognizedLine:
