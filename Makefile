@@ -67,6 +67,7 @@ page-picture: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documents
+	@$(BIN)/python -m tests.program.picture
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks

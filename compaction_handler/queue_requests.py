@@ -1,7 +1,7 @@
 """What the merge asks of SQS: written to the table, and done by the stream processor.
 
 The merge function is in the network, for the collections on EFS, and nothing leads from there to SQS: an interface
-endpoint would cost more than everything else of an idle stack (docs/cost.md). The table is reached through a gateway,
+endpoint is paid by the hour and zone, 7.30 dollars a month (docs/cost.md). The table is reached through a gateway,
 which is free, and the stream processor, which is outside the network, sees every new item within seconds.
 """
 

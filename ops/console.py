@@ -108,8 +108,12 @@ class Output:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console) as progress:
+        # Into a pipe a bar is written when its work has ended; one that stopped half way would say nothing.
+        piped = not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=piped) as progress:
             yield ProgressBar(progress, progress.add_task(visible(description), total=total), description)
+        if piped:
+            self.console.print(progress.get_renderable())
 
     def search_result(self, text: str, result: "SearchResult") -> None:
         """A table of matches, the best first."""

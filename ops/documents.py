@@ -65,7 +65,7 @@ def _alarm(rule: AlarmRule) -> str:
         f"- One for: {' and '.join(_each(kind) for kind in rule.kinds)}.\n"
         f"- Measured: {measured}{math}. It rings {beyond} {rule.limit}, in {window}.\n"
         f"- Why: {rule.why}\n"
-        f"- More: `{rule.command}`\n"
+        f"- More: `{rule.command.format(subject='<stage>')}`\n"
     )
 
 

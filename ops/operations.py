@@ -46,6 +46,16 @@ def remove(target: Target, receipt: ReceiptKey) -> RunReference:
     return _record(target, without_rows(receipt, "delete", **_operation(target, moment)))
 
 
+def remove_unseen(target: Target, receipt: ReceiptKey) -> RunReference:
+    """Record that a receipt is removed, whether anything of it was recorded or not.
+
+    An upload that is still on its way is older than this removal, so it changes nothing when it arrives.
+    """
+    runs = repository(target).of_receipt(UUID(receipt.image_id), receipt.receipt_id)
+    moment = _after(target, receipt, runs)
+    return _record(target, without_rows(receipt, "delete", **_operation(target, moment)))
+
+
 def correct(target: Target, receipt: ReceiptKey, merchant: str) -> RunReference:
     """Record who the merchant of a receipt is, on every line and word of it.
 
@@ -98,7 +108,7 @@ def _moment(target: Target, receipt: ReceiptKey) -> datetime:
 
 
 def _after(target: Target, receipt: ReceiptKey, runs: Sequence[CompactionRun]) -> datetime:
-    return max(_moment(target, receipt), *(run.happened_at + timedelta(microseconds=1) for run in runs))
+    return max([_moment(target, receipt), *(run.happened_at + timedelta(microseconds=1) for run in runs)])
 
 
 def _require_there(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:

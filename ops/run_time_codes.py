@@ -70,7 +70,7 @@ RUN_TIME_CODES: Mapping[ErrorCode, Advice] = {
     ErrorCode.VERSION_UNSUPPORTED: Advice(
         "permanent",
         "Data of a newer release, which this release does not read.",
-        "Deploy the newer release again, then redrive.",
+        "Deploy the newer release again, then retry the dead letters.",
     ),
     ErrorCode.OBJECT_MISSING: Advice(
         "permanent",

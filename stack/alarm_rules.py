@@ -76,7 +76,7 @@ class AlarmRule:
         why: why this threshold, these periods, and what missing data means.
         meaning: what has happened, in a sentence.
         action: what to do, in a sentence or two.
-        command: what shows more.
+        command: what shows more; ``{subject}`` is the subject's name.
     """
 
     name: str
@@ -94,9 +94,9 @@ class AlarmRule:
     action: str
     command: str
 
-    def description(self, stack: str) -> str:
+    def description(self, subject: Subject, stack: str) -> str:
         """What the alarm itself says: meaning, action, command."""
-        return f"{self.meaning} {self.action} More: {self.command} --stack {stack}"
+        return f"{self.meaning} {self.action} More: {self.command.format(subject=subject.name)} --stack {stack}"
 
 
 def _queue(metric: str, statistic: Statistic) -> Reading:
@@ -114,6 +114,12 @@ def _own(measure: Measure, statistic: Statistic) -> Reading:
 def _above_zero(settings: Settings, subject: Subject) -> float:
     del settings, subject
     return 0
+
+
+def _without_a_task(settings: Settings, subject: Subject) -> float:
+    """Of an expression that is 1 at most: 1 where the worker is no consumer, so that nothing is above it."""
+    del subject
+    return 0 if settings.worker_count else 1
 
 
 def longest_wait(settings: Settings, queue: Subject) -> float:
@@ -154,8 +160,8 @@ ALARMS: tuple[AlarmRule, ...] = (
         why="Every dead letter is a receipt that is not searchable. A queue that nobody has used for six hours reports "
         "nothing, whatever it holds, so missing data changes nothing: the alarm goes on until the queue reports 0.",
         meaning="Messages could not be processed and were put aside.",
-        action="See why each of them is there, mend the cause, then redrive them; SQS deletes them after 14 days.",
-        command="receipts dead-letters",
+        action="See why each of them is there, mend the cause, then retry them; SQS deletes them after 14 days.",
+        command="receipts dead-letters list",
     ),
     AlarmRule(
         name="function-errors",
@@ -173,7 +179,7 @@ ALARMS: tuple[AlarmRule, ...] = (
         "start.",
         action="Read its log: a message that fails is named there; an error that names memory or time is mended by the "
         "function's settings.",
-        command="receipts status",
+        command="receipts logs --stage {subject}",
     ),
     AlarmRule(
         name="merge-errors",
@@ -191,7 +197,7 @@ ALARMS: tuple[AlarmRule, ...] = (
         meaning="The merge function crashes, or runs out of time or memory.",
         action="Read its log. Runs that it was writing are tried again in smaller portions and given up at the fifth "
         "time; for memory or time, raise the settings of receipts:merge.",
-        command="receipts status",
+        command="receipts logs --stage merge",
     ),
     AlarmRule(
         name="function-throttles",
@@ -229,8 +235,8 @@ ALARMS: tuple[AlarmRule, ...] = (
         why="Records are dropped to the failure queue after six hours, and the tick merges runs whose record is late. "
         "A table without changes invokes nothing and reports nothing: missing data is good.",
         meaning="Changes of the table reach the merge queues late: the stream processor fails or is too slow.",
-        action="Read the log of the stream processor; it names the record that blocks its shard.",
-        command="receipts status",
+        action="Read the stream processor's log; it names the record that blocks its shard.",
+        command="receipts logs --stage stream",
     ),
     AlarmRule(
         name="stream-losses",
@@ -270,7 +276,7 @@ ALARMS: tuple[AlarmRule, ...] = (
         "watches the runs.",
         action="Look whether the schedule is enabled, and in the merge function's log for a timeout or the end of its "
         "memory.",
-        command="receipts status",
+        command="receipts logs --stage merge",
     ),
     AlarmRule(
         name="tick-failed",
@@ -285,7 +291,7 @@ ALARMS: tuple[AlarmRule, ...] = (
         "their own: missing data is good here.",
         meaning="Tick after tick fails: a collection cannot be merged, published or measured.",
         action="Read the merge function's log: `error_code` says what fails, and operations.md what to do.",
-        command="receipts status",
+        command="receipts logs --stage merge",
     ),
     AlarmRule(
         name="runs-unfinished",
@@ -364,14 +370,14 @@ ALARMS: tuple[AlarmRule, ...] = (
         },
         # Arithmetic takes a missing value for 0, and a service without a running task reports nothing.
         expression="(visible > 0) - (tasks > 0)",
-        threshold=_above_zero,
+        threshold=_without_a_task,
         limit="a backlog without a task",
         periods=8,
         breaching=8,
         missing="notBreaching",
         why="After six idle hours CloudWatch may need 15 minutes to see the queue, the scaling alarm 2 and a task 10: "
         "27 minutes of the 40. Without a backlog, or on a queue at rest, both report nothing: missing data is good. "
-        "Only where the worker is the consumer.",
+        "Where the worker is no consumer, the threshold is out of reach: a switch only changes it.",
         meaning="Messages wait on the worker's queue and no task runs.",
         action="Look why its tasks stop or do not start: the service's events, then the worker's log; meanwhile switch "
         "to the function.",

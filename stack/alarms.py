@@ -99,7 +99,7 @@ class Alarms(pulumi.ComponentResource):
         return aws.cloudwatch.MetricAlarm(
             name,
             name=physical_name(name, limit=ALARM_NAME_LIMIT),
-            alarm_description=rule.description(pulumi.get_stack()),
+            alarm_description=rule.description(subject, pulumi.get_stack()),
             comparison_operator=low if rule.is_low else high,
             threshold=rule.threshold(self._args.settings, subject),
             evaluation_periods=rule.periods,
@@ -162,7 +162,7 @@ def subjects(args: AlarmsArgs) -> Sequence[Subject]:
         ),
         _dead_letters(args.embed_queues.dead_letter),
         _function("embed", args.embed.function.function.name),
-        *([worker] if settings.worker_count else []),
+        worker,
         Subject(kind="stack", name="", names={**table, "stream processor": compaction.stream_processor.function.name}),
         _function("stream", compaction.stream_processor.function.name),
         _dead_letters(compaction.stream_failures),

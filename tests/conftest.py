@@ -26,6 +26,7 @@ SLOWEST_FIRST = (
     "compaction/test_poison.py",
     "policy/test_bad_input.py",
     "policy/test_rules.py",
+    "guard/test_adoption.py",
 )
 
 

@@ -21,20 +21,20 @@ BUSY_SECONDS = 0.2
 
 def images(ctx: Context, incomplete: str) -> list[str]:
     """Image ids that begin so."""
-    return _column(ctx, "SELECT DISTINCT image_id FROM receipts WHERE image_id LIKE ? || '%'", incomplete.lower())
+    return _column(ctx, "image_id", "image_id", incomplete.lower())
 
 
 def receipts(ctx: Context, incomplete: str) -> list[str]:
     """Numbers of the receipts of the image that was typed before."""
     image = str(ctx.params.get("image") or "").lower()
-    numbers = _column(ctx, "SELECT DISTINCT receipt_id FROM receipts WHERE image_id LIKE ? || '%'", image)
+    numbers = _column(ctx, "receipt_id", "image_id", image)
     return [number for number in numbers if number.startswith(incomplete)]
 
 
 def merchants(ctx: Context, incomplete: str) -> list[str]:
     """Merchants' names that begin so, in any case."""
     # Typer proposes only what begins with the very letters that were typed.
-    names = _column(ctx, "SELECT DISTINCT merchant_name FROM receipts WHERE merchant_name LIKE ? || '%'", incomplete)
+    names = _column(ctx, "merchant_name", "merchant_name", incomplete)
     return [incomplete + name[len(incomplete) :] for name in names]
 
 
@@ -55,17 +55,29 @@ def stacks(incomplete: str) -> list[str]:
     return []
 
 
-def _column(ctx: Context, query: str, value: str) -> list[str]:
-    """The first column of a query of the newest version that lies on this machine; empty when anything is wrong."""
+def _column(ctx: Context, column: str, begins: str, beginning: str) -> list[str]:
+    """A column of the receipts of the newest version on this machine; empty when anything is wrong.
+
+    Args:
+        ctx: what was typed before.
+        column: which.
+        begins: the column that must begin as was typed, in any case.
+        beginning: what was typed.
+    """
     import sqlite3
 
+    # LIKE would give a meaning to some characters of what was typed.
+    query = (
+        f"SELECT DISTINCT {column} FROM receipts WHERE lower(substr({begins}, 1, length(?1))) = lower(?1) "  # noqa: S608
+        "ORDER BY 1 LIMIT ?2"
+    )
     with suppress(OSError, sqlite3.Error, ValueError):
         stack = str(ctx.params.get("stack") or LOCAL_STACK_NAME)
         found = [(path.stat().st_mtime, path) for path in _versions(stack)]
         if found:
             address = f"{max(found)[1].as_uri()}?mode=ro&immutable=1"
             with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as database:
-                return _texts(database.execute(f"{query} ORDER BY 1 LIMIT {PROPOSED}", (value,)).fetchall())
+                return _texts(database.execute(query, (beginning, PROPOSED)).fetchall())
     return []
 
 

@@ -1,4 +1,4 @@
-"""The commands that bring documents in, change and take them out: demo, upload, remove, correct."""
+"""The commands that bring documents in, change and take them out: demo, upload, send, remove, correct."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,6 +112,28 @@ def upload_files(
             require_complete(result)
     if refused:
         raise typer.Exit(EXIT_FAILED)
+
+
+@application.command("send")
+def send_test_receipt(timeout: Timeout = 600.0, stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
+    """Put a test receipt through all stages, tell the seconds of each, and take it away again."""
+    from ops.console import Output
+    from ops.probing import STAGES, send
+
+    output = Output(as_json=as_json)
+    target = options.connect(stack)
+    with output.progress("test receipt", len(STAGES)) as bar:
+        sent = send(
+            target,
+            timeout_seconds=timeout,
+            on_stage=lambda stage, _: bar.wait(STAGES.index(stage) + 1, len(STAGES), {}),
+        )
+    before = 0.0
+    for stage, seconds in sent.seconds.items():
+        output.say(f"  {stage:12}{seconds - before:7.1f} s")
+        before = seconds
+    output.say(f"searchable after {before:.1f} s; removed again in {sent.removed_seconds:.1f} s")
+    output.document(asdict(sent))
 
 
 @application.command("remove")

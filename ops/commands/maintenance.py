@@ -26,8 +26,9 @@ def rebuild_collection(
     from ops.rebuilding import rebuild
 
     output = Output(as_json=as_json)
-    with output.progress(f"rebuilding {collection.value}", 0):
-        rebuilt = rebuild(options.connect(stack), collection.value, from_deltas=from_deltas)
+    target = options.connect(stack)
+    with output.progress(f"rebuilding {collection.value}", None):
+        rebuilt = rebuild(target, collection.value, from_deltas=from_deltas)
     output.document({"collection": collection.value, **asdict(rebuilt)})
     output.say(f"version {rebuilt.version} of {collection.value} has {rebuilt.rows} rows and {rebuilt.texts} texts")
 

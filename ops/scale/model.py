@@ -21,6 +21,8 @@ RUNS_A_MESSAGE = 500
 PORTION_RUNS = {"lines": 300, "words": 227}
 """Of a merge, between two looks at whether a publication is due: as ``compaction_handler/planning.py`` divides runs of
 the rows that a receipt has (``work.py``)."""
+MORE_WAITS_SECONDS = 15.0
+"""Without a publication interval: so long a published run waits for the runs behind it (``merging.py``)."""
 SCALING_SECONDS = 60.0
 Steps = Generator[simpy.Event, Any, None]
 
@@ -159,6 +161,11 @@ class _World:
                 for start in range(0, len(own), RUNS_A_MESSAGE):
                     merger.queue.put(0, own[start : start + RUNS_A_MESSAGE])
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether runs are on their way to the merges."""
+        return bool(self._stream)
+
     def published(self, runs: Iterable[Receipt]) -> None:
         """A version of one collection is there with these runs."""
         for run in runs:
@@ -218,7 +225,10 @@ class _Merger:
 
     def _publish_if_due(self) -> Steps:
         environment, scenario = self._world.environment, self._world.scenario
-        if not self._unpublished or environment.now - self._published_at < scenario.publish_every:
+        every = scenario.publish_every
+        if not every and (self.queue or self._world.is_recorded):
+            every = MORE_WAITS_SECONDS
+        if not self._unpublished or environment.now - self._published_at < every:
             return
         size = scenario.version_bytes[self._collection]
         yield environment.timeout(self._times.publication + self._times.publication_a_byte * size)

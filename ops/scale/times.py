@@ -43,7 +43,9 @@ class Times:
     task: float = _time("as the function's")
     task_a_receipt: float = _time("as the function's")
     task_start: float = _time("assumed: pulling the image and starting a task")
-    alarm: float = _time("SQS's metrics come once a minute, the alarm needs one period (CloudWatch user guide)")
+    alarm: float = _time(
+        "what waits is reported once a minute (compaction_worker/waiting.py), and the alarm needs one period"
+    )
     stream: float = _time("assumed: one invocation of the stream processor")
     merge_cold: float = _time(
         "docs/benchmarks.md and chromadb's import of 1.1 s; a version is restored at 100 MB/s (assumed)"

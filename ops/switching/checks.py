@@ -7,18 +7,20 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
-from uuid import uuid4
 
 from ops.auditing import audit
 from ops.failures import reason
+from ops.operations import remove_unseen
+from ops.probing import probe_document
 from ops.switching.plan import loser, winner
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target
 from ops.uploading import UploadedDocument, upload
+from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.artifacts import MANIFEST_FILE
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.messages import RunReference
@@ -91,6 +93,7 @@ class SwitchChecks:
     backlog: int
     _document: bytes = field(init=False)
     _receipt: UploadedDocument | None = field(init=False, default=None)
+    _tried: bool = field(init=False, default=False)
     _counts: list[int] = field(init=False, default_factory=list)
     _fewest: int = field(init=False)
     _progressed: float = field(init=False, default=0.0)
@@ -98,7 +101,7 @@ class SwitchChecks:
     def __post_init__(self) -> None:
         self._fewest = self.backlog
         # One document for every try: an upload that was answered by an error may have arrived.
-        self._document = check_document(self.since)
+        self._document = probe_document("SWITCH CHECK", self.since)
 
     def checks(self) -> list[Check]:
         """The six; without a winner only the one that nobody works."""
@@ -144,8 +147,20 @@ class SwitchChecks:
                 return checks
             time.sleep(POLL_SECONDS)
 
+    def clean_up(self) -> ReceiptKey | None:
+        """Remove the checks' receipt from the collections; None when it was never uploaded.
+
+        It is removed wherever it is by then: what is still on its way is older than its removal.
+        """
+        if not self._tried:
+            return None
+        receipt = ReceiptKey(json.loads(self._document)["image_id"], 1)
+        remove_unseen(self._target, receipt)
+        return receipt
+
     def _uploaded(self) -> tuple[bool, str]:
         if self._receipt is None:
+            self._tried = True
             self._receipt = upload(self._target, "switch check", self._document)
         told = f"{self._receipt.key}, run {self._reference.run_id}"
         # Stage 1 makes a receipt's manifest when it has written everything else of it.
@@ -267,17 +282,3 @@ def drains(counts: Sequence[int], backlog: int) -> bool:
         backlog: messages before the switch.
     """
     return counts[-1] <= backlog or counts[-1] < max(counts) - 1
-
-
-def check_document(moment: datetime) -> bytes:
-    """An OCR result of one receipt that no shop ever printed: it says what it is and when it was made."""
-    words = ["SWITCH", "CHECK", moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")]
-    box = {"x": 0.1, "y": 0.1, "width": 0.8, "height": 0.05}
-    row = {"confidence": 1.0, "bounding_box": box}
-    line = {
-        "line_id": 1,
-        "text": " ".join(words),
-        **row,
-        "words": [{"word_id": number, "text": word, **row} for number, word in enumerate(words, 1)],
-    }
-    return json.dumps({"image_id": str(uuid4()), "receipts": [{"receipt_id": 1, "lines": [line]}]}).encode()

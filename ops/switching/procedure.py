@@ -78,6 +78,7 @@ class Preflight:
         backlog: messages that wait for stage 2 or are in flight; dead letters do not wait for it.
         half_way: the consumers are not those that the last whole update chose: most likely one has failed since.
         tasks: the worker's desired count after the switch.
+        already: the stack is what is wanted, and the next update would leave it so.
         no_way_back: why the settings refuse the old consumer; None when they do not.
     """
 
@@ -86,6 +87,7 @@ class Preflight:
     backlog: int
     half_way: bool
     tasks: int
+    already: bool
     no_way_back: str | None
     audited: list[dict[str, Any]]
 
@@ -107,6 +109,9 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
         "no_way_back": found.no_way_back,
         "preflight": found.audited,
     }
+    if found.already:
+        output.say(styled(f"nothing to do: the stack has embedConsumer {wanted}, and its consumers are so", "green"))
+        return SwitchResult(succeeded=True, rolled_back=False, document={**document, "plan": [], "already": True})
     steps = plan(current, wanted, tasks=found.tasks, half_way=found.half_way)
     document["plan"] = [{"resource": step.resource, "action": step.action} for step in steps]
     output.heading("2. Plan")
@@ -208,6 +213,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
         backlog=backlog,
         half_way=half_way,
         tasks=settings.worker_count,
+        already=current == wanted and not half_way and target.unfinished is None and stack.flag() == wanted,
         no_way_back=no_way_back,
         audited=as_document(audited),
     )
@@ -242,7 +248,23 @@ def _check(
             checks[:] = seen
             show(seen)
 
-        run.run(seconds, tell)
+        try:
+            run.run(seconds, tell)
+        finally:
+            # Also after Ctrl-C, and before a way back: the removal does not pass by the embed queue.
+            _clean_up(output, run)
+
+
+def _clean_up(output: Output, checks: SwitchChecks) -> None:
+    """Remove the checks' receipt; that it cannot be removed is told, and fails no switch."""
+    try:
+        removed = checks.clean_up()
+    except Exception as error:  # noqa: BLE001 - the switch has ended as it has ended
+        output.say_lines(styled("the checks' receipt was not removed:", "yellow"), reason(error))
+        output.say('  receipts search "SWITCH CHECK" --json shows it; receipts remove takes it away')
+        return
+    if removed:
+        output.say(f"the checks' receipt, of image {removed.image_id}, is removed with the next publication")
 
 
 def _update(output: Output, stack: SwitchableStack, consumer: EmbedConsumer, attempt: Attempt, *, after: int) -> None:

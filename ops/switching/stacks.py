@@ -48,6 +48,10 @@ class SwitchableStack(Protocol):
         """What an operator types to switch this stack."""
         ...
 
+    def flag(self) -> str | None:
+        """The consumer that the next update would choose; None when the configuration does not say."""
+        ...
+
     def updates(self) -> int:
         """The number of the stack's last update, whoever made it; the next one that changes something counts one on."""
         ...
@@ -108,6 +112,10 @@ class LocalSwitchable:
     def command(self, consumer: EmbedConsumer) -> str:
         """What an operator types to switch this stack."""
         return f"receipts switch {consumer}"
+
+    def flag(self) -> str | None:
+        """That of ``Pulumi.local.yaml``, or the one that was given over it."""
+        return self._stack._config(self._stack.settings()).get(FLAG)
 
     def updates(self) -> int:
         """The number of the stack's last update."""
@@ -177,6 +185,16 @@ class PulumiSwitchable:
     def command(self, consumer: EmbedConsumer) -> str:
         """What an operator types to switch this stack."""
         return f"receipts switch {consumer} --stack {self._name}"
+
+    def flag(self) -> str | None:
+        """That of the stack's configuration.
+
+        Raises:
+            OperatorError: CONFIGURATION_UNREADABLE.
+        """
+        with explaining(self._name, "CONFIGURATION_UNREADABLE", "check `pulumi config`"):
+            kept = self._pulumi.get_all_config().get(FLAG)
+        return None if kept is None else kept.value
 
     def updates(self) -> int:
         """The version of the newest entry of ``pulumi stack history``; previews are not in it.

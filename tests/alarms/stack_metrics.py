@@ -40,6 +40,12 @@ class StackMetrics:
     def metrics(self) -> Metrics:
         return {name: sorted(samples.items()) for name, samples in self._values.items()}
 
+    def then_nothing(self, minutes: int) -> "StackMetrics":
+        """The same, and after it nothing at all is reported."""
+        silent = StackMetrics(self.minutes + minutes)
+        silent._values = self._values
+        return silent
+
     def report(self, name: Key, values: Values, at: Iterable[float]) -> None:
         for minute in at:
             self._values[name].pop(minute, None)

@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 
+from ops.logs.lines import STAGES
 from pipeline.metrics import Measure
 from stack.alarm_rules import ALARMS, SWITCH_SECONDS, longest_wait
 from stack.alarms import FORECAST_PERCENT
@@ -93,6 +94,7 @@ INCIDENTS: dict[str, tuple[StackMetrics, set[str]]] = {
         {"runs-unfinished"},
     ),
     "the schedule is disabled, or each tick is killed": (at_work(2 * HOUR, ticks_until=HOUR), {"tick-missing"}),
+    "the same while nobody uploads": (at_rest(2 * HOUR, ticks_until=HOUR), {"tick-missing"}),
     "every tick fails": (working().ticks(FailedTicks=from_hour(1)), {"tick-failed"}),
     "a run is quarantined": (working().ticks(FailedRuns=from_hour(1)), {"runs-failed"}),
     "a lease is dated a year ahead": (working().ticks(StaleLease=from_hour(31_536_000)), {"lease-stale"}),
@@ -147,6 +149,27 @@ CONSUMERS = ("lambda", "ecs", "hybrid", "none")
 def test_an_alarm_rings_in_its_incident_and_no_other_does(incident):
     stack, expected = INCIDENTS[incident]
     assert ringing(stack) == expected
+
+
+@pytest.mark.parametrize("incident", INCIDENTS)
+def test_an_alarm_ends_with_its_metric_but_for_what_only_a_person_ends(incident):
+    """A metric that ends says nothing of dead letters and failed runs, and that no tick runs is said by its end."""
+    stack, expected = INCIDENTS[incident]
+    kept = {name for name in expected if name.startswith("dead-letters-") or name == "runs-failed"}
+    assert ringing(stack.then_nothing(3 * HOUR)) == kept | {"tick-missing"}
+
+
+def test_nothing_rings_for_what_is_nearly_too_much_or_too_much_for_a_moment():
+    nearly = working(4).stream(age=lambda _: 800_000)
+    nearly.ticks(OldestUnfinishedRun=lambda _: 3_800.0, StaleLease=lambda _: 850.0)
+    for name in (OCR, EMBED_QUEUE, LINES, WORDS):
+        nearly.queue(name, visible=lambda _: 5.0, age=lambda _: 3_500.0)
+    assert rang(nearly) == set()
+    briefly = working(4).stream(age=lambda m: 1e9 if m == 91 else 0.0)
+    briefly.ticks(OldestUnfinishedRun=lambda m: 1e9 if m == 92 else 0.0, StaleLease=lambda m: 1e9 if m == 92 else 0.0)
+    for name in (OCR, EMBED_QUEUE, LINES, WORDS):
+        briefly.queue(name, age=lambda m: 1e5 if m == 91 else 5.0)
+    assert rang(briefly) == set()
 
 
 def test_every_alarm_of_the_stack_has_an_incident_of_its_own():
@@ -236,6 +259,7 @@ def test_what_lasts_rings_further_alarms_as_it_reaches_more():
     """Which alarms follow which; the first one is that of the cause."""
     absent = working(4).worker(from_hour(0, 1)).queue(EMBED_QUEUE, from_hour(40), lambda m: max(0, waiting(m - HOUR)))
     assert ringing(absent) == {"worker-absent", "messages-wait-embed"}
+    assert ringing(absent, "lambda") == {"messages-wait-embed"}
     held = working(4).ticks(StaleLease=waiting, OldestUnfinishedRun=waiting)
     assert ringing(held) == {"lease-stale", "runs-unfinished"}
     blocked = working().stream(age=waiting_milliseconds).function(STREAM, errors=lambda _: 1.0)
@@ -244,6 +268,11 @@ def test_what_lasts_rings_further_alarms_as_it_reaches_more():
 
 def waiting_milliseconds(minute: float) -> float:
     return minute * 60_000
+
+
+def test_a_switch_changes_alarms_and_makes_and_removes_none():
+    assert alarms("lambda").keys() == alarms("ecs").keys() == alarms("none").keys()
+    assert alarms("hybrid").keys() > alarms("ecs").keys()
 
 
 def test_no_alarm_is_to_be_met_by_a_queue_that_only_retries():
@@ -333,11 +362,18 @@ def test_a_switch_is_never_longer_than_messages_may_wait():
         assert longest_wait(settings, queue) >= handover + SWITCH_SECONDS
 
 
-@pytest.mark.parametrize(("consumer", "words"), [("lambda", "function as"), ("ecs", "the worker"), ("hybrid", "both")])
-def test_what_the_alarms_cost_is_told(consumer, words):
+def test_what_the_alarms_cost_is_told():
     """CloudWatch charges each metric of an alarm."""
-    count = sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values())
+    counts = {consumer: sum(len(alarm.metrics_read()) for alarm in alarms(consumer).values()) for consumer in CONSUMERS}
     told = (PROJECT / "docs" / "operations.md").read_text()
-    assert re.search(rf"{count}( metrics)? with (the )?{words.removeprefix('the ')}", told), count
+    assert set(counts.values()) == {counts["lambda"], counts["hybrid"]}
+    assert f"{counts['lambda']} metrics, with two queues (`hybrid`) {counts['hybrid']}." in told
     assert len(Measure) == 5
     assert "Five metrics of our own" in told
+
+
+def test_the_log_that_an_alarm_names_is_one_that_the_command_reads():
+    named = {
+        stage for alarm in alarms().values() for stage in re.findall(r"--stage (\S+)", alarm.inputs["alarmDescription"])
+    }
+    assert named == STAGES.keys()

@@ -33,6 +33,11 @@ def workers(stack: PricedStack) -> PricedStack:
     return replace(stack, consumer="ecs", embed=None, mappings=off, task=replace(stack.task, most=4))
 
 
+@pytest.fixture(scope="module")
+def spot(workers: PricedStack) -> PricedStack:
+    return replace(workers, task=replace(workers.task, is_spot=True))
+
+
 def lines_of(found: list[Line], what: str) -> list[Line]:
     return [line for line in found if line.what == what]
 
@@ -48,10 +53,23 @@ def test_what_is_priced_is_what_the_program_declares(stack: PricedStack):
     assert stack.task == Task(
         vcpu=1, memory_gb=4, has_public_address=True, least=0, most=0, messages_per_task=200, idle_minutes=10
     )
-    assert (stack.endpoint_zones, stack.nat_gateways, stack.secrets, stack.alarm_metrics) == (0, 0, 1, 4)
+    assert (stack.endpoint_zones, stack.nat_gateways, stack.secrets, stack.dashboards) == (0, 0, 1, 1)
+    # Two alarms of the worker's scaling, and those that tell people; some are of metrics that the program writes.
+    assert stack.alarm_metrics > 20
+    assert 3 < stack.custom_metrics < stack.alarm_metrics
+    # What waits is reported for a worker alone.
+    assert stack.waiting is None
     assert (stack.old_version_days, stack.delta_days, stack.dimensions) == (1, 90, 1_536)
     assert stack.has_elastic_throughput
     assert not stack.has_billed_key
+
+
+def test_a_function_that_no_load_reaches_is_told(stack: PricedStack, monkeypatch):
+    assert stack.other_functions == ()
+    read = replace(stack, other_functions=("images-read-function",))
+    monkeypatch.setattr(procedure, "priced_stack", lambda *_: read)
+    shown = CliRunner().invoke(cli.application, ["cost"])
+    assert "no load here reaches them: images-read-function" in shown.output
 
 
 def test_compute_and_network_of_an_idle_stack_cost_less_than_a_dollar(stack: PricedStack):
@@ -61,10 +79,9 @@ def test_compute_and_network_of_an_idle_stack_cost_less_than_a_dollar(stack: Pri
     assert {line.group for line in found} == {"compute", "queues", "table", "objects", "files", "rest"}
 
 
-def test_an_interface_endpoint_would_cost_more_than_all_else_of_an_idle_stack(stack: PricedStack):
+def test_an_interface_endpoint_would_cost_by_the_hour_and_zone(stack: PricedStack):
     before, after = (total(month(item, idle(STORED))) for item in (stack, replace(stack, endpoint_zones=1)))
     assert after - before == pytest.approx(7.30)
-    assert after - before > before
 
 
 def test_a_task_that_always_runs_costs_its_size_and_its_address(workers: PricedStack):
@@ -73,6 +90,19 @@ def test_a_task_that_always_runs_costs_its_size_and_its_address(workers: PricedS
     assert sum(line.dollars for line in found if line.what.startswith("worker, ")) == pytest.approx(
         42.53 + 3.65, abs=0.01
     )
+
+
+def test_spare_capacity_is_cheaper_and_what_waits_is_asked_once_a_minute(workers: PricedStack, spot: PricedStack):
+    load = Load(receipts=0, stored=STORED, task_hours=HOURS_A_MONTH)
+    dear, cheap = (
+        sum(line.dollars for line in month(item, load) if line.what in {"worker, processors", "worker, memory"})
+        for item in (workers, spot)
+    )
+    assert cheap == pytest.approx(0.3 * dear)
+    asked = replace(workers, waiting=workers.functions["stream"], waiting_minutes=1.0)
+    (calls,) = lines_of(month(asked, idle(STORED)), "waiting function, calls")
+    assert calls.quantity == 43_800
+    assert not lines_of(month(workers, idle(STORED)), "waiting function, calls")
 
 
 def test_a_publication_writes_whole_versions_and_s3_keeps_them_for_the_days_of_its_rule(stack: PricedStack):

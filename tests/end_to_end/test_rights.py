@@ -145,6 +145,7 @@ def _use_every_command(target: Target, image: str, directory: Path) -> None:
     picture.write_bytes(encode(render(files.OTHER_TEXTS), "JPEG"))
     for arguments in (
         ["upload", sample, str(picture)],
+        ["send"],
         ["status"],
         ["audit"],
         ["logs"],

@@ -121,3 +121,60 @@ def test_one_bad_file_of_a_folder_and_one_bad_line_do_not_take_the_others_along(
         "d.jsonl line 3",
     ]
     assert "9000 bytes" in refused[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.json", b"", "it is empty"),
+        ("empty.jsonl", b"", "it is empty"),
+        ("blank.jsonl", b"\n \n", "it is empty"),
+        ("text.txt", b"just text", "in no form that is known"),
+        ("scan.png", b"\x89PNG\r\n\x1a\n", "recognize"),
+    ],
+)
+def test_what_holds_nothing_to_upload_is_an_error_that_says_what_is_needed(target, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    result = run(tmp_path / name)
+    assert result.exit_code == 1
+    (refusal,) = json.loads(result.stdout)["refused"]
+    assert said in refusal
+    assert uploaded(target) == {}
+
+
+@pytest.mark.parametrize(("names", "said"), [((), "it has nothing"), (("a.csv", "b.csv", "c"), "2 of .csv, 1 of no")])
+def test_a_folder_without_ocr_results_is_an_error_that_says_what_is_in_it(target, tmp_path, names, said):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("a,b")
+    result = run(folder)
+    assert result.exit_code == 1
+    assert said in json.loads(result.stdout)["refused"][0]
+
+
+def test_a_file_that_is_not_there_is_named_and_its_neighbour_is_uploaded(target, tmp_path, good):
+    result = run(tmp_path / "nothing.json", good)
+    assert result.exit_code == 1
+    assert "nothing.json: No such file" in json.loads(result.stdout)["refused"][0]
+    assert len(uploaded(target)) == 1
+
+
+def test_a_document_comes_through_a_pipe(target):
+    command = ["upload", "-", "--no-wait", "--json"]
+    result = CliRunner().invoke(cli.application, command, input=document(receipt()))
+    assert result.exit_code == 0, result.output
+    assert set(uploaded(target)) == {f"ocr/{IMAGE}.json"}
+    bad = CliRunner().invoke(cli.application, command, input=b"{")
+    assert bad.exit_code == 1
+    assert json.loads(bad.stdout)["refused"][0].startswith("OCR_DOCUMENT_INVALID: standard input: ")
+
+
+def test_two_files_of_one_image_are_told_before_either_is_uploaded(target, tmp_path, good):
+    (tmp_path / "a.json").write_bytes(document(receipt(1)))
+    (tmp_path / "b.json").write_bytes(document(receipt(2)))
+    result = run(tmp_path / "a.json", tmp_path / "b.json", good, good)
+    assert result.exit_code == 1
+    (refusal,) = json.loads(result.stdout)["refused"]
+    assert refusal.startswith(f"IMAGE_TWICE: a.json and b.json are both of image {IMAGE}")
+    assert set(uploaded(target)) == {f"ocr/{OTHER_IMAGE}.json"}

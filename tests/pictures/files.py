@@ -87,16 +87,16 @@ def blank() -> Image.Image:
     return Image.new("L", (800, 1_000), 250)
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A small PNG that unpacks to ``width`` x ``height`` pixels, made without unpacking it here."""
+def huge_png(width: int, height: int, *, in_colour: bool = False) -> bytes:
+    """A small PNG that unpacks to ``width`` x ``height`` black pixels, made without unpacking it here."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    # One bit a pixel, all 0: a row is a filter byte and its bits.
-    compressor = zlib.compressobj(9)
-    rows = b"".join(compressor.compress(bytes(1 + (width + 7) // 8)) for _ in range(height)) + compressor.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    # A row is a filter byte and its pixels, of one bit or of three bytes, all 0.
+    compressor, row = zlib.compressobj(1), bytes(1 + (3 * width if in_colour else (width + 7) // 8))
+    rows = b"".join(compressor.compress(row) for _ in range(height)) + compressor.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8 if in_colour else 1, 2 if in_colour else 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compaction_handler.coalescing import RUNS_PER_MESSAGE
+from compaction_handler.merging import PUBLISHED_WHILE_MORE_WAITS
 from compaction_handler.planning import DELTAS_AT_ONCE, ROWS_AT_ONCE
 from ops.scale import work
 from ops.scale.fifo import FifoQueue
-from ops.scale.model import PORTION_RUNS, RUNS_A_MESSAGE, simulate
+from ops.scale.model import MORE_WAITS_SECONDS, PORTION_RUNS, RUNS_A_MESSAGE, simulate
 from ops.scale.scenario import COLLECTIONS, Outcome, Scenario, poisson
 from ops.scale.times import BENCHMARK, MergeTimes, sources
 
@@ -71,6 +72,15 @@ def test_within_the_interval_a_version_waits_for_the_tick_after_it():
     # Published first at about 36 s, so the tick at 300 s is too early and the one at 600 s publishes.
     assert 500 < late < 505
     assert outcome.publications == {"lines": 2, "words": 2}
+
+
+def test_without_an_interval_a_version_waits_for_the_runs_behind_it_but_not_for_ever():
+    burst = simulate(scenario([0.0] * 400, upload_concurrency=1_000, function_concurrency=20))
+    assert burst.waiting == 0
+    alone = simulate(scenario([0.0, 1_000.0]))
+    # Each alone is published at once; a burst's messages share versions.
+    assert alone.publications == {"lines": 2, "words": 2}
+    assert max(burst.publications.values()) < burst.invocations["embed"] / 2
 
 
 def test_receipts_of_one_group_are_never_embedded_at_once_and_others_are():
@@ -175,6 +185,7 @@ def test_the_models_portions_are_the_merges():
     rows = {"lines": work.LINES, "words": work.WORDS}
     assert {name: min(DELTAS_AT_ONCE, int(ROWS_AT_ONCE / rows[name])) for name in COLLECTIONS} == PORTION_RUNS
     assert RUNS_A_MESSAGE == RUNS_PER_MESSAGE
+    assert PUBLISHED_WHILE_MORE_WAITS.total_seconds() == MORE_WAITS_SECONDS
 
 
 def test_every_time_says_where_it_is_from():

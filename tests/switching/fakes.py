@@ -62,6 +62,8 @@ class FakeStack:
     colleague: str | None = None
     on_fargate: bool = False
     ecs: Any = None
+    unfinished: str | None = None
+    chosen: str | None = None
 
     def __post_init__(self) -> None:
         self._turn(self.consumer)
@@ -88,6 +90,9 @@ class FakeStack:
 
     def require_free(self) -> None:
         pass
+
+    def flag(self) -> str:
+        return self.updated[-1] if self.updated else self.chosen or self.consumer
 
     def updates(self) -> int:
         return len(self.updated)

@@ -102,7 +102,7 @@ def test_whatever_stops_an_update_the_way_back_is_asked(error):
     assert result.document["checks"] == []
 
 
-@pytest.mark.parametrize("wanted", ["none", "lambda"])
+@pytest.mark.parametrize("wanted", ["none", "ecs"])
 def test_an_update_that_never_began_is_not_rolled_back(wanted):
     stack, asked = FakeStack("lambda", never_begins=True), []
     result = switched(stack, wanted, asked)
@@ -258,3 +258,55 @@ def test_brackets_in_what_was_seen_are_text(monkeypatch):
     assert "[/nothing]" in result.output
     assert "[/cyan] stays" in result.output
     assert "[/red] stays" in result.output
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_switch_to_what_is_so_already_ends_at_once_and_leaves_nothing_behind(dry_run):
+    stack = FakeStack("lambda")
+    result = switched(stack, "lambda", dry_run=dry_run)
+    assert result.succeeded
+    assert result.document["already"]
+    assert (stack.updated, stack.objects) == ([], {})
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        FakeStack("lambda", unfinished="ecs"),
+        # Somebody set the flag, and the next update would follow it.
+        FakeStack("lambda", chosen="ecs"),
+    ],
+)
+def test_a_switch_back_from_what_was_begun_is_made_although_the_outputs_say_that_it_is_so(stack):
+    result = switched(stack, "lambda")
+    assert "already" not in result.document
+    assert stack.updated == ["lambda"]
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fault", [{}, {"logs_fail": DENIED}, {"logs_fail": KeyboardInterrupt()}])
+def test_the_checks_receipt_is_removed_however_the_checks_end(fault, monkeypatch):
+    stack, removed = FakeStack("lambda", **fault), []
+    monkeypatch.setattr(checks, "remove_unseen", lambda _, receipt: removed.append(receipt.image_id))
+    switched(stack, "ecs", [])
+    assert [json.loads(content)["image_id"] for content in stack.uploads()] == removed
+
+
+def test_a_receipt_of_the_checks_that_cannot_be_removed_is_told_and_fails_no_switch(monkeypatch, capsys):
+    def refuse(*_: Any) -> None:
+        raise DENIED
+
+    stack = FakeStack("lambda")
+    monkeypatch.setattr(checks, "remove_unseen", refuse)
+    monkeypatch.setattr(checks.SwitchChecks, "run", lambda self, *_: self._uploaded())
+    result = run_switch(Output(as_json=False), stack, "ecs", SwitchOptions(timeout_seconds=0.05))
+    assert result.succeeded
+    assert "the checks' receipt was not removed" in capsys.readouterr().out
+
+
+def test_checks_that_never_uploaded_remove_nothing(monkeypatch):
+    monkeypatch.setattr(checks, "remove_unseen", interrupt)
+    assert switched(FakeStack("lambda"), "none").succeeded

@@ -13,9 +13,11 @@ from ops import cli
 from ops.commands import options
 from ops.console import Output
 from ops.local.provisioners import compute
+from ops.operations import repository
 from ops.switching.procedure import SwitchOptions, run_switch
 from ops.switching.stacks import LocalSwitchable
 from ops.target import OperatorError, local_target
+from pipeline.collections.receipts import deciding_run
 from stack.errors import SettingsRefused
 from tests.switching.test_switch import findings, intruder
 
@@ -33,7 +35,12 @@ def test_the_procedure_finds_all_six_signs(stack, quiet):
     assert result.succeeded, result.document
     assert len(result.document["checks"]) == 6
     assert {check["state"] for check in result.document["checks"]} == {"passed"}
-    assert local_target(stack).outputs["embedConsumer"] == "ecs"
+    target = local_target(stack)
+    assert target.outputs["embedConsumer"] == "ecs"
+    (sent,) = [run for run in repository(target).all_runs() if run.consumer == "ecs"]
+    last = deciding_run(repository(target).of_receipt(sent.image_id, sent.receipt_id))
+    assert last is not None
+    assert last.kind == "delete", "what the checks uploaded is taken away again"
 
 
 def test_a_dry_run_changes_nothing(stack, quiet):
