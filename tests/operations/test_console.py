@@ -162,7 +162,6 @@ WAYS: dict[str, Callable[[Output], object]] = {
     "processes": lambda output: output.processes(PROCESSES),
     "dead_letter": lambda output: output.dead_letter(LETTER),
     "status": status,
-    "table": lambda output: output.table(["column"], [[HOSTILE]]),
 }
 
 
