@@ -41,8 +41,6 @@ DAY, HOUR = 1_440, 60
 FUNCTIONS = {"pictures": PICTURES, "upload": UPLOAD, "embed": EMBED, "stream": STREAM, "merge": MERGE}
 WATCHED_BY_ITS_EFFECT = {f"{STACK}worker-waiting"}
 """No receipt passes through it: when it does not count, the worker is not started, and worker-absent rings."""
-WATCHED_BY_ITS_EFFECT = {f"{STACK}worker-waiting"}
-"""No receipt passes through it: when it does not count, the worker is not started, and worker-absent rings."""
 DEAD_LETTERS = {
     "upload-pictures": "upload-pictures-dead-letter",
     "upload-ocr-results": "upload-ocr-results-dead-letter",
