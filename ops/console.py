@@ -347,7 +347,7 @@ def _table(columns: Sequence[str]) -> Table:
     table = Table()
     for name in columns:
         # An id that is cut names nothing, so it gets its width before any text does.
-        table.add_column(name, no_wrap=name == "image", overflow="fold", max_width=CELL_WIDTH)
+        table.add_column(_cell(name), no_wrap=name == "image", overflow="fold", max_width=CELL_WIDTH)
     return table
 
 

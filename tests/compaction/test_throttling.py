@@ -12,7 +12,7 @@ import pytest
 
 from compaction_handler.lease import acquire
 from compaction_handler.merging import CollectionMerger
-from pipeline.aws import ATTEMPTS
+from one_consumer.live.clients import ATTEMPTS
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.embedding.work import Disposition

@@ -76,6 +76,7 @@ RARE: Mapping[str, set[str]] = {
         "dynamodb:GetItem",
         "sqs:ChangeMessageVisibility",
     },
+    "receipts-local-worker-waiting": set(),
     "receipts-local-compaction-stream-processor": set(),
     # An upload in parts that fails; a rebuild from deltas; a replaced version, when its readers have had their time.
     "receipts-local-compaction-merge": {"s3:AbortMultipartUpload", "dynamodb:Scan", "s3:ListBucket", "s3:DeleteObject"},
@@ -91,7 +92,9 @@ OPERATORS_RARE = {
     "scheduler:GetSchedule",
 }
 ONLY_ON_AWS = {
-    # The emulator has none of these, or is not asked: the local stack's logs are files and its key is the shell's.
+    # The emulator has none of these, or is not asked: the local stack's logs are files, its queues' ages are its own,
+    # and its key is the shell's.
+    "cloudwatch:GetMetricData",
     "application-autoscaling:DescribeScalableTargets",
     "logs:FilterLogEvents",
     "secretsmanager:GetSecretValue",

@@ -22,6 +22,7 @@ SHORT = {
     "lambda": {"timeoutSeconds": 2, "maximumConcurrency": 2},
     "handover": {"timeoutSeconds": 3, "pollSeconds": 0.2, "quietSeconds": 0.5},
     "queue": {"visibilityTimeoutSeconds": 12},
+    "ecs": {"maximumTasks": 1, "stopTimeoutSeconds": 10},
 }
 """Settings under which a switch waits no longer than it must."""
 MAPPING, SERVICE, SCALING, LOCK = "embed-lambda-maps-embed", "worker-service", "worker-scaling", "embed-lock"

@@ -49,8 +49,8 @@ def test_a_second_up_changes_nothing_a_flip_changes_the_consumer_and_destroy_lea
     assert workers(stack) == []
     flipped = stack.up({"embedConsumer": "ecs"})
     assert set(operations(flipped)) == {"same", "update"}
-    # Its steps (ops/switching/plan.py), and the threshold of an alarm on the worker.
-    assert operations(flipped)["update"] <= 6
+    # Its steps (ops/switching/plan.py), and what follows: three alarms on the worker, and the count for its scaling.
+    assert operations(flipped)["update"] <= 9
     client = boto3.client("lambda", **stack.client_options())
     assert client.get_event_source_mapping(UUID=flipped.outputs["embedMappingId"])["State"] == "Disabled"
     client.close()

@@ -55,7 +55,7 @@ def intruder(stack: LocalStack) -> Iterator[Any]:
     client.close()
 
 
-FOLLOWING = {"worker-busy-alarm", "worker-idle-alarm", "worker-waiting-schedule"}
+FOLLOWING = {"worker-busy-alarm", "worker-idle-alarm", "worker-waiting-schedule", "alarms-worker-absent"}
 """What a switch changes and its plan does not tell: it follows from the rest."""
 
 
