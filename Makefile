@@ -66,7 +66,7 @@ page-picture: $(INSTALLED)
 	@$(BIN)/python -m tests.page.picture
 
 docs: $(INSTALLED)
-	@$(BIN)/python -m ops.documents
+	@$(BIN)/python -m ops.documentation
 	@$(BIN)/python -m tests.program.picture
 
 bench: $(INSTALLED)

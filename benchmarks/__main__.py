@@ -18,8 +18,8 @@ from rich.table import Table
 
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
+from ops.submitting import upload
 from ops.target import local_target
-from ops.uploading import upload
 from ops.waiting import require_complete, wait_until_searchable
 
 REPEATS = 5
@@ -29,7 +29,7 @@ HANDLERS = {
     "embed_lambda.handler": "numpy",
     "compaction_worker.worker": "boto3",
     "compaction_handler.stream_processor": "boto3",
-    "compaction_handler.merge": "chromadb",
+    "compaction_handler.handler": "chromadb",
 }
 """Entry point module to the heaviest library that it cannot do without once it works."""
 IMPORT_PROGRAM = "import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"

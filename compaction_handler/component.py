@@ -169,7 +169,7 @@ class CompactionHandler(pulumi.ComponentResource):
             f"{self._name}-merge",
             ImageFunctionArgs(
                 image_uri=self._args.image_uri,
-                handler="compaction_handler.merge.merge",
+                handler="compaction_handler.handler.merge",
                 variables=environment_variables(
                     MergeEnvironment,
                     {

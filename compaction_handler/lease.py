@@ -3,6 +3,8 @@
 The heartbeat is a thread. An upsert holds the GIL, so the thread may be late by one chunk of rows, about a second; the
 lease lasts at least ten. Another process would beat on while the merge itself hangs, and would be one more thing to
 kill.
+
+Longer than most modules: every condition on the two items stands here, so that they can be compared.
 """
 
 import json

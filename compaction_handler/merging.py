@@ -4,6 +4,8 @@ A kill between any two steps loses nothing: a run is MERGED only when the workin
 published version does, and what is not is merged again into the next copy. Where a cold copy comes from is said in
 ``restoring.py``, what is written in ``planning.py``, how it becomes a version in ``publishing.py``; the copy that stays
 warm is kept by ``keeping.py``.
+
+Longer than most modules: what a merge does between taking and giving back the lease is read in one piece.
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""Stage 2 hosted by ECS, as it is deployed: public address, nothing comes in, published snapshots from EFS."""
+"""Stage 2 hosted by ECS, as it is deployed: public address, nothing comes in, published snapshots from EFS.
+
+Longer than most modules: a task definition is long, and everything in it belongs to the one worker.
+"""
 
 import json
 from collections.abc import Sequence

@@ -17,8 +17,8 @@ from ops.pictures import upload_picture, wait_until_read
 from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.submitting import UploadedDocument, upload
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, upload
 from ops.waiting import require_complete, wait_until_searchable
 from pipeline.contracts.ocr import parse_ocr_document
 

@@ -1,4 +1,4 @@
-"""Uploading pictures and waiting until stage 0 has read them; what follows is ``uploading.py``'s."""
+"""Uploading pictures and waiting until stage 0 has read them; what follows is ``submitting.py``'s."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from ops.errors import OperatorError
+from ops.submitting import UploadedDocument, runs_of
 from ops.target import Target
-from ops.uploading import UploadedDocument, runs_of
 from ops.waiting import POLL_SECONDS
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.objects import ObjectStore

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from ops.operations import remove_unseen
 from ops.published import NOTHING_PUBLISHED, published_version
+from ops.submitting import UploadedDocument, upload
 from ops.target import OperatorError, Target
-from ops.uploading import UploadedDocument, upload
 from ops.waiting import ConsumerWatch, require_complete, wait_for_runs
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.artifacts import MANIFEST_FILE

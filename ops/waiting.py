@@ -12,8 +12,8 @@ from typing import Any
 
 from one_consumer.audit.judgement import Finding
 from ops.auditing import audit
+from ops.submitting import UploadedDocument
 from ops.target import OperatorError, Target
-from ops.uploading import UploadedDocument
 from pipeline.collections.receipts import deciding_run
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import RunReference

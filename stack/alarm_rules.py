@@ -2,6 +2,8 @@
 
 Resources (``alarms.py``) and docs/operations.md (``make docs``) are made from this table; tests feed each alarm
 with the metrics of incidents. Facts about CloudWatch: docs/facts.md, "Alarms".
+
+Longer than most modules: it is a table.
 """
 
 from collections.abc import Callable, Mapping

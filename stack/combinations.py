@@ -1,6 +1,8 @@
 """Settings that AWS, or this program, does not take together, as pure functions; each gives every refusal it finds.
 
 The range of a single setting is with its field in ``stack/settings.py``; rules of resources are in ``stack/rules.py``.
+
+Longer than most modules: it is a list of rules.
 """
 
 import ipaddress

@@ -1,6 +1,8 @@
 """The settings: read once, from one place, into a frozen, closed and cross-checked object. Nothing else reads config.
 
 ``load`` is pure and collects every problem; AWS accepts or refuses some of these only half way through an update.
+
+Longer than most modules: it is the list of all settings.
 """
 
 import json

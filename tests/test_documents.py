@@ -11,7 +11,7 @@ from one_consumer.claim.refusals import ClaimCode
 from one_consumer.live.errors import WaitCode
 from one_consumer.pack.codes import Code
 from ops import cli
-from ops.documents import PROJECT_DIRECTORY, documents, filled
+from ops.documentation import PROJECT_DIRECTORY, documents, filled
 from ops.preflight.judgement import Obstacle
 from ops.reconciling.comparison import Difference
 from pipeline.errors import ErrorCode

@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, type[Environment]] = {
     "upload_images.pictures.handler.read_pictures": ReadPicturesEnvironment,
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
-    "compaction_handler.merge.merge": MergeEnvironment,
+    "compaction_handler.handler.merge": MergeEnvironment,
 }
 
 

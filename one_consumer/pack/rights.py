@@ -2,6 +2,8 @@
 
 A condition is weighed only where a queue's own policy says by it whom it is about (``principals.py``). Otherwise
 what is allowed on a condition counts as allowed, and what is denied on one does not count as denied.
+
+Longer than most modules: one decision, from statements to a verdict, that is read in one piece.
 """
 
 from collections import defaultdict

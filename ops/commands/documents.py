@@ -16,8 +16,8 @@ from upload_images.formats import Format
 if TYPE_CHECKING:
     from ops.console import Output
     from ops.pictures import UploadedPicture
+    from ops.submitting import UploadedDocument
     from ops.target import Target
-    from ops.uploading import UploadedDocument
     from pipeline.contracts.messages import RunReference
 
 application = typer.Typer()
@@ -56,7 +56,7 @@ def upload_files(
     from ops.console import Output, as_documents
     from ops.importers import Taken, read_documents
     from ops.pictures import reads_pictures, upload_picture
-    from ops.uploading import without_repetitions
+    from ops.submitting import without_repetitions
     from ops.waiting import require_complete, wait_until_searchable
 
     output = Output(as_json=as_json)
@@ -181,7 +181,7 @@ def _upload(
     output: "Output", target: "Target", documents: list[tuple[str, bytes]], refuse: Callable[[Exception], object]
 ) -> "list[UploadedDocument]":
     """Upload documents under a bar; the receipts that are left out are told."""
-    from ops.uploading import upload
+    from ops.submitting import upload
 
     uploaded: list[UploadedDocument] = []
     if not documents:

@@ -1,6 +1,8 @@
 """What of a stack costs money, read from the recorded program's own resources. Pure.
 
 Nothing is taken from the settings: a resource that somebody adds to the program is priced, or refused as unknown.
+
+Longer than most modules: it lists every resource type.
 """
 
 import re

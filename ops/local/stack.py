@@ -2,6 +2,8 @@
 
 It starts one supervisor, which owns all processes, and evaluates one program, which declares all resources. What only
 an update needs, Pulumi above all, is imported by the update: every command that reads a stack comes by here.
+
+Longer than most modules: it is where the parts of the local stack are put together, and the parts are elsewhere.
 """
 
 import fcntl

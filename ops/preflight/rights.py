@@ -2,6 +2,8 @@
 
 From the provider's documents and AWS's service authorization reference, not tried in an account: docs/deploy.md says
 how to find one that is missing.
+
+Longer than most modules: it is a table of rights.
 """
 
 from collections.abc import Iterator, Mapping

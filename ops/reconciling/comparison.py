@@ -2,6 +2,8 @@
 
 The runs decide: what is completed must be in the published version, what is waiting may be. The ledger and the rows of
 the version are compared with them.
+
+Longer than most modules: every difference that can be found, beside the others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

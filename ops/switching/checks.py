@@ -16,10 +16,10 @@ from ops.auditing import audit
 from ops.failures import reason
 from ops.operations import remove_unseen
 from ops.probing import probe_document
+from ops.submitting import UploadedDocument, upload
 from ops.switching.plan import loser, winner
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target
-from ops.uploading import UploadedDocument, upload
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.artifacts import MANIFEST_FILE
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key

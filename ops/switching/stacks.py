@@ -1,4 +1,7 @@
-"""A stack whose consumer can be switched: its flag, its update, its hosts' logs; on this machine or in an account."""
+"""A stack whose consumer can be switched: its flag, its update, its hosts' logs; on this machine or in an account.
+
+Longer than most modules: both kinds of stack stand side by side, so that neither forgets what the other does.
+"""
 
 import json
 import tempfile

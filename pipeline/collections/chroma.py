@@ -6,6 +6,8 @@ texts and vectors, no rows. There is no removal: Chroma 1.5.9 may lose live reco
 vector file. That file is the authority; Chroma's cosine space gives back other bits than were added.
 
 Opening a Chroma directory writes to it, so a published one is opened only through a private copy (``open_private``).
+
+Longer than most modules, because Chroma is known nowhere else.
 """
 
 import shutil

@@ -3,6 +3,8 @@
 Version 2 keeps each distinct text and its vector once; a row names its text by index. Version 1 had a vector for every
 row; it is still read, because a run that was recorded with such a delta may be unfinished. How the objects are stored
 and found is in ``pipeline/deltas.py``.
+
+Longer than most modules: both versions of the format and every rule of a delta.
 """
 
 import json

@@ -3,6 +3,8 @@
 A run gets its receipt's next version in the transaction that records it, so nothing is recorded unseen in between. What
 happened last is another matter: ``CompactionRun.order``. What a transition writes is decided in ``transitions.py``;
 here it is sent, and when the run moved in between, the run is read and the transition tried again.
+
+Longer than most modules: every call of DynamoDB about a run.
 """
 
 import logging

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ops.probing import STAGES, passed
+from ops.submitting import without_repetitions
 from ops.target import OperatorError
-from ops.uploading import without_repetitions
 from ops.waiting import (
     ABSENT_SECONDS,
     LOOK_SECONDS,

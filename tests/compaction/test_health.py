@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from compaction_handler.handler import TICK_SOURCE, MergeHandler
 from compaction_handler.health import stale_seconds
-from compaction_handler.merge import TICK_SOURCE, MergeHandler
 from compaction_handler.soundness import Verdict
 from pipeline.errors import PermanentError, RetryableError
 from pipeline.logs import configure_logging

@@ -14,9 +14,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from compaction_handler import publishing
+from compaction_handler.handler import TICK_SOURCE, delay_seconds
 from compaction_handler.lease import Lease, acquire
 from compaction_handler.marking import MAXIMUM_ATTEMPTS
-from compaction_handler.merge import TICK_SOURCE, delay_seconds
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.planning import Plan
 from compaction_handler.queue_requests import BODY_BYTES

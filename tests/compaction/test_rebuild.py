@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from compaction_handler.merge import REBUILD_SOURCE, TICK_SOURCE
+from compaction_handler.handler import REBUILD_SOURCE, TICK_SOURCE
 from compaction_handler.merging import PUBLISHED_WHILE_MORE_WAITS
 from compaction_handler.resolving import LateResolution
 from pipeline.collections.chroma import PARAMETERS

@@ -14,8 +14,8 @@ import pytest
 from moto import mock_aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
+from compaction_handler.handler import MergeHandler
 from compaction_handler.health import Health
-from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests, is_request
 from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound

@@ -30,8 +30,8 @@ from ops.reconciling.procedure import run_reconcile
 from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.submitting import UploadedDocument, upload
 from ops.target import OperatorError, Target, local_target
-from ops.uploading import UploadedDocument, upload
 from ops.waiting import require_complete, wait_for_runs, wait_until_searchable
 from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey

@@ -20,8 +20,8 @@ from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.procedure import run_reconcile
 from ops.reconciling.repair import repair
 from ops.reporting import states_of
+from ops.submitting import UploadedDocument
 from ops.target import OperatorError, Target
-from ops.uploading import UploadedDocument
 from ops.waiting import require_effect, wait_for_runs, wait_until_searchable
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.reader import SnapshotSource

@@ -2,7 +2,7 @@
 
 import re
 
-from ops.documents import PROJECT_DIRECTORY
+from ops.documentation import PROJECT_DIRECTORY
 from tests.operations.published import BUCKET, Receipt, built, shop
 
 __all__ = ["built", "shop"]

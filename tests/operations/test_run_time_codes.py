@@ -4,7 +4,7 @@ import ast
 import re
 from collections import defaultdict
 
-from ops.documents import PROJECT_DIRECTORY
+from ops.documentation import PROJECT_DIRECTORY
 from ops.run_time_codes import RUN_TIME_CODES
 from pipeline.errors import ErrorCode
 from stack.alarm_rules import ALARMS

@@ -43,6 +43,11 @@ class Arrow:
     is_on: bool = True
 
 
+def scheduled(physical: str) -> str:
+    """A schedule may have the name of the function that it calls."""
+    return f"call {name_of(physical)}"
+
+
 def name_of(physical: str) -> str:
     return physical.removeprefix(PREFIX).strip("-")
 
@@ -53,7 +58,7 @@ def boxes(recording: Recording) -> dict[str, str]:
     for made in recording.made.values():
         if made.type in BOXES and "dead-letter" not in made.name and "failures" not in made.name:
             physical = made.inputs.get("name") or made.inputs.get("bucketPrefix") or "collections"
-            found[name_of(physical)] = made.type
+            found[scheduled(physical) if made.type == SCHEDULE else name_of(physical)] = made.type
     return found
 
 
@@ -76,7 +81,7 @@ def arrows(recording: Recording) -> list[Arrow]:
     for notification in recording.of("aws:s3/bucketNotification:BucketNotification"):
         found |= {Arrow(FIRST, by_arn[queue["queueArn"]]) for queue in notification.inputs["queues"]}
     for schedule in recording.of(SCHEDULE):
-        found.add(Arrow(name_of(schedule.inputs["name"]), by_arn[schedule.inputs["target"]["arn"]]))
+        found.add(Arrow(scheduled(schedule.inputs["name"]), by_arn[schedule.inputs["target"]["arn"]]))
     hosts = hosts_by_role(recording)
     (service,) = recording.of("aws:ecs/service:Service")
     for policy in recording.of("aws:iam/rolePolicy:RolePolicy"):
@@ -163,7 +168,12 @@ def drawn(kinds: Mapping[str, str], leads: Sequence[Arrow]) -> str:
 
 def shortened(name: str) -> str:
     """Without the component's name, which the place in the picture says."""
-    return name.removeprefix("compaction-").removeprefix("upload-").removesuffix(".fifo")
+    return (
+        name.replace("call compaction-", "call ")
+        .removeprefix("compaction-")
+        .removeprefix("upload-")
+        .removesuffix(".fifo")
+    )
 
 
 def line(start: tuple[int, int], end: tuple[int, int], is_on: bool) -> str:

@@ -31,7 +31,7 @@ MODELS = {
     "upload_images.pictures.handler.read_pictures": ReadPicturesEnvironment,
     "embed_lambda.handler.embed": EmbedLambdaEnvironment,
     "compaction_handler.stream_processor.process_stream": StreamProcessorEnvironment,
-    "compaction_handler.merge.merge": MergeEnvironment,
+    "compaction_handler.handler.merge": MergeEnvironment,
     "compaction_worker.waiting.report": WaitingEnvironment,
 }
 WITHOUT_RESOURCE_LEVEL = {"ManageNetworkInterfaces", "LogInToTheRegistry", "LookForMappings", "PublishTheCount"}

@@ -19,8 +19,8 @@ from ops.local.stack import LocalStack
 from ops.local.timeline import TimelineEntry
 from ops.published import published_version
 from ops.reporting import stack_status
+from ops.submitting import UploadedDocument, upload
 from ops.target import Target
-from ops.uploading import UploadedDocument, upload
 from ops.waiting import wait_until_searchable
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.ocr import parse_ocr_document

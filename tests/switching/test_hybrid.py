@@ -1,8 +1,8 @@
 """Two queues, two consumers, one each: receipts go by size, and no message is lost on the way in or out."""
 
 from ops.auditing import audit
+from ops.submitting import UploadedDocument, upload
 from ops.target import Target, local_target
-from ops.uploading import UploadedDocument, upload
 from ops.waiting import wait_until_searchable
 from tests.switching.conftest import samples
 

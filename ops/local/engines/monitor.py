@@ -1,6 +1,8 @@
 """Pulumi's resource monitor, with provisioners behind it instead of an engine: create, update, replace, delete, same.
 
 Its other half is ``in_process.py``, which runs the program.
+
+Longer than most modules: the order of an update is one algorithm.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Functions, mappings, services and the schedule: declared on the emulator, run by the supervisor."""
+"""Functions, mappings, services and the schedule: declared on the emulator, run by the supervisor.
+
+Longer than most modules: what runs code is declared here, one class a type.
+"""
 
 import json
 import sys

@@ -1,4 +1,7 @@
-"""Buckets, queues, the table, secrets and roles: real on the emulator."""
+"""Buckets, queues, the table, secrets and roles: real on the emulator.
+
+Longer than most modules: ten resource types, each a few lines, that change together.
+"""
 
 import json
 import time

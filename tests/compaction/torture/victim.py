@@ -21,8 +21,8 @@ import chromadb  # noqa: F401 - before anything is forked, so that no victim has
 from compaction_handler import checking, publishing, storing, working_copy
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
+from compaction_handler.handler import MergeHandler
 from compaction_handler.lease import Lease
-from compaction_handler.merge import MergeHandler
 from compaction_handler.merging import CollectionMerger
 from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
