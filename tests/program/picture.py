@@ -168,12 +168,7 @@ def drawn(kinds: Mapping[str, str], leads: Sequence[Arrow]) -> str:
 
 def shortened(name: str) -> str:
     """Without the component's name, which the place in the picture says."""
-    return (
-        name.replace("call compaction-", "call ")
-        .removeprefix("compaction-")
-        .removeprefix("upload-")
-        .removesuffix(".fifo")
-    )
+    return name.removeprefix("call ").removeprefix("compaction-").removeprefix("upload-").removesuffix(".fifo")
 
 
 def line(start: tuple[int, int], end: tuple[int, int], is_on: bool) -> str:
