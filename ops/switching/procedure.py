@@ -180,6 +180,16 @@ def _both_ways(stack: SwitchableStack, attempt: Attempt, current: EmbedConsumer,
     return on if current == wanted else f"{on}; back: {stack.command(current)}"
 
 
+def waiting(backlog: int, *, moves: bool) -> str:
+    """What the embed queues hold, and what becomes of it; pure."""
+    if backlog == 0:
+        return "no message waits or is in flight"
+    counted = "1 message waits or is in flight" if backlog == 1 else f"{backlog} messages wait or are in flight"
+    if not moves:
+        return counted
+    return f"{counted}; {'it' if backlog == 1 else 'they'} will wait for the new consumer"
+
+
 def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) -> Preflight:
     # Asked first: whatever is looked at afterwards is of this update or a later one, and a later one stops the switch.
     updates = stack.updates()
@@ -193,7 +203,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
     queues = embed_queues(target.outputs)
     embed = [item for item in audited if item.expected.label in queues]
     backlog = sum(item.visible + item.in_flight for item in embed)
-    output.say(f"{backlog} messages wait or are in flight; they will wait for the new consumer")
+    output.say(waiting(backlog, moves=current != wanted))
     own = own_consumers(target.outputs)
     unknown = {item.expected.label: strangers(item.consumers, own) for item in embed}
     if blocking := blockers(audited, unknown):
