@@ -153,7 +153,8 @@ def _way_on(
 ) -> str | None:
     """What to do where going back would undo nothing, or somebody else's update; None where it may be offered."""
     if not attempt.begun:
-        return f"nothing was changed; mend what it names, then: {stack.command(wanted)}"
+        first = "to switch after all: " if attempt.interrupted else "mend what it names, then: "
+        return f"nothing was changed; {first}{stack.command(wanted)}"
     try:
         last = stack.updates()
     except Exception as error:  # noqa: BLE001 - not knowing is no reason to undo what may be somebody else's

@@ -158,6 +158,17 @@ def test_ctrl_c_says_what_is_half_done_and_which_command_goes_on(fault, told, mo
     assert stack.updated == ["ecs"]
 
 
+def test_ctrl_c_before_the_update_names_nothing_to_mend(monkeypatch):
+    def update(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    stack = FakeStack("lambda")
+    monkeypatch.setattr(stack, "update", update)
+    result = switched(stack, "ecs", [])
+    assert result.interrupted
+    assert result.document["way_on"] == "nothing was changed; to switch after all: receipts switch ecs --stack fake"
+
+
 def test_ctrl_c_on_the_way_back_says_how_far_it_came():
     result = switched(FakeStack("lambda", update_fails=[EngineError("first"), KeyboardInterrupt()]), "ecs", [])
     assert result.interrupted
