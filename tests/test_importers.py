@@ -127,8 +127,15 @@ def test_a_file_that_is_no_ocr_result_is_refused_by_its_name(tmp_path: Path, con
 
 def test_a_folder_without_ocr_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text("milk,1.20\n")
-    with pytest.raises(PermanentError, match="has no file of OCR results"):
+    with pytest.raises(PermanentError, match=r"holds no OCR results; it holds 1 of \.csv.*tesseract"):
         list(read_documents(tmp_path))
+
+
+def test_where_pictures_are_read_nobody_is_told_to_recognize_them_first(tmp_path: Path) -> None:
+    refused: list[PermanentError] = []
+    assert not list(read_documents(tmp_path, refused.append, on_picture=lambda _name, _content: None))
+    assert "holds no OCR results and no pictures; it holds nothing" in str(refused[0])
+    assert "tesseract" not in str(refused[0])
 
 
 def test_a_page_that_breaks_a_bound_does_not_take_the_other_page_with_it(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ def search_text(
     text: str,
     collection: Annotated[Collection, typer.Option(help="Which collection.")] = Collection.LINES,
     mode: Annotated[
-        Mode, typer.Option(help="Compare vectors, letters, or both. `text` needs no embedder and tells no distances.")
+        Mode,
+        typer.Option(
+            help="Compare vectors, letters, or both. `hybrid` orders by both, so distances do not always rise. "
+            "`text` needs no embedder and tells no distances."
+        ),
     ] = Mode.HYBRID,
     merchant: Annotated[
         str | None,

@@ -151,7 +151,7 @@ def run_cost(output: Output, stack: str, rate: float, stored: float) -> dict[str
     output.say(advice(answers, rate, stored))
     unverified = sorted({line.price for found in answers.values() for line in found.lines if _is_unverified(line)})
     if unverified:
-        output.say(f"no page with the number was found for: {', '.join(unverified)}")
+        output.say(f"prices that no page of the provider was found for: {', '.join(unverified)}")
     others = answers["lambda"].stack.other_functions
     if others:
         output.say(f"not in the month, because no load here reaches them: {', '.join(others)}")
@@ -197,7 +197,8 @@ def advice(answers: Mapping[str, Answer], rate: float, stored: float) -> str:
         return f"cheapest when idle: {chosen}"
     first = next(iter(answers.values()))
     full = receipts_until_full(first.stack)
-    disk = f"the merge's disk is full at {full:,.0f} receipts, in {full / rate / 86_400:,.1f} days at this rate"
+    days = max(0.0, full - stored) / rate / 86_400
+    disk = f"the merge's disk is full at {full:,.0f} receipts, in {days:,.1f} days at this rate"
     if chosen is not None:
         return f"choose {chosen}; {disk}"
     steps = {found.first.next_step for found in answers.values() if found.first}

@@ -75,7 +75,7 @@ def read_documents(
         suffixes = SUFFIXES if on_picture is None else SUFFIXES + PICTURE_SUFFIXES
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
         if not files:
-            on_refused(_nothing_in(path, suffixes))
+            on_refused(_nothing_in(path, suffixes, reads_pictures=on_picture is not None))
         for file in files:
             yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken, on_picture=on_picture)
         return
@@ -92,16 +92,16 @@ def read_documents(
         on_refused(_unreadable(path, error))
 
 
-def _nothing_in(folder: Path, suffixes: tuple[str, ...]) -> PermanentError:
+def _nothing_in(folder: Path, suffixes: tuple[str, ...], *, reads_pictures: bool) -> PermanentError:
     """A folder of which no file is read, with what is there instead."""
     there = Counter(file.suffix.lower() or "no ending" for file in folder.iterdir())
     found = ", ".join(f"{count} of {suffix}" for suffix, count in sorted(there.items())) or "nothing"
     return PermanentError(
         ErrorCode.OCR_DOCUMENT_INVALID,
-        value=f"{folder} has no file of OCR results; it has {found}",
+        value=f"{folder} holds no OCR results{' and no pictures' if reads_pictures else ''}; it holds {found}",
         rule=f"of a folder the files that end in {', '.join(suffixes)} are read",
-        way_out="give the files themselves, or another folder; recognize pictures first, for example with "
-        "`tesseract PICTURE RESULT tsv`",
+        way_out="give the files themselves, or another folder"
+        + ("" if reads_pictures else "; recognize pictures first, for example with `tesseract PICTURE RESULT tsv`"),
     )
 
 

@@ -153,7 +153,8 @@ def _way_on(
 ) -> str | None:
     """What to do where going back would undo nothing, or somebody else's update; None where it may be offered."""
     if not attempt.begun:
-        return f"nothing was changed; mend what it names, then: {stack.command(wanted)}"
+        first = "to switch after all: " if attempt.interrupted else "mend what it names, then: "
+        return f"nothing was changed; {first}{stack.command(wanted)}"
     try:
         last = stack.updates()
     except Exception as error:  # noqa: BLE001 - not knowing is no reason to undo what may be somebody else's
@@ -180,6 +181,16 @@ def _both_ways(stack: SwitchableStack, attempt: Attempt, current: EmbedConsumer,
     return on if current == wanted else f"{on}; back: {stack.command(current)}"
 
 
+def waiting(backlog: int, *, moves: bool) -> str:
+    """What the embed queues hold, and what becomes of it; pure."""
+    if backlog == 0:
+        return "no message waits or is in flight"
+    counted = "1 message waits or is in flight" if backlog == 1 else f"{backlog} messages wait or are in flight"
+    if not moves:
+        return counted
+    return f"{counted}; {'it' if backlog == 1 else 'they'} will wait for the new consumer"
+
+
 def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) -> Preflight:
     # Asked first: whatever is looked at afterwards is of this update or a later one, and a later one stops the switch.
     updates = stack.updates()
@@ -193,7 +204,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
     queues = embed_queues(target.outputs)
     embed = [item for item in audited if item.expected.label in queues]
     backlog = sum(item.visible + item.in_flight for item in embed)
-    output.say(f"{backlog} messages wait or are in flight; they will wait for the new consumer")
+    output.say(waiting(backlog, moves=current != wanted))
     own = own_consumers(target.outputs)
     unknown = {item.expected.label: strangers(item.consumers, own) for item in embed}
     if blocking := blockers(audited, unknown):

@@ -59,7 +59,7 @@ SHARE = 0.05
 """Of the time, at most, that a slow reading takes."""
 METRICS_BACK = timedelta(minutes=5)
 FIRST_WAIT = 3.0
-"""Seconds that the first look waits for a slow reading; later ones take the last one that has ended."""
+"""Seconds that the first look, and one after a pause, waits for a slow reading; others take the last that has ended."""
 AGES_OF = 500
 """Messages of one queue, at most, whose ages the emulator is asked for: its answer holds the messages themselves."""
 CALLS_AT_ONCE = 8
@@ -82,11 +82,16 @@ class Paced(Generic[Value]):
         self._due = 0.0 if first is None else time.monotonic() + least_seconds
 
     def value(self) -> Value | None:
-        """The last that was read; None when the first reading still runs."""
-        if self._running is None and time.monotonic() >= self._due:
-            self._running = self._thread.submit(self._timed, time.monotonic())
+        """The last that was read; None when the first reading still runs.
+
+        Where nobody has asked for a while, the last one is old: then a new one is waited for like the first.
+        """
+        now, is_old = time.monotonic(), False
+        if self._running is None and now >= self._due:
+            is_old = now - self._due > FIRST_WAIT
+            self._running = self._thread.submit(self._timed, now)
         running = self._running
-        if running is not None and wait([running], FIRST_WAIT if self._value is None else 0).done:
+        if running is not None and wait([running], FIRST_WAIT if is_old or self._value is None else 0).done:
             self._running = None
             self._value, self._due = running.result()
         return self._value

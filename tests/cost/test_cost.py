@@ -11,7 +11,7 @@ from ops.cost import procedure
 from ops.cost.capacity import merge_capacity, parts, receipts_until_full, shards, steady
 from ops.cost.month import Line, Load, idle, month, total
 from ops.cost.prices import HOURS_A_MONTH, PRICES
-from ops.cost.procedure import answer, cheapest, priced_stack
+from ops.cost.procedure import advice, answer, cheapest, priced_stack
 from ops.cost.recording import Resource
 from ops.cost.stack import COSTS_NOTHING, PRICED, PricedStack, Task, read_stack
 from ops.errors import OperatorError
@@ -183,6 +183,13 @@ def test_the_disk_is_full_when_both_collections_fill_it_twice(stack: PricedStack
     full = receipts_until_full(stack)
     size = [sum(work.version_bytes(name, at, 1_536) for name in ("lines", "words")) for at in (full, full * 1.01)]
     assert size[0] * 2 < 10 * 1_024**3 < size[1] * 2
+
+
+def test_the_days_until_the_disk_is_full_begin_with_what_is_stored(stack: PricedStack):
+    answers = {"lambda": answer(stack, 0.1, STORED)}
+    full = receipts_until_full(stack)
+    assert advice(answers, 0.1, full - 8_640).endswith("in 1.0 days at this rate")
+    assert advice(answers, 0.1, full * 2.0).endswith("in 0.0 days at this rate")
 
 
 def test_a_saturated_loads_months_are_those_of_a_simulated_one_that_is_not(stack: PricedStack):

@@ -21,7 +21,7 @@ from ops.local.emulator import EmulatorError
 from ops.local.engines.steps import EngineError
 from ops.local.provisioners.context import client_options
 from ops.switching import checks
-from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch
+from ops.switching.procedure import SwitchOptions, SwitchResult, run_switch, waiting
 from ops.target import OperatorError, StackOutputs, Target
 from stack.errors import SettingsRefused
 from tests.switching.fakes import FakeStack, seen_mapping, seen_service
@@ -156,6 +156,17 @@ def test_ctrl_c_says_what_is_half_done_and_which_command_goes_on(fault, told, mo
     assert "receipts switch ecs --stack fake" in document["way_on"]
     assert "receipts switch lambda --stack fake" in document["way_on"]
     assert stack.updated == ["ecs"]
+
+
+def test_ctrl_c_before_the_update_names_nothing_to_mend(monkeypatch):
+    def update(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    stack = FakeStack("lambda")
+    monkeypatch.setattr(stack, "update", update)
+    result = switched(stack, "ecs", [])
+    assert result.interrupted
+    assert result.document["way_on"] == "nothing was changed; to switch after all: receipts switch ecs --stack fake"
 
 
 def test_ctrl_c_on_the_way_back_says_how_far_it_came():
@@ -310,3 +321,16 @@ def test_a_receipt_of_the_checks_that_cannot_be_removed_is_told_and_fails_no_swi
 def test_checks_that_never_uploaded_remove_nothing(monkeypatch):
     monkeypatch.setattr(checks, "remove_unseen", interrupt)
     assert switched(FakeStack("lambda"), "none").succeeded
+
+
+@pytest.mark.parametrize(
+    ("backlog", "moves", "said"),
+    [
+        (0, True, "no message waits or is in flight"),
+        (1, True, "1 message waits or is in flight; it will wait for the new consumer"),
+        (2, True, "2 messages wait or are in flight; they will wait for the new consumer"),
+        (2, False, "2 messages wait or are in flight"),
+    ],
+)
+def test_only_messages_that_are_there_wait_for_a_new_consumer(backlog: int, moves: bool, said: str):
+    assert waiting(backlog, moves=moves) == said

@@ -170,6 +170,16 @@ def test_a_slow_reading_is_made_beside_and_no_second_one_begins_before_its_share
     paced.close()
 
 
+def test_who_asks_after_a_pause_is_not_given_what_was_read_before_it(monkeypatch: pytest.MonkeyPatch):
+    answers = iter(range(2))
+    paced = Paced(lambda: next(answers))
+    assert paced.value() == 0
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert paced.value() == 1
+    paced.close()
+
+
 def test_the_error_of_a_slow_reading_is_raised_and_it_is_tried_again():
     answers = iter([ValueError("once"), 5])
 
