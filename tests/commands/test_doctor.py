@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from typer.testing import CliRunner
 
-from ops import cli
 from one_consumer.audit.judgement import Finding as AuditFinding
+from ops import cli
 from ops.commands import options
 from ops.doctor import looking
 from ops.doctor.judging import Machine, Stack, Weight, judge_account, judge_machine, judge_stack
