@@ -15,7 +15,7 @@ from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
 from compaction_handler.queue_requests import QueueRequest, is_request, request_from_item
 from pipeline.aws import connect
-from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, in_the_tree
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, RetryableError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.queues import OutgoingMessage, come_back_after, park, send_batch, send_dead_letter
 from pipeline.runs.items import Item, run_from_item
@@ -58,13 +58,24 @@ def process_records(
                 deduplication_id=message.deduplication_id,
             )
             send_batch(sqs_client, url, [outgoing])
-        for request in requests:
-            _perform(request, environment, sqs_client)
+        _perform_all(requests, environment, sqs_client)
     except Exception as error:
         reason = in_the_tree(error)
         logger.exception("the batch comes again", extra={"error_code": reason.code})
         return {"batchItemFailures": [{"itemIdentifier": _sequence_number(records[0])}]}
     return {"batchItemFailures": []}
+
+
+def _perform_all(requests: list[QueueRequest], environment: StreamProcessorEnvironment, sqs_client: Any) -> None:
+    """Do each, and fail only then: a queue that takes nothing must not use up the tries of requests to another."""
+    failure: RetryableError | None = None
+    for request in requests:
+        try:
+            _perform(request, environment, sqs_client)
+        except RetryableError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def _perform(request: QueueRequest, environment: StreamProcessorEnvironment, sqs_client: Any) -> None:

@@ -120,7 +120,7 @@ class Alarms(pulumi.ComponentResource):
             name=physical_name(self._name),
             budget_type="COST",
             time_unit="MONTHLY",
-            limit_amount=f"{amount:g}",
+            limit_amount=f"{amount:.2f}".removesuffix(".00"),
             limit_unit="USD",
             notifications=[
                 aws.budgets.BudgetNotificationArgs(

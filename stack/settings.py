@@ -186,7 +186,7 @@ class Settings(_Section):
     bootstrap_collections: bool = False
     log_retention_days: int = 30
     alarm_address: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+|https://\S+)$")] | None = None
-    monthly_budget: Annotated[float, Field(gt=0)] | None = None
+    monthly_budget: Annotated[float, Field(ge=0.01, le=1_000_000_000)] | None = None
     protect_data: bool = True
 
     @property

@@ -8,6 +8,9 @@ from ops.commands.options import AsJson
 
 application = typer.Typer()
 
+LEAST_RATE = 0.000_01
+"""Receipts a second; about one a day."""
+
 
 @application.command("cost")
 def cost(
@@ -15,12 +18,16 @@ def cost(
     rate: Annotated[
         float, typer.Option("--rate", help="Receipts a second; 0 is an idle stack.", min=0, max=10_000)
     ] = 0,
-    stored: Annotated[float, typer.Option("--stored", help="Receipts that the collections hold.", min=1)] = 600,
+    stored: Annotated[
+        float, typer.Option("--stored", help="Receipts that the collections hold.", min=1, max=1_000_000_000)
+    ] = 600,
     as_json: AsJson = False,
 ) -> None:
     """What a stack costs a month with each consumer, how soon receipts are searchable, and what saturates first."""
     from ops.console import Output
     from ops.cost.procedure import run_cost
 
+    if 0 < rate < LEAST_RATE:
+        raise typer.BadParameter(f"less than {LEAST_RATE:f} is idle: give 0", param_hint="--rate")
     output = Output(as_json=as_json)
     output.document(run_cost(output, stack, rate, stored))

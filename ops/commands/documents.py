@@ -58,6 +58,7 @@ def upload_files(
     from ops.pictures import reads_pictures, upload_picture
     from ops.submitting import without_repetitions
     from ops.waiting import require_complete, wait_until_searchable
+    from upload_images.pictures.kinds import first_image_id
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
@@ -79,7 +80,12 @@ def upload_files(
             output.say(f"{taken.file}: {remark}")
 
     def take_picture(name: str, content: bytes) -> None:
-        pictures.append(upload_picture(target, name, content))
+        identifier = first_image_id(content)
+        same = next((other.name for other in pictures if other.image_id == identifier), None)
+        if same is None:
+            pictures.append(upload_picture(target, name, content))
+        else:
+            output.say(f"{name}: is the same picture as {same}, and is uploaded once")
 
     on_picture = take_picture if reads_pictures(target) else None
     for path in files:

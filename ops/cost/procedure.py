@@ -26,7 +26,8 @@ from ops.target import PROJECT_DIRECTORY
 CONSUMERS = ("lambda", "ecs", "hybrid")
 SIMULATED_RECEIPTS, MOST_RECEIPTS = 6_000, 60_000
 LONGEST_SIMULATION, SHORTEST_SIMULATION = 14_400, 1_800
-"""Seconds; several publications, and at least some receipts."""
+"""Seconds; several publications. It is longer where fewer than ``LEAST_RECEIPTS`` would come."""
+LEAST_RECEIPTS = 10
 SETTLING = 1.5
 """Publication intervals after the measured time in which further receipts come, so that its last ones are not odd."""
 GROUPS = ("compute", "network", "queues", "table", "objects", "files", "embedding", "rest")
@@ -213,6 +214,7 @@ def _settling(stack: PricedStack) -> float:
 def _simulated(stack: PricedStack, rate: float, stored: float, times: Times) -> tuple[Outcome, int, float]:
     """Outcome, receipts and seconds; of what saturates a short time is enough."""
     length = min(LONGEST_SIMULATION, max(SHORTEST_SIMULATION, SIMULATED_RECEIPTS / rate))
+    length = max(length, LEAST_RECEIPTS / rate)
     seconds = min(length + _settling(stack), MOST_RECEIPTS / rate)
     planned = scenario(stack, rate, stored, times, seconds)
     return simulate(planned), len(planned.arrivals), seconds

@@ -6,6 +6,7 @@ between leaves it where it is, and it can be sent or deleted again.
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.dead_letters.deciding import QUEUES, Selection, check, chosen, deduplication_id, destination, in_order
 from ops.dead_letters.describing import DeadLetter, as_document, described
-from ops.dead_letters.looking import look, receive, show_again
+from ops.dead_letters.looking import hide_longer, look, receive, show_again
 from ops.errors import OperatorError
 from ops.failures import reason
 from ops.target import Target
 from pipeline.errors import PipelineError
 from pipeline.queues import OutgoingMessage, send_batch
 
+RENEWED_SECONDS = 20
+"""So often what is not yet done is hidden anew: a thousand dead letters take longer than a look hides them."""
 NO_QUEUE = (
     "it came from the table's stream and no queue takes it; `receipts reconcile --repair` drives what it announced"
 )
@@ -126,10 +129,14 @@ def _act(
         url = target.outputs[QUEUES[queue].output]
         received = [described(queue, message, lambda _: []) for message in receive(target, url)]
         kept = {letter.message_id: letter for letter in received}
+        hidden_at = time.monotonic()
         try:
             for group in in_order([letter for letter in received if letter.message_id in wanted]):
                 for letter in group:
                     try:
+                        if time.monotonic() - hidden_at >= RENEWED_SECONDS:
+                            hide_longer(target, url, [other.receipt_handle for other in kept.values()])
+                            hidden_at = time.monotonic()
                         sent_to = first(target, letter)
                         target.sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt_handle)
                     except (PipelineError, ClientError, BotoCoreError) as error:

@@ -69,9 +69,18 @@ def receive(target: Target, queue_url: str) -> list[Message]:
 
 def show_again(target: Target, queue_url: str, receipt_handles: Sequence[str]) -> None:
     """Make messages visible to others at once."""
+    _visible_after(target, queue_url, receipt_handles, 0)
+
+
+def hide_longer(target: Target, queue_url: str, receipt_handles: Sequence[str]) -> None:
+    """Hide messages that were received for ``PEEK_SECONDS`` from now."""
+    _visible_after(target, queue_url, receipt_handles, PEEK_SECONDS)
+
+
+def _visible_after(target: Target, queue_url: str, receipt_handles: Sequence[str], seconds: int) -> None:
     for start in range(0, len(receipt_handles), BATCH):
         entries = [
-            {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+            {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
             for number, handle in enumerate(receipt_handles[start : start + BATCH])
         ]
         target.sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)

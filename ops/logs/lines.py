@@ -75,9 +75,10 @@ def moment(said: object) -> datetime | None:
     for form in TIME_FORMATS:
         try:
             found = datetime.strptime(str(said), form)
-        except ValueError:
+            return found.replace(tzinfo=UTC) if form.endswith("Z") else found.astimezone(UTC)
+        # Also of a time that lies outside the calendar in another time zone.
+        except (ValueError, OverflowError):
             continue
-        return found.replace(tzinfo=UTC) if form.endswith("Z") else found.astimezone(UTC)
     return None
 
 

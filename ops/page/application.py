@@ -186,8 +186,8 @@ def build_application(feed: Feed, target: Callable[[], Target], *, port: int) ->
         Route("/snapshot.json", page.snapshot),
         Route("/events", page.events),
         Route("/search", page.found),
-        Route("/receipts/{image}/{receipt:int}", page.receipt),
-        Route("/receipts/{image}/{receipt:int}/photo.jpg", page.photo),
+        Route("/receipts/{image}/{receipt}", page.receipt),
+        Route("/receipts/{image}/{receipt}/photo.jpg", page.photo),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
     return Starlette(
@@ -208,10 +208,12 @@ def _one_of(text: str | None, choices: tuple[Any, ...]) -> Any:
 
 
 def _receipt_of(request: Request) -> ReceiptKey:
-    number = request.path_params["receipt"]
-    if not 1 <= number <= LARGEST_INTEGER:
+    digits = request.path_params["receipt"]
+    # Python refuses to convert some thousand digits.
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST_INTEGER))
+    if not (is_number and 1 <= int(digits) <= LARGEST_INTEGER):
         raise HTTPException(404)
-    return ReceiptKey(request.path_params["image"], number)
+    return ReceiptKey(request.path_params["image"], int(digits))
 
 
 def _hit_of(request: Request) -> Place | None:

@@ -47,7 +47,8 @@ def refusal(method: str, path: str, headers: Headers, hosts: Collection[str]) ->
         headers: of the request.
         hosts: of ``allowed_hosts``.
     """
-    if headers.get("host", "") not in hosts:
+    named = headers.getlist("host")
+    if len(named) != 1 or named[0] not in hosts:
         return "another host is meant"
     site = headers.get("sec-fetch-site", "none")
     if method in READS:

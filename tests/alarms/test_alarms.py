@@ -369,6 +369,13 @@ def test_an_address_is_subscribed_and_without_one_nobody_is(address, protocol):
     assert nobody.of("aws:budgets/budget:Budget") == []
 
 
+def test_a_budget_is_written_with_all_its_digits():
+    for told, amount in (("1234567", "1234567"), ("50.25", "50.25")):
+        recording = run_program({"monthlyBudget": told, "alarmAddress": "a@example.com"})
+        (budget,) = recording.of("aws:budgets/budget:Budget")
+        assert budget.inputs["limitAmount"] == amount
+
+
 def test_a_budget_tells_the_topic_before_it_is_spent():
     recording = program("ecs")
     (budget,) = recording.of("aws:budgets/budget:Budget")

@@ -51,6 +51,7 @@ def test_what_comes_before_any_time_and_what_is_no_object_is_shown_as_it_is():
         ("yesterday", None),
         (None, None),
         (5, None),
+        ("0001-01-01 00:00:00,000", None),
     ],
 )
 def test_the_times_of_python_and_of_lambda_are_read(said, expected):

@@ -134,6 +134,25 @@ def test_a_dead_letter_that_sqs_does_not_take_brings_the_batch_again():
     assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
 
 
+def test_a_queue_that_takes_nothing_holds_up_no_request_to_another():
+    queues = RecordingQueues()
+    take = RecordingQueues.send_message
+
+    def refuse_words(self: RecordingQueues, **call: Any) -> Any:
+        if call["QueueUrl"] == "words-dead-letters":
+            raise refusal("AccessDenied")
+        return take(self, **call)
+
+    lines = DEAD_LETTER.model_copy(update={"collection": "lines", "message_id": "n"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordingQueues, "send_message", refuse_words)
+        records = [asked(DEAD_LETTER), asked(lines), asked(COME_BACK)]
+        answer = process_records(records, environment=ENVIRONMENT, sqs_client=queues)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+    assert [sent["MessageDeduplicationId"] for sent in queues.to("lines-dead-letters")] == ["n"]
+    assert queues.delayed == [("lines", "r", 60)]
+
+
 def test_a_thousand_new_runs_are_four_messages_in_all_and_none_is_lost():
     sqs = Sqs()
     assert process_records([record(n) for n in range(1000)], environment=ENVIRONMENT, sqs_client=sqs) == {

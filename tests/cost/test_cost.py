@@ -10,7 +10,7 @@ from ops import cli
 from ops.cost import procedure
 from ops.cost.capacity import merge_capacity, parts, receipts_until_full, shards, steady
 from ops.cost.month import Line, Load, idle, month, total
-from ops.cost.prices import HOURS_A_MONTH, PRICES
+from ops.cost.prices import HOURS_A_MONTH, PRICES, SECONDS_A_MONTH
 from ops.cost.procedure import advice, answer, cheapest, priced_stack
 from ops.cost.recording import Resource
 from ops.cost.stack import COSTS_NOTHING, PRICED, PricedStack, Task, read_stack
@@ -222,4 +222,11 @@ def test_the_command_answers_for_every_consumer_as_text_and_as_json(stack: Price
     found = document["consumers"]["lambda"]
     assert found["dollars"] == pytest.approx(sum(found["groups"].values()), abs=0.01)
     assert found["searchable_seconds"] == {"p50": None, "p99": None}
-    assert CliRunner().invoke(cli.application, ["cost", "--rate", "-1"]).exit_code == 2
+    for wrong in (["--rate", "-1"], ["--rate", "nan"], ["--rate", "1e-300"], ["--stored", "inf"], ["--stored", "0"]):
+        assert CliRunner().invoke(cli.application, ["cost", *wrong]).exit_code == 2
+
+
+def test_one_receipt_a_day_is_priced_as_one_a_day(stack: PricedStack):
+    rate = 0.000_012
+    found = answer(stack, rate, STORED)
+    assert found.load.receipts == pytest.approx(rate * SECONDS_A_MONTH, rel=0.5)

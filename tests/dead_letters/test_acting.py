@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ops import cli
 from ops.commands import options
-from ops.dead_letters import acting
+from ops.dead_letters import acting, looking
 from ops.dead_letters.acting import discard, retry
 from ops.dead_letters.deciding import QUEUES, Selection
 from ops.dead_letters.looking import look
@@ -149,6 +150,24 @@ def test_the_first_that_cannot_be_sent_ends_its_group_and_no_other(target, monke
     assert [letter.body for letter, _ in acted.done] == ["b0"]
     assert {letter.body for letter, _ in acted.failed} == {"a0"}
     assert left(target) == ["a0", "a1"], "a1 must not overtake a0"
+
+
+def test_what_takes_longer_than_a_look_hides_it_is_in_nobody_elses_hands(target, monkeypatch):
+    for body in "abcd":
+        dead(target, "embed", body, body)
+    send, seen_by_others = acting.send_batch, []
+
+    def send_slowly(client: Any, url: str, messages: Any) -> None:
+        time.sleep(0.8)
+        dead_url = target.outputs["embedDeadLetterQueueUrl"]
+        seen_by_others.extend(client.receive_message(QueueUrl=dead_url, VisibilityTimeout=0).get("Messages", []))
+        send(client, url, messages)
+
+    monkeypatch.setattr(looking, "PEEK_SECONDS", 2)
+    monkeypatch.setattr(acting, "RENEWED_SECONDS", 0.5)
+    monkeypatch.setattr(acting, "send_batch", send_slowly)
+    acted = retry(target, ALL)
+    assert (len(acted.done), acted.failed, seen_by_others) == (4, [], [])
 
 
 def test_what_becomes_a_dead_letter_again_at_once_does_not_keep_the_command_busy(target, monkeypatch):

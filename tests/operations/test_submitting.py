@@ -178,3 +178,12 @@ def test_two_files_of_one_image_are_told_before_either_is_uploaded(target, tmp_p
     (refusal,) = json.loads(result.stdout)["refused"]
     assert refusal.startswith(f"IMAGE_TWICE: a.json and b.json are both of image {IMAGE}")
     assert set(uploaded(target)) == {f"ocr/{OTHER_IMAGE}.json"}
+
+
+def test_one_picture_under_two_names_is_uploaded_once(target, tmp_path):
+    target.outputs["picturesQueueUrl"] = "pictures"
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n the same")
+    result = run(tmp_path / "a.png", tmp_path / "b.png")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["pictures"]) == 1

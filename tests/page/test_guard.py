@@ -30,6 +30,8 @@ def test_the_servers_own_names_are_answered(host):
 def test_another_host_is_refused_because_its_name_may_be_made_to_lead_here(host):
     assert refused("GET", host=host) == "another host is meant"
     assert refusal("GET", "/", Headers({}), HOSTS) == "another host is meant"
+    both = Headers(raw=[(b"host", b"127.0.0.1:8080"), (b"host", host.encode())])
+    assert refusal("GET", "/", both, HOSTS) == "another host is meant"
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -154,7 +154,7 @@ def test_a_receipt_on_its_way_is_shown_with_what_failed(browser, page):
     assert "it expired, or was uploaded under another key" in html
 
 
-@pytest.mark.parametrize("path", ["0", "x", str(2**63), "-1", "1/photo.jpg"])
+@pytest.mark.parametrize("path", ["0", "x", str(2**63), "9" * 5_000, "-1", "²", "1/photo.jpg"])
 def test_what_is_no_receipt_or_has_no_photo_is_not_found(browser, path):
     assert browser.get(f"/receipts/{IMAGE}/{path}").status_code == 404
 

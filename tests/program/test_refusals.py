@@ -53,6 +53,8 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     ),
     ({"ecs": {"maximumTasks": 51}}, RefusalCode.OUT_OF_RANGE, "51"),
     ({"upload": {"maximumConcurrency": 1}}, RefusalCode.OUT_OF_RANGE, "1"),
+    ({"monthlyBudget": 0}, RefusalCode.OUT_OF_RANGE, "0"),
+    ({"monthlyBudget": "inf"}, RefusalCode.OUT_OF_RANGE, "inf"),
 ]
 
 
