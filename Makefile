@@ -5,8 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
-FAST := tests/formats tests/drawing tests/test_deltas.py tests/test_ocr.py $(addprefix tests/merchants/test_, lines.py names.py \
-	resolution.py spelling.py vote.py) $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
+FAST := tests/test_deltas.py tests/test_ocr.py tests/merchants/test_resolution.py $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
 	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
 
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
@@ -47,7 +46,7 @@ fast: $(INSTALLED)
 
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
-	ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 POISON_RUNS=60 EVERY_CALL=1 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/compaction/test_poison.py tests/compaction/test_merge.py tests/stages/signals tests/stages/test_event_order.py tests/switching/test_load.py tests/engine tests/guard/test_adoption.py benchmarks
+	LONG_TESTS=1 ENGINE_TESTS=all TORTURE_KILLS=104 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 POISON_RUNS=60 EVERY_CALL=1 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/compaction/test_poison.py tests/compaction/test_merge.py tests/stages/signals tests/stages/test_event_order.py tests/switching tests/local/test_stack.py tests/page tests/guard tests/engine tests/guard/test_adoption.py benchmarks
 
 # The linter of the workflows, for its test; skipped without Go.
 actionlint:

@@ -1,9 +1,14 @@
-"""The order of the test files: those that take longest come first, so that no worker waits for one at the end.
+"""Which tests run, and in what order: those that take longest come first, so that no worker waits for one at the end.
 
-The Makefile lets xdist keep this order (``--no-loadscope-reorder``); nothing else is here.
+The Makefile lets xdist keep this order (``--no-loadscope-reorder``). What is marked ``long`` repeats, with other steps,
+what a shorter test shows; ``make torture`` runs it.
 """
 
+import os
+
 import pytest
+
+LONG = bool(os.environ.get("LONG_TESTS"))
 
 SLOWEST_FIRST = (
     "engine/test_stack.py",
@@ -31,10 +36,13 @@ SLOWEST_FIRST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort; among the rest the order stays."""
+    """Sort, among the rest the order stays; and leave out the long ones."""
 
     def place(item: pytest.Item) -> int:
         path = item.path.as_posix()
         return next((number for number, name in enumerate(SLOWEST_FIRST) if path.endswith(name)), len(SLOWEST_FIRST))
 
     items.sort(key=place)
+    for item in items if not LONG else ():
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="of the long list, which `make torture` runs"))

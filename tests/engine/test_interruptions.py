@@ -115,6 +115,7 @@ def test_ctrl_c_in_a_hook_ends_the_waiting_at_once_and_the_next_update_goes_on(r
     assert real.engine.record.unfinished is None
 
 
+@long_list
 def test_a_provider_that_dies_in_an_update_is_a_clear_error_and_the_next_update_goes_on(real):
     real.run('Thing("a", size=1)')
     real.declare('Thing("a", size=2)')

@@ -68,6 +68,7 @@ def test_provisioners_say_which_outputs_are_computed(live):
                 assert computed <= set(resource["outputs"]), resource["urn"]
 
 
+@long_list
 def test_a_drain_that_fails_leaves_no_consumer_and_the_next_update_goes_on(live):
     outputs = live.stack.outputs()
     with client(live.stack, "lambda") as function:
@@ -90,6 +91,7 @@ def test_a_drain_that_fails_leaves_no_consumer_and_the_next_update_goes_on(live)
     assert (live.mapping(), live.desired_count(), live.stack.unfinished()) == ("Disabled", 1, None)
 
 
+@long_list
 def test_what_was_switched_by_hand_is_found_and_put_right_the_outgoing_consumer_first(live):
     outputs = live.stack.outputs()
     with client(live.stack, "lambda") as function, client(live.stack, "ecs") as ecs:

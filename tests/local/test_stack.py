@@ -76,6 +76,7 @@ def test_after_a_kill_the_lost_state_is_refused_instead_of_called_unchanged(stac
         stack.up()
 
 
+@pytest.mark.long
 def test_an_emulator_that_ends_in_an_update_is_told_and_what_is_left_can_be_destroyed(stack):
     stack.up()
 

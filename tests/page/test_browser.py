@@ -1,6 +1,7 @@
 """The page in a real browser: what a person sees, with and without JavaScript, by mouse and by keyboard.
 
-Skipped where no Chromium is installed; ``make browser`` installs Debian's. The rest of the page's tests need none.
+``make torture`` runs it. Skipped where no Chromium is installed; ``make browser`` installs Debian's. The rest of the
+page's tests need none.
 """
 
 import socket
@@ -22,7 +23,10 @@ from tests.watching.snapshots import snapshot
 
 __all__ = ["built", "page", "shop"]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: `make browser` installs it")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: `make browser` installs it"),
+]
 CONTRAST = 4.5
 """Of text to its ground, at least (W3C, WCAG 2.2, success criterion 1.4.3)."""
 

@@ -168,6 +168,7 @@ def outcome(process: Any) -> tuple[int, str]:
     return process.returncode, text
 
 
+@pytest.mark.long
 def test_of_two_switches_at_once_one_is_made_and_the_other_changes_nothing(stack):
     stack.up({"embedConsumer": "lambda"})
     before = stack.updates()

@@ -69,6 +69,7 @@ TOLD = {
 """Types of which a plan tells every change, beside the lock of ``embed``."""
 
 
+@pytest.mark.long
 def test_after_the_worker_failed_to_become_steady_every_way_out_is_open(stack, quiet, monkeypatch):
     stack.up({"embedConsumer": "lambda"})
     update = compute.Service.update
