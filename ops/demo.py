@@ -1,7 +1,7 @@
 """``receipts demo``: the whole thread on this machine, from a picture to a hit, with both consumers.
 
-It begins with nothing and ends with nothing. The picture is drawn from a sample's texts, as no picture comes with the
-project.
+It begins with nothing and leaves one file: the picture with the hit marked on it. The picture is drawn from a sample's
+texts, as no picture comes with the project.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.console import Output
+from ops.drawing.receipt import drawing_of, place_of, write_picture
 from ops.errors import OperatorError
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
@@ -17,14 +18,18 @@ from ops.pictures import upload_picture, wait_until_read
 from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.showing import show
 from ops.submitting import UploadedDocument, upload
 from ops.target import Target, local_target
 from ops.waiting import require_complete, wait_until_searchable
+from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.ocr import parse_ocr_document
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 PICTURED = SAMPLES / "greenleaf-1.json"
 WAIT_SECONDS = 180.0
+MARKED = "demo-hit.png"
+"""In the folder beside the demo's state: what is left of the demo."""
 SEARCHES: tuple[tuple[str, Any], ...] = (("oat milk", "lines"), ("total", "words"))
 
 
@@ -43,7 +48,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
             output.heading("1. The stack comes up, with Lambda as the consumer")
             target = _switch(output, stack, "lambda")
             output.heading("2. A picture of a receipt is read, embedded and found: nothing but the picture was given")
-            pictured = _picture(output, target, state_directory / "receipt.png")
+            pictured = _picture(output, target, state_directory / "receipt.png", state_directory.parent / MARKED)
             output.heading(f"3. {half} sample images are uploaded and embedded by the Lambda function")
             _process(output, target, documents[:half])
             output.heading("4. They are searchable")
@@ -58,7 +63,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
         finally:
             output.heading("8. Everything is torn down")
             stack.down(destroy=True)
-            output.say("nothing is left running, nothing is left on disk")
+            output.say(f"nothing is left running, and nothing on disk but {state_directory.parent / MARKED}")
     return {"status": status, "searches": searches}
 
 
@@ -69,8 +74,8 @@ def _switch(output: Output, stack: LocalStack, consumer: str) -> Target:
     return local_target(stack)
 
 
-def _picture(output: Output, target: Target, path: Path) -> dict[str, Any]:
-    """Draw a receipt, upload the picture and search it."""
+def _picture(output: Output, target: Target, path: Path, marked: Path) -> dict[str, Any]:
+    """Draw a receipt, upload the picture, search it, and draw the hit's box on it into ``marked``."""
     (receipt,) = parse_ocr_document(PICTURED.read_bytes(), PICTURED.name).receipts
     path.write_bytes(encode(render([line.text for line in receipt.lines])))
     uploaded = upload_picture(target, path.name, path.read_bytes())
@@ -80,7 +85,12 @@ def _picture(output: Output, target: Target, path: Path) -> dict[str, Any]:
     if picture.outcome.error is not None:
         raise OperatorError("PICTURE_REFUSED", picture.outcome.error.reason, "report it: the demo draws what it reads")
     _wait(output, target, picture.documents)
-    return _search(output, target, *SEARCHES[0], image=str(uploaded.image_id))
+    found = _search(output, target, *SEARCHES[0], image=str(uploaded.image_id))
+    (match,) = found["matches"]
+    details = show(target, ReceiptKey(match["image_id"], match["receipt_id"]), words=False)
+    write_picture(drawing_of(target, details, [place_of(match)]).png(), marked)
+    output.say(f"  the hit is marked in {marked}")
+    return {**found, "picture": str(marked)}
 
 
 def _process(output: Output, target: Target, documents: list[tuple[str, bytes]]) -> None:

@@ -33,6 +33,7 @@ def test_receipts_are_embedded_by_openai_through_throttling_and_the_key_is_never
         stack.down(destroy=True)
 
 
+@pytest.mark.long
 def test_without_a_key_the_stack_says_what_is_missing_and_leaves_nothing_running(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with LocalStack(tmp_path) as stack:

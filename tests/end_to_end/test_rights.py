@@ -57,6 +57,7 @@ OPERATIONS = {
     },
 }
 """Where an operation needs a right of another name (AWS service authorization reference)."""
+pytestmark = pytest.mark.long
 PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 BY_AWS = ("logs:", "elasticfilesystem:", "ec2:", "dynamodb:DescribeStream", "dynamodb:GetRecords")
 BY_AWS += ("dynamodb:GetShardIterator", "dynamodb:ListStreams", "ecs:")

@@ -101,6 +101,7 @@ def test_a_state_of_the_other_engine_is_refused_with_the_way_out(stack, kept, wa
     (stack.state_directory / kept).unlink()
 
 
+@pytest.mark.long
 def test_a_supervisor_that_is_terminated_leaves_no_key_on_disk_and_comes_back(stack, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     settings = {"embedder": "openai", "embeddingDimensions": 64, "openaiBaseUrl": "http://127.0.0.1:9"}

@@ -1,5 +1,7 @@
 """Two queues, two consumers, one each: receipts go by size, and no message is lost on the way in or out."""
 
+import pytest
+
 from ops.auditing import audit
 from ops.submitting import UploadedDocument, upload
 from ops.target import Target, local_target
@@ -33,6 +35,7 @@ def test_small_receipts_go_to_the_function_and_large_ones_to_the_worker(stack):
     assert consumers(target, waiting) == {"lambda"}
 
 
+@pytest.mark.long
 def test_what_the_queues_hold_when_they_go_is_consumed_by_whoever_is_next(stack):
     stack.up({"embedConsumer": "hybrid"})
     target = local_target(stack)
