@@ -287,7 +287,7 @@ def require_a_delta_or_a_refusal(content: bytes) -> None:
     encode_delta(read)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(field=st.sampled_from(sorted(BODY)), value=JSON)
 def test_whatever_a_field_holds_nothing_but_a_refusal_is_raised(field, value):
     require_a_delta_or_a_refusal(written(BODY | {field: value}))
@@ -299,7 +299,7 @@ def test_whatever_a_row_holds_nothing_but_a_refusal_is_raised(field, value):
     require_a_delta_or_a_refusal(written(BODY | {"rows": [BODY["rows"][0] | {field: value}]}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(place=st.integers(0), byte=st.integers(0, 255), cut=st.integers(0))
 def test_whatever_byte_is_damaged_nothing_but_a_refusal_is_raised(place, byte, cut):
     content = bytearray(encode_delta(delta()))

@@ -2,6 +2,8 @@
 
 What is cheap is read at every look. What takes long - the table, on AWS also the stack's outputs and CloudWatch - is
 read beside it, and so seldom that the reading takes at most a small share of the time (``Paced``).
+
+Longer than most modules: every call that a look makes stands here, so that their number can be seen.
 """
 
 import json

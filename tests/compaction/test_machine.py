@@ -158,7 +158,7 @@ def test_in_whatever_order_changes_arrive_a_receipt_ends_the_same() -> None:
     hypothesis.stateful.run_state_machine_as_test(
         Collection,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -127,6 +127,7 @@ def test_a_provider_that_dies_in_an_update_is_a_clear_error_and_the_next_update_
     assert called(real.run('Thing("a", size=2)')) == [("update", "a")]
 
 
+@long_list
 def test_while_an_engine_is_at_work_another_update_is_refused_and_changes_nothing(real):
     real.run('Thing("a", size=1)')
     real.declare('Thing("a", size=2)')

@@ -142,7 +142,7 @@ def test_what_holds_nothing_to_upload_is_an_error_that_says_what_is_needed(targe
     assert uploaded(target) == {}
 
 
-@pytest.mark.parametrize(("names", "said"), [((), "it has nothing"), (("a.csv", "b.csv", "c"), "2 of .csv, 1 of no")])
+@pytest.mark.parametrize(("names", "said"), [((), "it holds nothing"), (("a.csv", "b.csv", "c"), "2 of .csv, 1 of no")])
 def test_a_folder_without_ocr_results_is_an_error_that_says_what_is_in_it(target, tmp_path, names, said):
     folder = tmp_path / "folder"
     folder.mkdir()

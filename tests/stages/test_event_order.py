@@ -30,7 +30,7 @@ __all__ = ["world"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Kind = Literal["upload", "remove", "correct", "repair"]
 CONTENTS = ("old", "new", "newest")
-EXAMPLES = int(os.environ.get("TORTURE_HISTORIES", "30"))
+EXAMPLES = int(os.environ.get("TORTURE_HISTORIES", "15"))
 """In the gate; ``make torture`` tries a thousand."""
 
 

@@ -82,7 +82,9 @@ def may_receive(session: dict[str, Any], queue_url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("chosen", ["ecs", "lambda", "hybrid", "none"])
+@pytest.mark.parametrize(
+    "chosen", ["ecs", *(pytest.param(one, marks=pytest.mark.long) for one in ("lambda", "hybrid", "none"))]
+)
 def test_only_the_chosen_consumers_role_may_receive(stack, sessions, chosen):
     outputs = stack.up({"embedConsumer": chosen}).outputs
     allowed = {
