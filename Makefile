@@ -5,8 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The quick tests, on other Pythons; what opens files is among them, because 3.13 warns of one that is left open.
-FAST := tests/test_deltas.py tests/test_ocr.py tests/merchants/test_resolution.py $(addprefix tests/compaction/test_, conversion.py folding.py lease.py \
-	letters.py reader.py runs.py search.py storing.py stream_processor.py vectors.py working_copy.py)
+FAST := tests/test_deltas.py tests/test_ocr.py tests/merchants/test_resolution.py \
+	$(addprefix tests/compaction/test_, conversion.py lease.py reader.py runs.py storing.py vectors.py working_copy.py)
 
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE

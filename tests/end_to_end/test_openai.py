@@ -16,6 +16,7 @@ SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "greenleaf-1.json"
 KEY = "sk-of-this-test-alone"
 
 
+@pytest.mark.long
 def test_receipts_are_embedded_by_openai_through_throttling_and_the_key_is_never_on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serve() as api, LocalStack(tmp_path) as stack:

@@ -127,6 +127,7 @@ def commands_answer(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
     return errors
 
 
+@pytest.mark.long
 def test_a_switch_that_is_killed_anywhere_is_completed_by_the_command_it_names_or_by_hand(stack, monkeypatch):
     wanted = "ecs" if local_target(stack).outputs["embedConsumer"] == "lambda" else "lambda"
     target = local_target(stack)

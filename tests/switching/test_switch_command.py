@@ -103,6 +103,7 @@ def test_settings_that_the_program_would_refuse_are_refused_before_the_update(st
     assert local_target(stack).outputs["embedConsumer"] == "ecs"
 
 
+@pytest.mark.long
 def test_a_winner_that_does_not_work_is_found_out_and_rolled_back(stack, quiet):
     outputs = stack.up({"embedConsumer": "ecs"}).outputs
     client = local_target(stack).client("lambda")

@@ -18,7 +18,7 @@ from ops.local.emulator import Emulator
 from tests.compaction.torture.victim import POINTS
 from tests.compaction.torture.world import TorturedWorld, Victims
 
-KILLS = int(os.environ.get("TORTURE_KILLS", "8"))
+KILLS = int(os.environ.get("TORTURE_KILLS", "6"))
 SEED = int(os.environ.get("TORTURE_SEED", str(random.SystemRandom().randrange(1_000_000))))
 WORLDS = 2
 

@@ -42,6 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([tool("umount"), "--lazy", str(place)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("directory", ["collections_directory", "working_directory"])
 def test_a_full_disk_publishes_nothing_and_the_merge_succeeds_when_there_is_room_again(
     world: TorturedWorld, small_disk: Path, directory: str
@@ -112,6 +113,7 @@ def test_a_damaged_delta_fails_its_own_receipt_and_no_other(world: TorturedWorld
     world.require_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["the version", "a file of it", "CURRENT", "everything"])
 def test_what_is_lost_on_the_directory_is_restored_from_s3(world: TorturedWorld, loss: str):
     world.handle([world.record("upsert", receipt) for receipt in (1, 2, 3)])
