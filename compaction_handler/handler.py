@@ -114,6 +114,7 @@ class MergeHandler:
         for merger in self.mergers.values():
             try:
                 merger.tick(has_time)
+            # Whatever it is, the other collection has its turn; the failure is raised at the end.
             except Exception as error:
                 reason = in_the_tree(error)
                 if reason.code is ErrorCode.LEASE_HELD:
@@ -187,7 +188,7 @@ def _collection_of(record: SqsRecord) -> CollectionName:
 
 @cache
 def _handler() -> MergeHandler:
-    from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - the same
+    from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - imported when the function starts
     from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
     from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
     from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - the same

@@ -35,7 +35,7 @@ from pipeline.objects import ObjectStore
 from pipeline.storage import writing_to
 
 LOCK_TRIES, LOCK_WAIT_SECONDS = 50, 0.1
-"""A pointer file is locked for milliseconds; who holds it longer is frozen, and the next handler heals the file."""
+"""A pointer file is locked for milliseconds. A process that holds it longer hangs; the next merge mends the file."""
 REPLACE_TRIES = 5
 
 
@@ -84,7 +84,7 @@ def copy_version(
 
 
 def upload_version(objects: ObjectStore, bucket: str, collection: CollectionName, pointer: Pointer, root: Path) -> None:
-    """Write the files of the version in ``root`` to S3, each held against its digest, the manifest last.
+    """Write the files of the version in ``root`` to S3, each checked against its digest, the manifest last.
 
     Raises:
         PermanentError: SNAPSHOT_MISSING, or SNAPSHOT_CORRUPT when its manifest is not the one pointed at.

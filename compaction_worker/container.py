@@ -1,4 +1,4 @@
-"""The container of the worker's task, as ECS is told it. Pure; the task around it is in ``component.py``."""
+"""The container definition of the worker's task. Pure; the task around it is in ``component.py``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-# A process that has served gRPC, for a policy pack, starts others afterwards: gRPC's handlers of a fork now and then
-# abort the child (grpcio 1.85.1: "epoll_wait error: Bad file descriptor"). Nothing here uses gRPC on both sides of one.
+# A process that has served gRPC, for a policy pack, starts others afterwards. Once a child was aborted; its log had
+# only gRPC's "epoll_wait error: Bad file descriptor" (grpcio 1.85.1). No child here needs gRPC's handlers of a fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 LONG = bool(os.environ.get("LONG_TESTS"))
 

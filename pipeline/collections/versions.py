@@ -127,7 +127,7 @@ def download_version(
 
 
 def copy_verified(directory: Path, target: Path) -> None:
-    """Copy a version's files but its manifest, each held against its digest, into the directory ``target``.
+    """Copy a version's files but its manifest, each checked against its digest, into the directory ``target``.
 
     Raises:
         PermanentError: SNAPSHOT_CORRUPT when a file is missing or another.
