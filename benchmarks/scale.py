@@ -23,8 +23,9 @@ from ops.operations import repository
 from ops.scale.model import simulate
 from ops.scale.scenario import COLLECTIONS, Scenario
 from ops.scale.times import BENCHMARK, MergeTimes, Times
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import Target, local_target
+from ops.target import Target
 from ops.waiting import wait_until_searchable
 
 WANTED = 0.2

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engines import Engine, EngineName
 from ops.local.engines.steps import Step, Told
 from ops.local.paths import DEFAULT_STATE_DIRECTORY, PORTS_FILE, SOURCE, TIMELINE_FILE
+from ops.local.ports import free_ports, taken
 from ops.local.provisioners import Registry
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.runtime_interface import LOOPBACK
@@ -191,7 +191,7 @@ class LocalStack:
             if not self.is_running():
                 self._start()
             with self._registry() as registry:
-                self._engine().destroy(registry, self._config(self.settings()))
+                self._engine().destroy(registry, self.configuration())
         if self.is_running():
             self._take_key_back()
             self._supervisor.shut_down()
@@ -227,10 +227,22 @@ class LocalStack:
         processes = self._supervisor.status() if running else {}
         return {"running": running, "state": str(self.state_directory), **processes}
 
+    def lost_processes(self) -> list[str]:
+        """The processes that should run and do not, while the supervisor does."""
+        return ["the emulator"] if self._emulator_is_lost() else []
+
+    def taken_ports(self) -> tuple[int, ...]:
+        """Of the ports that this stack keeps, those that somebody listens on; its own processes too, while it is up."""
+        return taken(self._ports.values()) if (self.state_directory / PORTS_FILE).exists() else ()
+
     def settings(self) -> dict[str, Any]:
         """The settings that were given over those of ``Pulumi.local.yaml``, by this update or an earlier one."""
         path = self.state_directory / SETTINGS_FILE
         return json.loads(path.read_text()) if path.exists() else {}
+
+    def configuration(self) -> dict[str, str]:
+        """What the next update would be configured with: ``Pulumi.local.yaml``, and the settings given over it."""
+        return self._config(self.settings())
 
     def timeline(self) -> list[TimelineEntry]:
         """Who worked when, oldest first."""
@@ -369,7 +381,7 @@ class LocalStack:
         ports_file = self.state_directory / PORTS_FILE
         if not ports_file.exists():
             # Kept from now on: the addresses of queues contain the emulator's.
-            emulator, supervisor = _free_ports(2)
+            emulator, supervisor = free_ports(2)
             ports_file.write_text(json.dumps({"emulator": emulator, "supervisor": supervisor}))
         log_file = self.state_directory / "supervisor.log"
         with log_file.open("ab") as log:
@@ -422,14 +434,3 @@ def _is_alive(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind((LOOPBACK, 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
