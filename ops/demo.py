@@ -79,8 +79,9 @@ def _switch(output: Output, stack: LocalStack, consumer: str) -> Target:
 def _picture(output: Output, target: Target, path: Path, marked: Path) -> dict[str, Any]:
     """Draw a receipt, upload the picture, search it, and draw the hit's box on it into ``marked``."""
     (receipt,) = parse_ocr_document(PICTURED.read_bytes(), PICTURED.name).receipts
-    path.write_bytes(encode(render([line.text for line in receipt.lines])))
-    uploaded = upload_picture(target, path.name, path.read_bytes())
+    content = encode(render([line.text for line in receipt.lines]))
+    write_picture(content, path)
+    uploaded = upload_picture(target, path.name, content)
     output.say(f"  {path.name} is {uploaded.key}")
     with output.progress("reading", 1) as bar:
         (picture,) = wait_until_read(target, [uploaded], timeout_seconds=WAIT_SECONDS, on_progress=bar.set)

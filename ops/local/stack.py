@@ -31,10 +31,12 @@ from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.runtime_interface import LOOPBACK
 from ops.local.state import RECORD_FILE, StackState, UpdateRecord
 from ops.local.timeline import TimelineEntry, read_timeline
+from pipeline.files import replace_file
 
 PROJECT, STACK = "receipts", "local"
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = "change.lock"
+PROCESS_FILE = "supervisor.pid"
 STATE_FILE, PULUMI_DIRECTORY = "stack.json", "pulumi"
 """What the engines keep: the in-process one a file, Pulumi's a directory."""
 START_SECONDS = 40.0
@@ -202,7 +204,7 @@ class LocalStack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Only one at a time changes the stack: two updates would each keep a state that the other one changed."""
-        make_private(self.state_directory)
+        self.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_directory / LOCK_FILE).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,6 +213,7 @@ class LocalStack:
                     f"STACK_BUSY: somebody else is changing the stack in {self.state_directory}. "
                     "Way out: wait until that command has ended."
                 ) from None
+            make_private(self.state_directory)
             yield
 
     def is_running(self) -> bool:
@@ -352,10 +355,7 @@ class LocalStack:
             )
 
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
-        # As a whole: a command that is killed here must not leave half a file.
-        partial = (self.state_directory / SETTINGS_FILE).with_suffix(".partial")
-        partial.write_text(json.dumps(settings, indent=1))
-        partial.replace(self.state_directory / SETTINGS_FILE)
+        replace_file(self.state_directory / SETTINGS_FILE, json.dumps(settings, indent=1))
 
     def _config(self, settings: Mapping[str, Any]) -> dict[str, str]:
         import yaml  # noqa: PLC0415 - only an update reads settings
@@ -382,7 +382,7 @@ class LocalStack:
         if not ports_file.exists():
             # Kept from now on: the addresses of queues contain the emulator's.
             emulator, supervisor = free_ports(2)
-            ports_file.write_text(json.dumps({"emulator": emulator, "supervisor": supervisor}))
+            replace_file(ports_file, json.dumps({"emulator": emulator, "supervisor": supervisor}))
         log_file = self.state_directory / "supervisor.log"
         with log_file.open("ab") as log:
             self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -396,7 +396,7 @@ class LocalStack:
                 # Ctrl-C in the terminal is for the command, which then stops the supervisor in order.
                 start_new_session=True,
             )
-        (self.state_directory / "supervisor.pid").write_text(str(process.pid))
+        replace_file(self.state_directory / PROCESS_FILE, str(process.pid))
         deadline = time.monotonic() + START_SECONDS
         try:
             while not self._supervisor.answers():
@@ -412,7 +412,7 @@ class LocalStack:
             raise
 
     def _await_end(self) -> None:
-        pid_file = self.state_directory / "supervisor.pid"
+        pid_file = self.state_directory / PROCESS_FILE
         if not pid_file.exists():
             return
         if self._process is not None:

@@ -18,6 +18,7 @@ from ops.local.ports import free_ports, refusal
 from ops.local.runtime_interface import LOOPBACK
 from ops.local.stack import LocalStack
 from ops.stacks.local import local_target
+from pipeline.files import replace_file
 
 PORT_FILE = "page.json"
 SERVICE = "page"
@@ -77,7 +78,7 @@ def open_page(stack: LocalStack, port: int | None = None) -> str:
         return address_of(kept["port"])
     chosen = _free_port(port or kept.get("port"), is_required=port is not None)
     supervisor.delete_service(SERVICE)
-    file.write_text(json.dumps({"port": chosen}))
+    replace_file(file, json.dumps({"port": chosen}))
     supervisor.put_service(_definition(stack.state_directory, chosen))
     deadline = time.monotonic() + START_SECONDS
     while not _answers(chosen):
