@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from ops.target import Target
 from stack.choice import EmbedConsumer, Host
-from stack.settings import NAMESPACE, Settings, load
+from stack.loading import load
+from stack.settings import NAMESPACE, Settings
 
 Say = Callable[[str], object]
 OnBegin = Callable[[], object]
