@@ -15,7 +15,7 @@ from typing import Any
 
 from compaction_worker.environment import METRIC, NAMESPACE
 from ops.switching.checks import check_seconds
-from ops.switching.plan import winner
+from ops.switching.plan import incoming
 from stack.choice import EmbedConsumer, Host, consumers
 from tests.program.engine import Made, Recording
 
@@ -451,7 +451,7 @@ def _live(world: World, seconds: int, new: EmbedConsumer, ended: int, *, fresh: 
     works = "ecs" in consumers(new).values()
     limit = check_seconds(new, on_fargate=True)
     # With hybrid the check's receipt is a small one.
-    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == winner(new)]
+    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == incoming(new)]
     end = world.now + seconds
     while world.now < end:
         world.step()
