@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compaction_handler.coalescing import coalesce
@@ -34,7 +34,7 @@ def process_stream(event: Mapping[str, Any], context: object) -> dict[str, Any]:
 
 
 def process_records(
-    records: list[Mapping[str, Any]], *, environment: StreamProcessorEnvironment, sqs_client: Any
+    records: Sequence[Mapping[str, Any]], *, environment: StreamProcessorEnvironment, sqs_client: Any
 ) -> dict[str, Any]:
     """Send the messages of a batch; on a failed send name the first record, so that the whole batch comes again."""
     references = []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import chromadb
 import numpy as np
 
 from compaction_handler.soundness import Inspection
@@ -83,3 +84,9 @@ def publish(path: Path, root: Path, *receipts: FilledReceipt, version: str = "00
     )
     write_current(root, "lines", pointer)
     return pointer
+
+
+def chroma_client(directory: Path) -> Any:
+    """A client of Chroma's own over a directory. Its declared type, ``ClientAPI``, has no ``close``; it has one."""
+    settings = chromadb.Settings(anonymized_telemetry=False)
+    return chromadb.PersistentClient(path=str(directory), settings=settings)

@@ -24,9 +24,8 @@ from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.merchants.resolution import MerchantResolver
 from tests.compaction.disks import filled, free, small_disk
-from tests.compaction.world import BUCKET, DIMENSIONS, World, row_id, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MergeWorld, row_id
+from tests.world import BUCKET
 
 TEXTS = 60
 MEGABYTE = 1024 * 1024
@@ -38,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def receipt(world: World, number: int) -> RunReference:
+def receipt(world: MergeWorld, number: int) -> RunReference:
     """A receipt of texts that no other one has."""
     return world.operation("upsert", number, rows=TEXTS, texts=[f"{number} {row} " * 20 for row in range(TEXTS)])
 
@@ -137,7 +136,7 @@ def test_a_pointer_that_finds_no_room_is_written_by_the_next_delivery(world, mon
     assert world.readers() == published(1, 2)
 
 
-def from_s3(world: World, cache: Path) -> SnapshotSource:
+def from_s3(world: MergeWorld, cache: Path) -> SnapshotSource:
     return SnapshotSource.from_bucket("lines", s3_client=world.s3, bucket=BUCKET, private_directory=cache)
 
 

@@ -15,9 +15,8 @@ from compaction_handler.soundness import Verdict
 from pipeline.errors import PermanentError, RetryableError
 from pipeline.logs import configure_logging
 from pipeline.metrics import NAMESPACE, UNITS, Measure
-from tests.compaction.world import START, TABLE, World, spoil, world
-
-__all__ = ["world"]
+from tests.compaction.world import START, MergeWorld, spoil
+from tests.world import TABLE
 
 Measured = Callable[[], dict[str, Any]]
 
@@ -54,7 +53,7 @@ def tick(process: MergeHandler) -> None:
     process.handle({"source": TICK_SOURCE})
 
 
-def hold_lease(world: World, expires: float) -> None:
+def hold_lease(world: MergeWorld, expires: float) -> None:
     world.dynamodb.put_item(
         TableName=TABLE,
         Item={

@@ -22,9 +22,7 @@ from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs.repository import RunRepository
 from pipeline.runs.transitions import Completed, Merged, Transition
-from tests.compaction.world import ids, spoil, world
-
-__all__ = ["world"]
+from tests.compaction.world import ids, spoil
 
 POISON, NEIGHBOURS, DELIVERIES = 7, 12, 10
 RUNS = int(os.environ.get("POISON_RUNS", "24"))

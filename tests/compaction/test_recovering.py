@@ -20,14 +20,15 @@ from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, unavailable, without_the_last_row
-from tests.compaction.world import BUCKET, TABLE, World, ids, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld, ids
+from tests.world import BUCKET, TABLE
 
 LEASE = {"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}}
 
 
-def published_but_not_in_s3(world: World, monkeypatch: pytest.MonkeyPatch, reference: RunReference) -> CollectionMerger:
+def published_but_not_in_s3(
+    world: MergeWorld, monkeypatch: pytest.MonkeyPatch, reference: RunReference
+) -> CollectionMerger:
     merger = world.merger()
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "upload_version", failing(unavailable(), publishing.upload_version, after=False))
@@ -36,13 +37,13 @@ def published_but_not_in_s3(world: World, monkeypatch: pytest.MonkeyPatch, refer
     return merger
 
 
-def database(world: World) -> Path:
+def database(world: MergeWorld) -> Path:
     current = read_current(world.root, "lines")
     assert current is not None
     return version_path(world.root, "lines", current.version) / ROWS_NAME
 
 
-def name_suspects(world: World, suspects: str) -> None:
+def name_suspects(world: MergeWorld, suspects: str) -> None:
     world.dynamodb.update_item(
         TableName=TABLE,
         Key=LEASE,
@@ -157,7 +158,7 @@ def test_suspects_are_named_until_their_attempt_is_counted(world, monkeypatch):
     assert (world.lines(reference).attempts, world.states(reference)) == (1, [RunState.COMPLETED])
 
 
-def suspects(world: World) -> Any:
+def suspects(world: MergeWorld) -> Any:
     return world.dynamodb.get_item(TableName=TABLE, Key=LEASE)["Item"].get("suspects")
 
 

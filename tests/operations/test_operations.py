@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import boto3
 import pytest
 
 from compaction_handler.working_copy import WorkingCopy
@@ -30,18 +29,13 @@ from pipeline.contracts.identifiers import delta_key, run_sort_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
 from pipeline.errors import RetryableError
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, ids, row_id, spoil, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MODEL, START, MergeWorld, ids, row_id, spoil
+from tests.world import BUCKET, REGION, TABLE, create_queue
 
 
 @pytest.fixture
-def target(world: World) -> Target:
-    sqs = boto3.client("sqs", region_name="us-east-1")
-    queues = {
-        f"{name}QueueUrl": sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        for name in ("lines", "words")
-    }
+def target(world: MergeWorld) -> Target:
+    queues = {f"{name}QueueUrl": create_queue(world.sqs, f"{name}.fifo") for name in ("lines", "words")}
     outputs = {
         "tableName": TABLE,
         "artifactsBucket": BUCKET,
@@ -52,7 +46,7 @@ def target(world: World) -> Target:
     }
     return Target(
         outputs=outputs | queues,
-        client_options={"region_name": "us-east-1"},
+        client_options={"region_name": REGION},
         cache_directory=world.path / "search",
     )
 
@@ -60,7 +54,7 @@ def target(world: World) -> Target:
 class Merges:
     """Both collections' merges, as the queues and ticks would drive them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MergeWorld) -> None:
         self.handler = world.process()
 
     def __call__(self, *references: RunReference) -> None:
@@ -73,7 +67,7 @@ class Merges:
 
 
 @pytest.fixture
-def merge(world: World) -> Iterator[Merges]:
+def merge(world: MergeWorld) -> Iterator[Merges]:
     world.moment = datetime.now(UTC)
     merges = Merges(world)
     yield merges
@@ -84,7 +78,7 @@ def key(number: int) -> ReceiptKey:
     return ReceiptKey(str(UUID(int=number)), 1)
 
 
-def published(world: World) -> dict[str, dict]:
+def published(world: MergeWorld) -> dict[str, dict]:
     world.processes += 1
     source = SnapshotSource.from_directory(
         "lines", collections_directory=world.root, private_directory=world.path / f"reader-{world.processes}"
@@ -170,7 +164,7 @@ def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction
     merge(operations.correct(target, key(1), "A"))
     apply = WorkingCopy.apply
 
-    def losing(copy: WorkingCopy, *arguments: object) -> None:
+    def losing(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
         with copy._opened.transaction():
             copy._opened._connection.execute("DELETE FROM rows WHERE receipt = 1 AND line_id = 1")
@@ -217,7 +211,7 @@ def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merg
     merge(world.run(1))
     apply = WorkingCopy.apply
 
-    def adding(copy: WorkingCopy, *arguments: object) -> None:
+    def adding(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
         with copy._opened.transaction():
             for number in (1, 7):

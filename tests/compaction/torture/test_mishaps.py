@@ -15,11 +15,8 @@ from pipeline.collections.layout import ROWS_NAME, current_path, version_path
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
-from tests.compaction.torture.test_kills import endpoint, victims, world
 from tests.compaction.torture.world import TorturedWorld, Victims
 from tests.stages.recording_queue import RecordingQueues
-
-__all__ = ["endpoint", "victims", "world"]
 
 REFUSED = [{"batchItemFailures": [{"itemIdentifier": "m"}]}]
 ACCEPTED = [{"batchItemFailures": []}]

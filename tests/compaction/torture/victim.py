@@ -28,7 +28,6 @@ from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
-from pipeline.collections import chroma
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
@@ -175,7 +174,7 @@ class Clients:
 
 def handle(clients: Clients, job: dict[str, Any]) -> Any:
     check = None if job.get("real_check") else ForkedCheck()
-    chroma.CHUNK_TEXTS = CHUNK_TEXTS
+    working_copy.CHUNK_TEXTS = CHUNK_TEXTS
     if job.get("kill") and "point" in job["kill"]:
         arm(job["kill"])
     if job.get("meddle"):
