@@ -5,7 +5,7 @@ import pulumi
 from compaction_handler.component import CompactionHandler, CompactionHandlerArgs
 from compaction_worker.component import ChromaCompactionWorker, ChromaCompactionWorkerArgs
 from embed_lambda.component import EmbedLambda
-from stack import exports, settings
+from stack import exports, loading
 from stack.alarms import Alarms, AlarmsArgs
 from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, loser_first
 from stack.image import ContainerImage
@@ -13,7 +13,7 @@ from stack.network import Network, NetworkArgs
 from stack.storage import Storage, StorageArgs
 from upload_images.component import UploadImages, UploadImagesArgs
 
-config = settings.read()
+config = loading.read()
 
 # Foundations.
 image = ContainerImage("image", config.image_uri, protect=config.protect_data).uri
@@ -22,7 +22,7 @@ storage = Storage(
     "storage",
     StorageArgs(network=network, protect=config.protect_data, keep_secret=config.embedder == "openai"),
 )
-embed_queues = EmbedQueues("embed", config, settings.read_access(config))
+embed_queues = EmbedQueues("embed", config, loading.read_access(config))
 
 # Stage 1: OCR results become artifacts and embed messages.
 upload = UploadImages(

@@ -24,8 +24,8 @@ from ops.operations import repository
 from ops.scale.model import simulate
 from ops.scale.scenario import COLLECTIONS, Scenario
 from ops.scale.times import BENCHMARK, MergeTimes, Times
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import local_target
 from ops.waiting import wait_until_searchable
 from pipeline.collections.layout import version_path
 from pipeline.collections.versions import parse_pointer

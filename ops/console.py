@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
     from one_consumer.audit.judgement import AuditedQueue
     from ops.doctor.judging import Finding
-    from ops.local.engines.steps import Step
     from ops.logs.lines import LogLine
     from ops.reconciling.looking import Reconciliation
     from ops.reporting import StackStatus
@@ -80,12 +79,15 @@ class Output:
         self.console.print()
         self.say(styled(text, "bold"))
 
-    def steps(self, steps: "Iterable[Step]") -> None:
-        """What an update did, in order; what it left alone is left out."""
-        for step in steps:
-            if step.operation != "same":
-                colour = "cyan" if step.operation == "hook" else "yellow"
-                self.say("  ", styled(step.operation, colour), f" {step.type} {step.name}  {step.summary}")
+    def step(self, operation: str, line: str) -> None:
+        """One step of an update; nothing for a resource that it left alone.
+
+        Args:
+            operation: an engine's name for what was done: ``create``, ``same``, ``hook``.
+            line: the resource and what changed.
+        """
+        if operation != "same":
+            self.say("  ", styled(operation, "cyan" if operation == "hook" else "yellow"), f" {line}")
 
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""

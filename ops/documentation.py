@@ -16,6 +16,7 @@ from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.run_time_codes import RUN_TIME_CODES
 from ops.switching.checks import CHECK_TITLES
 from ops.switching.plan import plan
+from pipeline.files import replace_file
 from stack.alarm_rules import ALARMS, PERIOD_SECONDS, AlarmRule
 from stack.errors import MEANINGS as REFUSALS
 
@@ -132,7 +133,7 @@ def main() -> None:
     for path in documents():
         before = path.read_text()
         if (after := filled(before)) != before:
-            path.write_text(after)
+            replace_file(path, after)
 
 
 if __name__ == "__main__":

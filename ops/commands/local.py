@@ -45,7 +45,7 @@ def local_up(
     result = stack.up(
         {} if consumer is None else {"embedConsumer": consumer.value},
         engine=None if engine is None else engine.value,
-        on_step=lambda step: output.steps([step]),
+        on_step=lambda step: output.step(step.operation, step.line),
     )
     chosen = result.outputs.get("embedConsumer")
     output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up, with {chosen}")

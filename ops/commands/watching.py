@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ops import LOCAL_STACK_NAME
+from ops.commands import options
 from ops.commands.options import AsJson, StackName
 
 application = typer.Typer()
@@ -26,11 +27,12 @@ def watch_stack(
     import time
 
     from ops.console import Output
-    from ops.watching import gathering, terminal
+    from ops.watching import terminal
+    from ops.watching.gathering import Watcher
 
     output = Output(as_json=as_json)
     looks = 1 if count is None and as_json else count
-    with gathering.watch_stack(stack) as watcher:
+    with Watcher(options.view(stack)) as watcher:
         try:
             terminal.watch(output, watcher.look, interval=interval, count=looks, sleep=time.sleep)
         except KeyboardInterrupt:

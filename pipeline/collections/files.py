@@ -53,15 +53,6 @@ def not_plain(directory: Path) -> Path | None:
     return None
 
 
-def fsync(path: Path) -> None:
-    """Have the disk keep a file, or the names in a directory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 

@@ -23,7 +23,6 @@ VECTORS_NAME = "vectors.npy"
 INDEX_NAME = "chroma"
 """The directory of the Chroma collection, which other programs may copy and open."""
 DATABASE_NAME = "chroma.sqlite3"
-PARTIAL_SUFFIX = ".partial"
 SHOWN_CHARACTERS = 100
 """Of a bad value, in an error."""
 VERSIONS_KEPT = timedelta(minutes=15)

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import INDEX_NAME, LAYOUT, PARTIAL_SUFFIX, Pointer, version_path
+from pipeline.collections.layout import INDEX_NAME, LAYOUT, Pointer, version_path
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.files import PARTIAL_SUFFIX
 from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0

@@ -183,7 +183,7 @@ def shop(
     # pytest-xdist sets it, and then a pipe is as narrow as a terminal.
     monkeypatch.delenv("COLUMNS", raising=False)
     with mock_aws():
-        monkeypatch.setattr("ops.target.make_client", lambda service, _: client(service))
+        monkeypatch.setattr("ops.target.connect", lambda service, **_: client(service))
         client("s3").create_bucket(Bucket=BUCKET)
         dynamodb = client("dynamodb")
         create_table(dynamodb, TABLE)

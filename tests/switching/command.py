@@ -10,8 +10,7 @@ from pathlib import Path
 from ops import cli
 from ops.commands import options
 from ops.local.stack import LocalStack
-from ops.switching.stacks import LocalSwitchable
-from ops.target import local_target
+from ops.stacks.local import LocalSwitchable, local_target
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

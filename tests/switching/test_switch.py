@@ -14,10 +14,10 @@ from one_consumer.audit.judgement import Finding
 from ops.auditing import audit
 from ops.local.engines.steps import EngineError, Step
 from ops.local.stack import LocalStack, UpResult
+from ops.stacks.local import LocalSwitchable, local_target
 from ops.submitting import upload
 from ops.switching.plan import plan
-from ops.switching.stacks import LocalSwitchable
-from ops.target import Target, local_target
+from ops.target import Target
 from ops.waiting import wait_until_searchable
 from tests.switching.conftest import SHORT, eventually, samples
 

@@ -16,8 +16,11 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from compaction_handler.storing import write_current_object
+from ops.stacks.account_view import AccountView
 from ops.target import Target
-from ops.watching.gathering import METRICS_SECONDS, Paced, Watcher
+from ops.watching.gathering import Watcher
+from ops.watching.lanes import METRICS_SECONDS
+from ops.watching.paced import Paced
 from pipeline.collections.layout import Pointer
 from pipeline.contracts.run import CompactionRun
 from pipeline.objects import ObjectStore
@@ -86,9 +89,9 @@ def account(tmp_path, monkeypatch) -> Iterator[tuple[Watcher, Fakes, Target]]:
             "vectorsBucket": "vectors",
         }
         clients = {"sqs": sqs, "s3": s3, "dynamodb": dynamodb}
-        monkeypatch.setattr("ops.target.make_client", lambda service, _: clients.get(service, fakes))
+        monkeypatch.setattr("ops.target.connect", lambda service, **_: clients.get(service, fakes))
         target = Target(outputs=outputs, client_options=REGION, cache_directory=tmp_path)
-        with Watcher(target, "dev") as watcher:
+        with Watcher(AccountView(target, "dev")) as watcher:
             yield watcher, fakes, target
 
 

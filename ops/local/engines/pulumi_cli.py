@@ -6,7 +6,6 @@ touched. It is optional: a stack comes up without it by ``in_process.py``.
 
 import json
 import runpy
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import RECORD_FILE, UpdateRecord
 from ops.pulumi_errors import told_by
+from pipeline.files import replace_file
 
 Program = Callable[[], None]
 
@@ -174,13 +174,11 @@ class PulumiCli:
     def _write_project(self, config: Mapping[str, str]) -> None:
         """The project's files; the stack's keeps what Pulumi wrote into it."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(self._program.parent / "Pulumi.yaml", self._directory / "Pulumi.yaml")
+        replace_file(self._directory / "Pulumi.yaml", (self._program.parent / "Pulumi.yaml").read_bytes())
         file = self._directory / f"Pulumi.{self._stack}.yaml"
         kept = yaml.safe_load(file.read_text()) if file.exists() else {}
         values = {key: _value(value) for key, value in config.items()}
-        partial = file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump({**(kept or {}), "config": values}))
-        partial.replace(file)
+        replace_file(file, yaml.safe_dump({**(kept or {}), "config": values}))
 
     def _run_program(self, refusals: list[BaseException]) -> None:
         try:
