@@ -68,8 +68,11 @@ PROGRAM_NEEDS = {
     *("cython_runtime", "packaging", "parver", "semver", "six"),
     *TYPER_PARSES_WITH,
 }
-RECORDING_ENGINE = {"ops", "ops.local", "ops.local.engines", "ops.local.engines.settling"}
-"""What the tests' engine takes from the one of this machine: how it waits."""
+RECORDING_ENGINE = {
+    *("ops", "ops.local", "ops.local.engines", "ops.local.engines.settling"),
+    *("ops.local.engines.steps", "ops.local.provisioners", "ops.local.state"),
+}
+"""What the tests' engine takes from this machine's: how it waits, and the package around that."""
 AWS_MODULES = 120
 """Of the SDK, at most; the services as wholes have 500."""
 
