@@ -7,7 +7,7 @@ from compaction_worker.component import ChromaCompactionWorker, ChromaCompaction
 from embed_lambda.component import EmbedLambda
 from stack import exports, loading
 from stack.alarms import Alarms, AlarmsArgs
-from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, loser_first
+from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, outgoing_first
 from stack.image import ContainerImage
 from stack.network import Network, NetworkArgs
 from stack.storage import Storage, StorageArgs
@@ -31,7 +31,7 @@ upload = UploadImages(
 
 # Stage 2: two hosts of one core, one consumer a queue; the one that is not chosen is turned off first.
 host = {"settings": config, "image_uri": image, "storage": storage, "queues": embed_queues}
-embed, worker = loser_first(
+embed, worker = outgoing_first(
     embed_queues,
     lambda handover: EmbedLambda(FUNCTION_NAME, HostArgs(**host, handover=handover)),
     lambda handover: ChromaCompactionWorker(

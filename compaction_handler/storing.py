@@ -48,7 +48,7 @@ def copy_version(
         source: the closed directory.
         root: the collections directory.
         collection: the collection.
-        version: the new version's name; nobody else uses it.
+        version: the new version's name; no other version has it.
         before_rename: called when the copy is durable and not yet visible; an error leaves no version.
 
     Returns:

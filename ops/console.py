@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ops.switching.checks import Check
 
 PIPE_WIDTH = 1_000
-"""Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
+"""Columns where no terminal limits them: a table into a pipe keeps each match on one line."""
 CELL_WIDTH = 200
 """Columns of a text in a table; a longer one continues below and loses nothing."""
 FIXED_WIDTH = 43
@@ -173,7 +173,7 @@ class Output:
 
     @contextmanager
     def live_checks(self) -> "Iterator[Callable[[list[Check]], None]]":
-        """A table that is drawn anew at every look; where nobody watches, a line when a check is decided."""
+        """A table that is drawn again at every look; without a terminal, a line when a check is decided."""
         told: set[str] = set()
         with Live(console=self.console, auto_refresh=False) as live:
 
@@ -260,7 +260,7 @@ class Output:
             self.say(f"{queue}: {count} more, hidden by somebody else's look or behind these in their group")
 
     def log_line(self, line: "LogLine") -> None:
-        """A line of a log; with ``as_json`` an object on a line of its own, since nobody knows which is the last."""
+        """A line of a log; with ``as_json`` an object on a line of its own, since none is known to be the last."""
         at = line.at.isoformat(timespec="milliseconds") if line.at else None
         if self.as_json:
             Output.has_written = True

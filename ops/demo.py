@@ -41,7 +41,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
         The final status and what was searched, for ``--json``.
     """
     documents = [item for path in sorted(SAMPLES.glob("*.json")) for item in read_documents(path)]
-    # Receipts whose merchant is told come first: their siblings then have something to be resolved by.
+    # Receipts that name their merchant come first: their siblings then have something to be resolved by.
     documents.sort(key=lambda item: b'"merchant_name"' not in item[1])
     half = (len(documents) + 1) // 2
     with LocalStack(state_directory) as stack:

@@ -1,6 +1,6 @@
 """``make docs``: fills the blocks of the documents that are made of the code; a test fails when one is out of date.
 
-A block stands between ``<!-- generated: name arguments -->`` and ``<!-- end -->``. Everything else is written by hand.
+A block is between ``<!-- generated: name arguments -->`` and ``<!-- end -->``. Everything else is written by hand.
 """
 
 import re
@@ -116,7 +116,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
 
 
 def filled(text: str) -> str:
-    """A document with its blocks made anew."""
+    """A document with its blocks generated again."""
     return BLOCK.sub(lambda block: block[1] + GENERATORS[block["name"]](*block["arguments"].split()) + block[4], text)
 
 

@@ -48,7 +48,7 @@ class Target:
             on AWS.
         cache_directory: where snapshots are cached for searching.
         unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
-            AWS, where ``pulumi stack history`` tells.
+            AWS, where ``pulumi stack history`` shows it.
         log_directory: the stages' logs, where they are files; None where they are in CloudWatch.
     """
 

@@ -39,7 +39,7 @@ def read() -> Settings:
 
 
 def read_access(settings: Settings) -> AwsAccess:
-    """How Pulumi's AWS provider is told to reach AWS, for the hooks, which must reach the same account."""
+    """How Pulumi's AWS provider is configured to reach AWS, for the hooks, which must reach the same account."""
     return access_from(pulumi.Config("aws").get, settings.region)
 
 

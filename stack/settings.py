@@ -154,7 +154,7 @@ class Settings(_Section):
     """Every setting of the stack; the names in ``Pulumi.<stack>.yaml`` are these in camel case.
 
     Attributes:
-        alarm_address: an e-mail address or an https URL that every alarm is sent to; None sends it to nobody.
+        alarm_address: an e-mail address or an https URL that every alarm is sent to; None sends nothing.
         monthly_budget: US dollars that the account may cost in a month; None makes no budget.
     """
 
@@ -187,13 +187,13 @@ class Settings(_Section):
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """Of the embed queue: as told, or what AWS advises for a function's queue (Lambda guide, with-sqs)."""
+        """Of the embed queue: as set, or what AWS advises for a function's queue (Lambda guide, with-sqs)."""
         told = self.queue.visibility_timeout_seconds
         return VISIBILITY_TIMES * self.lambda_.timeout_seconds if told is None else told
 
     @property
     def stop_timeout_seconds(self) -> int:
-        """Of a task: as told, or the job's length where AWS allows that."""
+        """Of a task: as set, or the job's length where AWS allows that."""
         told = self.ecs.stop_timeout_seconds
         return min(self.ecs.job_seconds, STOP_TIMEOUT_MAXIMUM) if told is None else told
 

@@ -34,7 +34,7 @@ def local_up(
     page: Annotated[bool, typer.Option("--page", help="Serve its web page on 127.0.0.1 as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the stack up, or update the running one; each step is told as it ends."""
+    """Bring the stack up, or update the running one; each step is shown when it ends."""
     from ops.console import Output
     from ops.local.stack import LocalStack
 

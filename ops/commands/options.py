@@ -1,6 +1,6 @@
 """What the commands share: their options and exit codes, the stack they are about, how an error is written.
 
-No command stands here.
+No command is defined here.
 """
 
 import json

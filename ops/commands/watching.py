@@ -22,7 +22,7 @@ def watch_stack(
 ) -> None:
     """One screen that is drawn again every second: queues, consumer, work, runs, versions, errors and a timeline.
 
-    Where the output is no terminal, it is one plain frame a look; with --json one JSON document on a line of its own.
+    Where the output is no terminal, each look prints one plain frame; with --json one JSON document on a line.
     """
     import time
 

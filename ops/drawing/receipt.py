@@ -51,7 +51,7 @@ def drawing_of(target: Target, details: ReceiptDetails, hits: Collection[Place] 
         raise OperatorError(
             "NOTHING_TO_DRAW",
             f"no published version holds receipt {details['receipt_id']} of image {details['image_id']}",
-            "`receipts show` tells how far its runs are",
+            "`receipts show` says how far its runs are",
         )
     photo, remark = None, None
     try:

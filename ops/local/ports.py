@@ -8,7 +8,7 @@ from ops.local.runtime_interface import LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, each another one."""
+    """Ports that are free, all different."""
     with ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
         for item in sockets:

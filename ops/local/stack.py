@@ -132,7 +132,7 @@ class LocalStack:
         on_begin: Callable[[], object],
     ) -> UpResult:
         from one_consumer.claim.refusals import ClaimRefused  # noqa: PLC0415 - it imports Pulumi
-        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - the same
+        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - it imports Pulumi
 
         started_here = not self.is_running()
         if started_here:
@@ -343,7 +343,7 @@ class LocalStack:
         client.put_secret_value(SecretId=secret, SecretString=key)
 
     def _take_key_back(self) -> None:
-        """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
+        """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it again."""
         with self._registry() as registry:
             self._engine().forget(registry, SECRET_TYPE)
 
@@ -369,7 +369,7 @@ class LocalStack:
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()}
 
     def _provider(self) -> dict[str, Any]:
-        """How Pulumi's AWS provider would be told of the emulator; the hooks reach it by that."""
+        """The configuration of Pulumi's AWS provider for the emulator; the hooks reach it by that."""
         options = self.client_options()
         return {
             "aws:endpoints": [{"sqs": options["endpoint_url"]}],

@@ -1,4 +1,4 @@
-"""What is kept of a stack between updates: one JSON file. It knows no resource type and calls nobody."""
+"""What is kept of a stack between updates: one JSON file. It knows no resource type and makes no calls."""
 
 import json
 from dataclasses import asdict, dataclass, field

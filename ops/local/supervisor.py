@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             status, answer = self.route(body)
-        except Exception as error:  # noqa: BLE001 - it is told to the caller, with its type
+        except Exception as error:  # noqa: BLE001 - the caller gets it, with its type
             status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}".encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))

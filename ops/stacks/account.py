@@ -117,7 +117,7 @@ class PulumiSwitchable:
         """``pulumi preview`` of a copy of the stack's configuration: there is no flag to put back, whatever happens.
 
         Raises:
-            OperatorError: PREVIEW_FAILED, with the errors that the engine told.
+            OperatorError: PREVIEW_FAILED, with the engine's errors.
         """
         kept = PROJECT_DIRECTORY / f"Pulumi.{self._name.rsplit('/', 1)[-1]}.yaml"
         if not kept.exists():
@@ -139,7 +139,7 @@ class PulumiSwitchable:
         """``pulumi config set`` and ``pulumi up``, never with a target. The flag is put back when nothing has changed.
 
         Raises:
-            OperatorError: UPDATE_OVERTAKEN, STACK_BUSY; UPDATE_FAILED, with the errors that the engine told.
+            OperatorError: UPDATE_OVERTAKEN, STACK_BUSY; UPDATE_FAILED, with the engine's errors.
         """
         begun, errors = False, Diagnostics()
 

@@ -1,4 +1,4 @@
-"""What ``receipts watch`` sees of a stack in an account, beside what its queues and its table tell.
+"""What ``receipts watch`` sees of a stack in an account, beside its queues and its table.
 
 It implements ``ops.watching.gathering.StackView``: CloudWatch has the ages of messages and the counts of invocations;
 Pulumi is asked for the outputs once a minute at most. Nothing on AWS records who worked when. Its other half is
@@ -37,7 +37,7 @@ class AccountView:
         self._outputs = Paced(lambda: pulumi_target(name).outputs, least_seconds=METRICS_SECONDS, first=target.outputs)
 
     def settings(self) -> tuple[Mapping[str, Any], str | None]:
-        """The outputs that Pulumi told last; whether an update is under way is not known."""
+        """The outputs that Pulumi gave last; whether an update is under way is not known."""
         return self._outputs.value() or self.target.outputs, None
 
     def oldest_seconds(self, label: str, url: str, messages: int, now: datetime) -> float | None:

@@ -1,4 +1,4 @@
-"""What ``receipts watch`` and the local page see of the stack on this machine, beside what AWS's calls tell.
+"""What ``receipts watch`` and the local page see of the stack on this machine, beside the answers of AWS's calls.
 
 It implements ``ops.watching.gathering.StackView``: the emulator shows the ages of messages, the supervisor its
 processes, and the timeline who worked when. Its other half is ``account_view``.

@@ -36,7 +36,7 @@ class SwitchableStack(Protocol):
         ...
 
     def updates(self) -> int:
-        """The number of the stack's last update, whoever made it; the next one that changes something counts one on."""
+        """The number of the stack's last update, by any command; the next one that changes something adds 1."""
         ...
 
     def require_free(self) -> None:
@@ -56,7 +56,7 @@ class SwitchableStack(Protocol):
         ...
 
     def preview(self, consumer: EmbedConsumer, say: Say) -> None:
-        """Tell what an update would change, and change nothing, the flag included; raises what stops the preview."""
+        """Show what an update would change. Nothing is changed, not even the flag. Raises what stops the preview."""
         ...
 
     def update(self, consumer: EmbedConsumer, say: Say, *, after: int, on_begin: OnBegin) -> None:
@@ -64,7 +64,7 @@ class SwitchableStack(Protocol):
 
         Args:
             consumer: who consumes then.
-            say: called with every line that the update tells.
+            say: called with every line of the update's output.
             after: the stack's last update as the caller knows it; when another one came since, nothing is changed.
             on_begin: called once, right before the first change. When it is not called, nothing was changed and the
                 flag is as it was.

@@ -197,6 +197,6 @@ class Watcher:
 
     def _count_runs(self) -> RunCounts:
         repository = RunRepository(self._target.outputs["tableName"], self._target.dynamodb)
-        # A large table takes minutes, and whoever ends the view has not that much time.
+        # A large table takes minutes, and a view must end sooner.
         runs = takewhile(lambda _: not self._stopping.is_set(), repository.all_runs())
         return count_runs(runs, datetime.now(UTC))

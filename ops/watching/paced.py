@@ -13,7 +13,7 @@ FIRST_WAIT = 3.0
 
 
 class Paced(Generic[Value]):
-    """A slow reading: made beside what asks for it, at most a ``SHARE`` of the time. Its errors are raised to who asks.
+    """A slow reading: made in its own thread, at most a ``SHARE`` of the time. The caller gets its errors.
 
     Args:
         read: the reading.
@@ -31,7 +31,7 @@ class Paced(Generic[Value]):
     def value(self) -> Value | None:
         """The last that was read; None when the first reading still runs.
 
-        Where nobody has asked for a while, the last one is old: then a new one is waited for like the first.
+        After a pause between two calls the last value is old: then a new one is waited for like the first.
         """
         now, is_old = time.monotonic(), False
         if self._running is None and now >= self._due:

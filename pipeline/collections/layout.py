@@ -1,4 +1,4 @@
-"""Where the published versions of a collection stand, on a directory (EFS) and in S3, and what points at them. Pure.
+"""Where the published versions of a collection are, in a directory (EFS) and in S3, and what points at them. Pure.
 
 A version is an immutable directory: the rows (SQLite), the vectors of the distinct texts, a Chroma collection of the
 same texts, and a manifest of all files; ``CURRENT`` names the one that readers open.

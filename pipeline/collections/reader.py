@@ -194,7 +194,7 @@ class SnapshotSource:
     def _remove_cached(self, current: str) -> None:
         """Remove every other version that was brought from S3; views of other processes hold what they need of it.
 
-        A download that nobody has written to for an hour was killed.
+        A download that has not changed for an hour was killed.
         """
         cached = version_path(self._private, self._collection, current).parent
         for path in cached.iterdir() if cached.is_dir() else ():

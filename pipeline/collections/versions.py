@@ -28,7 +28,7 @@ from pipeline.storage import storage_error
 
 
 def parse_pointer(content: bytes | str, source: str) -> Pointer:
-    """Read a pointer, wherever it stands.
+    """Read a pointer, from wherever it is kept.
 
     Args:
         content: JSON.

@@ -36,7 +36,7 @@ ACTIVE_SECONDS, ACTIVATION_SECONDS = 6 * 3_600, 900
 """SQS reports a queue for six hours after anything used it, and needs up to 15 minutes to begin again (Amazon SQS
 developer guide, monitoring-using-cloudwatch)."""
 WAKE_SECONDS = 120
-"""A receipt's longest wait until a worker at zero is told to start: this program's own promise."""
+"""The longest time from a receipt's arrival until a worker at zero begins to start: this program's own promise."""
 UPDATE_SECONDS = 2 * 3_600
 SETTLED_SECONDS = 5 * MINUTE
 """After an update, until alarms have seen the last of what was before it."""

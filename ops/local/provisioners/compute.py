@@ -49,7 +49,7 @@ class Function(_Emulated):
         return function, {"arn": arn("lambda", f"function:{function}"), "name": function, "version": "$LATEST"}
 
     def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
-        """Change its configuration; the process starts anew."""
+        """Change its configuration; the process starts again."""
         del old
         url = self._run(identifier, new)
         self._context.client("lambda").update_function_configuration(
