@@ -154,9 +154,9 @@ class MergeHandler:
         return failure
 
     def _park_refused(self, records: list[SqsRecord], refused: dict[str, PermanentError], failed: set[str]) -> None:
-        """Park what can never succeed, unless it follows a message of its group that comes back.
+        """Dead-letter what can never succeed, unless it follows a message of its group that comes back.
 
-        SQS then delivers it again whatever is answered here, and it would be parked at every delivery.
+        SQS then delivers it again whatever is answered here, and it would be dead-lettered at every delivery.
         """
         for record in records:
             error = refused.get(record["messageId"])
@@ -189,9 +189,9 @@ def _collection_of(record: SqsRecord) -> CollectionName:
 @cache
 def _handler() -> MergeHandler:
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - imported when the function starts
-    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
-    from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
-    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - the same
+    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - when the function starts
+    from pipeline.objects import ObjectStore  # noqa: PLC0415 - when the function starts
+    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - when the function starts
 
     configure_logging()
     require_sqlite()
@@ -231,7 +231,7 @@ def time_keeper(remaining: Callable[[], int] | None) -> Callable[[], bool]:
     """Whether another batch may be begun: enough of the function's time is left to end it and to publish.
 
     Args:
-        remaining: milliseconds until the function is killed; None where nobody kills it.
+        remaining: milliseconds until the function is killed; None where nothing kills it.
     """
     if remaining is None:
         return lambda: True

@@ -166,7 +166,7 @@ class CollectionMerger:
         return left, next(filter(None, reversed(failures)), None)
 
     def more_waits(self, merging: Collection[str]) -> bool:
-        """Whether messages with further runs are on their way, as the table tells; False when it does not answer.
+        """Whether messages with further runs are on their way, according to the table; False when it does not answer.
 
         Args:
             merging: ids of the runs that are merged now.

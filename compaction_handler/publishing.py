@@ -259,12 +259,12 @@ class Publisher:
             try:
                 return copy_version(copy.directory, self.root, self.collection, version, judged.result)
             except OSError as error:
-                # An unsound copy is the graver news: nobody may build on it.
+                # An unsound copy is the graver error: it must not be used again.
                 judged.result()
                 raise storage_error(error, self.root) from error
 
     def _tidy(self, pointer: Pointer) -> None:
-        """Remove what is expired; what fails is tried again after the next publication, and this one stands."""
+        """Remove what is expired; what fails is tried again after the next publication, and this one stays valid."""
         moment = self.now()
         removed = self._remove_expired(pointer, moment)
         try:

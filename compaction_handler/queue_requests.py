@@ -121,7 +121,7 @@ class QueueRequests:
 
 
 def to_item(request: QueueRequest, moment: datetime) -> dict[str, dict[str, str]]:
-    """The item of a request; each delivery of a message has its own, because the stream tells of new items only."""
+    """The item of a request; each delivery of a message has its own, because the stream reports new items only."""
     return {
         "PK": {"S": f"COLLECTION#{request.collection}"},
         "SK": {"S": f"{REQUEST_TYPE}#{request.message_id}#{request.receives}#{request.action}"},

@@ -1,7 +1,7 @@
 """Entry point of the stream processor: new CompactionRuns of the table's stream become lines and words messages.
 
 It also does what the merge asks of SQS, which the merge does not reach (``queue_requests.py``). A poison record is
-parked with its reason and blocks nothing; a message that SQS does not take fails the batch.
+dead-lettered with its reason and blocks nothing; a message that SQS does not take fails the batch.
 """
 
 import functools

@@ -128,7 +128,7 @@ class Stages:
                 self._changed.wait(WAKE_SECONDS)
 
     def finish(self) -> None:
-        """Bring everything to its end; returns early when that is not possible any more."""
+        """Finish everything; returns early when that is not possible any more."""
         with self._changed:
             self._more_is_expected = False
             self._changed.notify_all()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
     from one_consumer.audit.judgement import AuditedQueue
     from ops.doctor.judging import Finding
-    from ops.local.engines.steps import Step
     from ops.logs.lines import LogLine
     from ops.reconciling.looking import Reconciliation
     from ops.reporting import StackStatus
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from ops.switching.checks import Check
 
 PIPE_WIDTH = 1_000
-"""Columns where nobody's terminal limits them: a table into a pipe keeps each match on one line."""
+"""Columns where no terminal limits them: a table into a pipe keeps each match on one line."""
 CELL_WIDTH = 200
 """Columns of a text in a table; a longer one continues below and loses nothing."""
 FIXED_WIDTH = 43
@@ -80,12 +79,15 @@ class Output:
         self.console.print()
         self.say(styled(text, "bold"))
 
-    def steps(self, steps: "Iterable[Step]") -> None:
-        """What an update did, in order; what it left alone is left out."""
-        for step in steps:
-            if step.operation != "same":
-                colour = "cyan" if step.operation == "hook" else "yellow"
-                self.say("  ", styled(step.operation, colour), f" {step.type} {step.name}  {step.summary}")
+    def step(self, operation: str, line: str) -> None:
+        """One step of an update; nothing for a resource that it left alone.
+
+        Args:
+            operation: an engine's name for what was done: ``create``, ``same``, ``hook``.
+            line: the resource and what changed.
+        """
+        if operation != "same":
+            self.say("  ", styled(operation, "cyan" if operation == "hook" else "yellow"), f" {line}")
 
     def document(self, value: object) -> None:
         """The result for programs; nothing when people read."""
@@ -171,7 +173,7 @@ class Output:
 
     @contextmanager
     def live_checks(self) -> "Iterator[Callable[[list[Check]], None]]":
-        """A table that is drawn anew at every look; where nobody watches, a line when a check is decided."""
+        """A table that is drawn again at every look; without a terminal, a line when a check is decided."""
         told: set[str] = set()
         with Live(console=self.console, auto_refresh=False) as live:
 
@@ -258,7 +260,7 @@ class Output:
             self.say(f"{queue}: {count} more, hidden by somebody else's look or behind these in their group")
 
     def log_line(self, line: "LogLine") -> None:
-        """A line of a log; with ``as_json`` an object on a line of its own, since nobody knows which is the last."""
+        """A line of a log; with ``as_json`` an object on a line of its own, since none is known to be the last."""
         at = line.at.isoformat(timespec="milliseconds") if line.at else None
         if self.as_json:
             Output.has_written = True

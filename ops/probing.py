@@ -124,7 +124,7 @@ def _follow(
             raise OperatorError(
                 "TEST_NOT_SEARCHABLE",
                 f"the test receipt's run {run.run_id} failed: {run.lines.error or run.words.error}",
-                "mend what it names; `receipts reconcile` tells of other runs that failed",
+                "mend what it names; `receipts reconcile` shows other runs that failed",
             )
         if run is None and (stopped := consumers.reason(time.monotonic(), came=False)) is not None:
             raise stopped

@@ -156,7 +156,7 @@ RUN_TIME_CODES: Mapping[ErrorCode, Advice] = {
     ),
     ErrorCode.MERGE_BROKEN: Advice(
         "retried",
-        "A merge failed for a reason that nobody foresaw; its runs are tried in smaller portions, and quarantined at "
+        "A merge failed for an unforeseen reason; its runs are tried in smaller portions, and quarantined at "
         "the fifth time.",
         "Read the traceback in the merge function's log, and report it.",
     ),

@@ -75,7 +75,7 @@ class PipelineError(Exception):
 
 
 class PermanentError(PipelineError):
-    """The same input will fail again. Its message is parked with the reason; its neighbours go on."""
+    """The same input will fail again. Its message is dead-lettered with the reason; its neighbours go on."""
 
 
 class RetryableError(PipelineError):

@@ -11,7 +11,7 @@ from typing import Any
 
 NAMESPACE = "Receipts"
 DIMENSION = "Table"
-"""The name of the stack's table: it is of one stack alone, and whoever measures knows it."""
+"""The name of the stack's table: it belongs to one stack alone, and every caller knows it."""
 METADATA_FIELD = "metrics"
 """What the format calls ``_aws``. The formatter leaves out fields that begin with an underscore, so
 ``pipeline/logs.py`` renames it when the line is written."""

@@ -33,7 +33,7 @@ class Subject:
         name: part of the alarm's name; empty for the stack as a whole.
         names: the physical names that readings are filled with, by the keys that they use; may be outputs.
         visibility_seconds: of a queue.
-        is_paused: a person decided that nobody consumes this queue.
+        is_paused: an operator decided that no consumer is on.
     """
 
     kind: Kind

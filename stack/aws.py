@@ -61,7 +61,7 @@ class Service(ModuleType):
     """A service's package before its ``__init__`` has run; after that it is a plain module."""
 
     def __getattr__(self, name: str) -> Any:
-        """Import what the name stands for; what has been asked for once is an attribute."""
+        """Import what the name means; what has been asked for once is an attribute."""
         if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
         for place in places(name):

@@ -232,7 +232,7 @@ class Queue(pulumi.ComponentResource):
         return statement("ConsumeWhereTheQueueLets", actions, [self.arn])
 
     def _lock(self, handover: Handover) -> aws.sqs.QueuePolicy:
-        """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on."""
+        """The queue's own policy: a switch changes it when the outgoing consumer is off, before the other starts."""
         senders: list[Statement] = []
         if self._args.announces is not None:
             senders.append(

@@ -22,7 +22,7 @@ def connect(service: str, *, session: Any = None, read_seconds: float = READ_SEC
         **options: of boto3; a ``config`` goes on top of this one.
     """
     import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
-    from botocore.config import Config  # noqa: PLC0415 - the same
+    from botocore.config import Config  # noqa: PLC0415 - nothing is built at import
 
     config = Config(
         connect_timeout=CONNECT_SECONDS,

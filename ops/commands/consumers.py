@@ -54,7 +54,7 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
 @application.command("switch")
 def switch(
     consumer: Consumer,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the plan and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0)

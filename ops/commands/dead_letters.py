@@ -131,7 +131,7 @@ def discard_letters(
         if as_json or not sys.stdin.isatty():
             raise OperatorError(
                 "NOT_CONFIRMED",
-                f"{len(letters)} dead letters would be deleted, and nobody can be asked; nothing was deleted",
+                f"{len(letters)} dead letters would be deleted, and there is no terminal to ask; nothing was deleted",
                 "look at them with `receipts dead-letters list`, then add --yes",
             )
         output.dead_letters([as_document(letter, now) for letter in letters], {})

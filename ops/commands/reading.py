@@ -25,7 +25,7 @@ def search_text(
         Mode,
         typer.Option(
             help="Compare vectors, letters, or both. `hybrid` orders by both, so distances do not always rise. "
-            "`text` needs no embedder and tells no distances."
+            "`text` needs no embedder and gives no distances."
         ),
     ] = Mode.HYBRID,
     merchant: Annotated[
@@ -128,7 +128,7 @@ def export_collection(
 
 
 def _draw(target: "Target", details: "ReceiptDetails", file: Path, mark: str | None) -> dict[str, Any]:
-    """Write the picture; what there is to tell of it."""
+    """Write the picture; returns what the command reports about it."""
     from ops.drawing.receipt import best_place, drawing_of, write_picture
 
     drawing = drawing_of(target, details, [] if mark is None else [best_place(target, details, mark)])

@@ -170,7 +170,7 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
     """Read what is billed from a recorded program.
 
     Raises:
-        OperatorError: COST_UNKNOWN for a type that nobody has priced.
+        OperatorError: COST_UNKNOWN for a type without a price.
     """
     made = list(resources)
     if unknown := sorted({item.type for item in made} - COSTS_NOTHING - PRICED):

@@ -109,7 +109,7 @@ def _scaled(rate: float) -> list[tuple[str, str]]:
     known = parts(stack, BENCHMARK, stored=STORED)
     short = [part for part in known if part.load(rate) > FULL]
     quota = next((part for part in known if part.is_quota and part.load(rate) > FULL), None)
-    batches = steady(stack, BENCHMARK, rate, STORED)[0].embed_seconds * rate / FULL
+    batches = steady(stack, BENCHMARK, rate, STORED)[0].busy_seconds["embed"] * rate / FULL
     tasks = steady(priced_stack(STACK, "ecs"), BENCHMARK, rate, STORED)[1]
     merge = min(COLLECTIONS, key=lambda name: merge_capacity(stack, BENCHMARK, name, STORED))
     needed = shards(stack, BENCHMARK, rate, STORED)
@@ -136,7 +136,7 @@ def _scaled(rate: float) -> list[tuple[str, str]]:
 def sharded(rate: float, count: int) -> str:
     """Seconds until searchable in one of so many shards, with as many functions as the whole load needs.
 
-    Receipts are divided evenly, and a receipt is in one shard alone, so one of them stands for all.
+    Receipts are divided evenly, and a receipt is in one shard alone, so one of them represents all.
     """
     stack, seconds = priced_stack(STACK, "lambda"), 1_800.0
     own = scenario(stack, rate / count, STORED / count, BENCHMARK, seconds)

@@ -24,7 +24,7 @@ from pipeline.errors import PipelineError
 from pipeline.queues import OutgoingMessage, send_batch
 
 RENEWED_SECONDS = 20
-"""So often what is not yet done is hidden anew: a thousand dead letters take longer than a look hides them."""
+"""Seconds after which the rest is hidden again: a thousand dead letters take longer than one look hides them."""
 NO_QUEUE = (
     "it came from the table's stream and no queue takes it; `receipts reconcile --repair` drives what it announced"
 )

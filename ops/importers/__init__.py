@@ -62,7 +62,7 @@ def read_documents(
             they are taken; ``STANDARD_INPUT`` for the bytes that come in there.
         on_refused: called with OCR_DOCUMENT_INVALID for a file, a page of it, or a line of SROIE receipts, of which
             nothing can be used; the others follow. It raises the error unless another function is given.
-        as_format: what the files are; None to tell it by their content.
+        as_format: what the files are; None to decide by their content.
         on_taken: called for each file that was converted.
         on_picture: called with the name and content of each picture, of a kind that stage 0 reads; None when nothing
             reads pictures, and then one is refused.

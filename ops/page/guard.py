@@ -20,7 +20,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Content-Security-Policy: only files of this server, nothing inline, nothing evaluated, in nobody's frame."""
+"""Content-Security-Policy: only files of this server, nothing inline, nothing evaluated, in no frame."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

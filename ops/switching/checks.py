@@ -17,7 +17,7 @@ from ops.failures import reason
 from ops.operations import remove_unseen
 from ops.probing import probe_document
 from ops.submitting import UploadedDocument, upload
-from ops.switching.plan import loser, winner
+from ops.switching.plan import incoming, outgoing
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import ReceiptKey
@@ -45,8 +45,8 @@ WORKER_START_SECONDS = 600.0
 CHECK_TITLES = (
     "a receipt is uploaded",
     "the queue drains",
-    "the winner's logs show work",
-    "the loser is idle, and nobody else is on",
+    "the incoming consumer's logs show work",
+    "the outgoing consumer is idle, and no other is on",
     "deltas appear in S3",
     "a CompactionRun appears",
 )
@@ -83,7 +83,7 @@ class SwitchChecks:
     Attributes:
         stack: already updated.
         wanted: who consumes now.
-        since: when the update had ended; what the loser logs later is work it should not do.
+        since: when the update had ended; work that the outgoing consumer logs later is work that it should not do.
         backlog: messages that waited before the switch.
     """
 
@@ -104,20 +104,20 @@ class SwitchChecks:
         self._document = probe_document("SWITCH CHECK", self.since)
 
     def checks(self) -> list[Check]:
-        """The six; without a winner only the one that nobody works."""
+        """All six; without an incoming consumer only the check that no consumer works."""
         looks = (
             self._uploaded,
             self._queue_drains,
-            self._winner_logs,
-            self._loser_is_idle,
+            self._incoming_logs,
+            self._outgoing_is_idle,
             self._deltas,
             self._run,
         )
         checks = [
-            Check(title, look, lasting=look == self._loser_is_idle)
+            Check(title, look, lasting=look == self._outgoing_is_idle)
             for title, look in zip(CHECK_TITLES, looks, strict=True)
         ]
-        return checks if winner(self.wanted) else [check for check in checks if check.lasting]
+        return checks if incoming(self.wanted) else [check for check in checks if check.lasting]
 
     def run(self, timeout_seconds: float, on_change: Callable[[list[Check]], object]) -> list[Check]:
         """Look at all of them again and again.
@@ -125,7 +125,7 @@ class SwitchChecks:
         Args:
             timeout_seconds: then what has not shown has failed. As long as fewer and fewer messages wait that came
                 before the check's own, there is progress, and the time begins again.
-            on_change: told after every look.
+            on_change: called after every look.
         """
         checks = self.checks()
         once = [check for check in checks if not check.lasting]
@@ -183,17 +183,17 @@ class SwitchChecks:
             f"the check's own message is consumed; {waiting} messages, {self.backlog} before the switch",
         )
 
-    def _winner_logs(self) -> tuple[bool, str]:
-        host = winner(self.wanted)
-        assert host is not None  # noqa: S101 - without a winner this check is not made
+    def _incoming_logs(self) -> tuple[bool, str]:
+        host = incoming(self.wanted)
+        assert host is not None  # noqa: S101 - without an incoming consumer this check is not made
         lines = self.stack.logs(host, self.since)
         return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
-    def _loser_is_idle(self) -> tuple[bool, str]:
+    def _outgoing_is_idle(self) -> tuple[bool, str]:
         wrong = [item for item in audit(self._target, scheduled=False) if item.finding]
         if wrong:
             return False, "; ".join(f"{item.finding} on {item.expected.label}" for item in wrong)
-        host = loser(self.wanted)
+        host = outgoing(self.wanted)
         lines = self.stack.logs(host, self.since) if host else []
         return not lines, f"{len(lines)} lines since the switch" + (f", the last: {lines[-1][:100]}" if lines else "")
 
@@ -217,7 +217,7 @@ class SwitchChecks:
         run = self._recorded()
         if run is None:
             return False, "not recorded yet"
-        return run.consumer == winner(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
+        return run.consumer == incoming(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
 
     def _recorded(self) -> CompactionRun | None:
         return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self._reference)
@@ -245,7 +245,7 @@ def check_seconds(wanted: EmbedConsumer, *, on_fargate: bool) -> float:
         on_fargate: whether the worker's tasks start there; on one machine they are processes.
     """
     from_zero = COUNT_SECONDS + ALARM_SECONDS + WORKER_START_SECONDS
-    return CHECK_SECONDS + (from_zero if on_fargate and winner(wanted) == "ecs" else 0.0)
+    return CHECK_SECONDS + (from_zero if on_fargate and incoming(wanted) == "ecs" else 0.0)
 
 
 def _looked(look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
@@ -271,10 +271,10 @@ def messages(target: Target) -> int:
 
 
 def drains(counts: Sequence[int], backlog: int) -> bool:
-    """Whether the embed queues drain. SQS tells how many messages wait, not which, so the counts must do.
+    """Whether the embed queues drain. SQS says how many messages wait, not which, so the counts must do.
 
     No more than before the switch is enough: some may be hidden for half an hour by a host that was killed. With more,
-    as under steady traffic, the count must have been seen to fall, and by more than one: messages that are stuck stand
+    as under steady traffic, the count must have been seen to fall, and by more than one: messages that are stuck are
     still, and the one may be the check's own, which is deleted a moment after its run is recorded.
 
     Args:

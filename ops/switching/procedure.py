@@ -1,9 +1,9 @@
 """The procedure, in order: preflight, plan, flag and update, checks; and the way back.
 
-What cannot be begun is raised, before anything is changed. What fails or is interrupted after that is told, never
-raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only when
-this switch made the stack's last update: otherwise it would undo somebody else's. The module is longer than most, so
-that the whole order stands in one place.
+A switch that cannot begin raises, before anything is changed. A failure or an interruption after that is reported,
+never raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only
+when this switch made the stack's last update: otherwise it would undo somebody else's. The module is longer than most,
+so that the whole order is in one place.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class SwitchOptions:
     """How to switch.
 
     Attributes:
-        dry_run: tell the plan and change nothing.
+        dry_run: show the plan and change nothing.
         roll_back: asked when the update or a check failed, with what failed; true goes back to the old consumer.
         timeout_seconds: for the checks; None is what the chosen consumer needs (``check_seconds``).
     """
@@ -268,7 +268,7 @@ def _check(
 
 
 def _clean_up(output: Output, checks: SwitchChecks) -> None:
-    """Remove the checks' receipt; that it cannot be removed is told, and fails no switch."""
+    """Remove the checks' receipt; a failure to remove it is reported, and fails no switch."""
     try:
         removed = checks.clean_up()
     except Exception as error:  # noqa: BLE001 - the switch has ended as it has ended

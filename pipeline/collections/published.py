@@ -27,7 +27,7 @@ from pipeline.contracts.identifiers import CollectionName
 
 EVERYTHING = Filter()
 CONTAINING = 400
-"""Texts that contain a query and are ordered by how: a short price stands inside many longer numbers."""
+"""Texts that contain a query and are ordered by how: a short price is a part of many longer numbers."""
 
 
 class PublishedCollection:
@@ -131,7 +131,7 @@ class PublishedCollection:
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
-        Texts in which it stands as it is come first, then neighbours by vector and hits by letters, fused by rank.
+        Texts that contain it as it is come first, then neighbours by vector and hits by letters, fused by rank.
 
         Args:
             text: what was typed; not empty.

@@ -1,4 +1,4 @@
-"""Which lines of a receipt tell its merchant. Pure; what the lines say is judged in ``names.py`` and ``vote.py``."""
+"""Which lines of a receipt may name its merchant. Pure; ``names.py`` and ``vote.py`` judge what the lines say."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ FIRST_LINES = 2 * TELLING_LINES
 """Lines that ``first_lines`` reaches down to at most, so that a receipt of prices is not read to its end."""
 
 MINIMUM_LETTERS = 4
-"""Letters of a line that may tell a merchant; see ``letters_in``."""
+"""Letters that a line must have to name a merchant; see ``letters_in``."""
 
 _UNTELLING = re.compile(
     r"\b(?:total|subtotal|cash|change|tax|gst|vat|invoice|receipt|bill|date|time|tel|phone|fax|cashier|table|qty|"
@@ -49,7 +49,7 @@ class Line(Protocol):
 
 
 def telling_lines(lines: Sequence[Line]) -> list[int]:
-    """Positions of the lines that may tell the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
+    """Positions of the lines that may name the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
 
     Lines without enough letters, or that speak of money, dates, phones and the like, are passed over. Boxes decide what
     is on top, y growing downwards; where they do not differ, the order does.

@@ -94,7 +94,7 @@ class KnownNames:
     _cores: list[str] = field(default_factory=list)
 
     def decide(self, lines: Sequence[Line]) -> NameDecision:
-        """Tell the merchant by its name.
+        """Find the merchant by its name.
 
         An exact name decides over a nearly exact one, wherever it is among the first lines. Two merchants that are both
         named decide nothing, for example a shop and the mall that it is in.

@@ -72,7 +72,7 @@ _GENERIC = """
     resit terima kasih
 """
 GENERIC_WORDS = frozenset(_GENERIC.split())
-"""Words that stand on any merchant's receipts, without accents. A name of nothing else names nobody."""
+"""Words on any merchant's receipts, without accents. A name of these alone names no merchant."""
 
 _FORMS = {
     spelling: frozenset(spellings[0].split("+"))
@@ -112,12 +112,12 @@ class Spelling:
 
     @property
     def is_generic(self) -> bool:
-        """Whether its words stand on any merchant's receipts."""
+        """Whether all its words are on any merchant's receipts."""
         return all(word in GENERIC_WORDS or word.isdigit() for word in self.words)
 
     @property
     def is_distinctive(self) -> bool:
-        """Whether the name itself tells a merchant, without its legal form and brackets."""
+        """Whether the name identifies a merchant, without its legal form and brackets."""
         return letters_in(self.core) >= MINIMUM_LETTERS and not self.is_generic
 
     def agrees_with(self, other: "Spelling") -> bool:

@@ -1,4 +1,4 @@
-"""The vote of published neighbours, for a receipt whose merchant no name tells (``names.py``). Pure.
+"""The vote of published neighbours, for a receipt whose merchant no name shows (``names.py``). Pure.
 
 Which lines are asked is in ``lines.py``, the asking in ``resolution.py``.
 """
@@ -50,8 +50,8 @@ class Decision:
     """The outcome of a vote.
 
     Attributes:
-        merchant_name: None when nobody won.
-        confidence: the winner's share of all votes, 0 to 1; 0 when nobody voted.
+        merchant_name: None when no merchant won.
+        confidence: the winner's share of all votes, 0 to 1; 0 without votes.
         support: the winner's votes.
         reason: why, for a log line.
     """
@@ -89,7 +89,7 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
             merchant = merchant_key(name)
             best[merchant] = max(best.get(merchant, 0.0), weight)
             spellings[merchant][name] += weight
-        # A line that many merchants share, such as a town's, tells little: its one vote is shared by them.
+        # A line that many merchants share, such as a town's, says little: its one vote is shared by them.
         for merchant, weight in best.items():
             votes[merchant] += weight * weight / sum(best.values())
     if not votes:

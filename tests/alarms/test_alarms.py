@@ -394,7 +394,7 @@ def test_a_budget_tells_the_topic_before_it_is_spent():
 
 def test_a_switch_is_never_longer_than_messages_may_wait():
     from stack.alarm_rules import Subject
-    from stack.settings import load
+    from stack.loading import load
 
     queue = Subject(kind="queue", name="embed", names={}, visibility_seconds=1_800)
     for handover in (900, 3_600):

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from compaction_handler.merging import CollectionMerger
+from pipeline import files
 from pipeline.collections import private
-from pipeline.collections.layout import PARTIAL_SUFFIX
 from pipeline.collections.private import LOCK_NAME, PrivateDirectory
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.files import PARTIAL_SUFFIX
 from pipeline.merchants.resolution import MerchantResolver
 from tests.compaction.disks import filled, free, small_disk
 from tests.compaction.world import DIMENSIONS, MergeWorld, row_id
@@ -116,16 +116,16 @@ def test_what_nobody_reads_any_more_makes_room_for_the_next_version(world, disk)
 def test_a_pointer_that_finds_no_room_is_written_by_the_next_delivery(world, monkeypatch):
     merger = world.merger()
     merger.merge([receipt(world, 1)])
-    original = Path.write_text
+    original = files.fsync
 
-    def write_text(path: Path, *arguments: Any, **named: Any) -> int:
+    def fsync(path: Path) -> None:
         if path.name == f"CURRENT{PARTIAL_SUFFIX}":
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
-        return original(path, *arguments, **named)
+        original(path)
 
     waiting = receipt(world, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", write_text)
+        patch.setattr(files, "fsync", fsync)
         error = refused(merger, waiting)
     assert error is not None
     assert error.code is ErrorCode.STORAGE_FULL

@@ -199,8 +199,8 @@ def test_a_saturated_loads_months_are_those_of_a_simulated_one_that_is_not(stack
     simulated = answer(stack, rate, STORED).load
     assert load.receipts == pytest.approx(simulated.receipts, rel=0.05)
     assert load.publications == pytest.approx(simulated.publications, rel=0.15)
-    assert load.merge_seconds == pytest.approx(simulated.merge_seconds, rel=0.2)
-    assert load.upload_seconds == pytest.approx(simulated.upload_seconds, rel=0.01)
+    for function, within in (("merge", 0.2), ("upload", 0.01)):
+        assert load.busy_seconds[function] == pytest.approx(simulated.busy_seconds[function], rel=within)
 
 
 def test_the_command_answers_for_every_consumer_as_text_and_as_json(stack: PricedStack, monkeypatch):

@@ -24,7 +24,8 @@ from ops.local.stack import LocalStack
 from ops.operations import correct, remove
 from ops.preflight.rights import OPERATOR
 from ops.rendering import encode, render
-from ops.target import Target, local_target
+from ops.stacks.local import local_target
+from ops.target import Target
 from pipeline.collections.receipts import ReceiptKey
 from tests.end_to_end.test_thread import (
     SAMPLES,

@@ -30,8 +30,10 @@ from ops.reconciling.procedure import run_reconcile
 from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.stacks.local import local_target
+from ops.stacks.local_view import LocalView
 from ops.submitting import UploadedDocument, upload
-from ops.target import OperatorError, Target, local_target
+from ops.target import OperatorError, Target
 from ops.waiting import require_complete, wait_for_runs, wait_until_searchable
 from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey
@@ -190,7 +192,7 @@ def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
 
 def test_the_live_view_sees_who_worked_and_what_is_on(stack):
     target = local_target(stack)
-    with Watcher(target, "local", local=stack) as watcher:
+    with Watcher(LocalView(stack)) as watcher:
         seen = watcher.look()
     assert [(host.kind, host.standing) for host in seen.hosts] == [("lambda", "on"), ("ecs", "off")]
     assert seen.spans is not None
@@ -332,10 +334,11 @@ def test_state_survives_a_stop_and_a_start(stack):
     target = local_target(stack)
     before = stack_status(target)
     (process,) = stack.status()["services"][PAGE]
-    stack.down()
+    with Watcher(LocalView(stack)) as watcher:
+        stack.down()
+        with pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
+            watcher.look()
     assert not is_alive(process)
-    with Watcher(target, "local", local=stack) as watcher, pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
-        watcher.look()
     result = stack.up({"embedConsumer": "lambda"})
     assert {step.operation for step in result.steps} == {"same"}
     assert PAGE not in stack.status()["services"]

@@ -143,7 +143,8 @@ def test_while_an_engine_is_at_work_another_update_is_refused_and_changes_nothin
 
 def test_numbers_that_pulumi_has_made_strings_are_still_the_settings(real, cli: Path):
     from ops.local.stack import SOURCE
-    from stack.settings import NAMESPACE, load
+    from stack.loading import load
+    from stack.settings import NAMESPACE
 
     folder = real.directory / "project"
     folder.mkdir()

@@ -104,6 +104,19 @@ def test_only_the_owner_can_enter_the_state_directory(supervisor, directory):
     assert invocation_path(directory, "f") == before
 
 
+def test_a_command_that_ends_while_the_key_is_made_leaves_none_and_the_next_one_makes_it(directory, monkeypatch):
+    def interrupted(_: int) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "urandom", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_private(directory)
+    assert not (directory / KEY_FILE).exists()
+    make_private(directory)
+    assert len((directory / KEY_FILE).read_bytes()) == 32
+
+
 def test_the_address_that_the_emulator_is_given_is_one_that_is_taken(supervisor, client, directory):
     address = urlsplit(client.put_function(FUNCTION))
     try:

@@ -173,7 +173,7 @@ def open_shop(
     # pytest-xdist sets it, and then a pipe is as narrow as a terminal.
     monkeypatch.delenv("COLUMNS", raising=False)
     world = World().create()
-    monkeypatch.setattr("ops.target.make_client", lambda service, _: world.clients(service))
+    monkeypatch.setattr("ops.target.connect", lambda service, **_: world.clients(service))
     target = Target(
         outputs={
             "tableName": TABLE,

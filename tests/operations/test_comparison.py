@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ops.reconciling.comparison import EMBED_ANEW, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
+from ops.reconciling.comparison import EMBED_AGAIN, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import line_vector_id
@@ -207,7 +207,7 @@ def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
         publish_every=timedelta(0),
     )
     assert (finding.repair, finding.detail) == (DRIVE, f"{code}: why")
-    assert finding.way_out == EMBED_ANEW
+    assert finding.way_out == EMBED_AGAIN
 
 
 def test_rows_are_not_repaired_while_something_of_the_receipt_is_on_its_way():

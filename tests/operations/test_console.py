@@ -19,7 +19,7 @@ from ops.commands import options
 from ops.console import Output, styled
 from ops.doctor.judging import Finding as Examined
 from ops.doctor.judging import Weight
-from ops.local.engines.steps import EngineError, Step
+from ops.local.engines.steps import EngineError
 from ops.logs.lines import LogLine
 from ops.reconciling.comparison import Difference, Finding
 from ops.reconciling.looking import Reconciliation
@@ -140,9 +140,7 @@ WAYS: dict[str, Callable[[Output], object]] = {
     "say": lambda output: output.say(HOSTILE, styled(HOSTILE, "red")),
     "say_lines": lambda output: output.say_lines(styled("failed:", "red"), HOSTILE),
     "heading": lambda output: output.heading(HOSTILE),
-    "steps": lambda output: output.steps(
-        [Step(operation="update", type=HOSTILE, name=HOSTILE, urn="u", summary=HOSTILE, at=0.0)]
-    ),
+    "step": lambda output: output.step("update", HOSTILE),
     "progress": progress,
     "search_result": lambda output: output.search_result(
         HOSTILE, SearchResult(collection="lines", version=HOSTILE, count=1, mode="text", matches=(ROW,))

@@ -15,7 +15,9 @@ from pulumi import automation
 from one_consumer.live.errors import WaitCode, WaitError
 from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
-from ops.target import OperatorError, pulumi_target
+from ops.stacks import account
+from ops.stacks.account import pulumi_target
+from ops.target import OperatorError
 from tests.program.engine import PROJECT
 
 CLI = find_cli()
@@ -84,8 +86,6 @@ def test_a_refusal_is_the_cause_of_a_failed_preview_and_is_told_once(backend):
 def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch):
     import pulumi
 
-    from ops.switching import stacks
-
     def program() -> None:
         def wait(_: pulumi.ResourceHookArgs) -> None:
             raise WaitError(
@@ -101,10 +101,10 @@ def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch)
     made = stack(backend, program)
     made.set_config("receipts:embedConsumer", automation.ConfigValue("lambda"))
     made.up(color="never")
-    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: made)
+    monkeypatch.setattr(account, "pulumi_stack", lambda _: made)
     begun: list[bool] = []
     said: list[str] = []
-    switchable = stacks.PulumiSwitchable("one")
+    switchable = account.PulumiSwitchable("one")
     with pytest.raises(OperatorError) as told:
         switchable.update("ecs", said.append, after=switchable.updates(), on_begin=lambda: begun.append(True))
     message = str(told.value)

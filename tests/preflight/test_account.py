@@ -16,7 +16,7 @@ from ops.preflight.procedure import declared
 from ops.target import OperatorError
 from pipeline.aws import connect
 from stack.errors import SettingsRefused
-from stack.settings import load
+from stack.loading import load
 
 NEEDED = needs(load({}), project="receipts", stack="test")
 ACCOUNT = "123456789012"

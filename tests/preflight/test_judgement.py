@@ -10,7 +10,7 @@ from ops.preflight.account import SERVICE_ROLES, Account, Caller, Concurrency, U
 from ops.preflight.judgement import MEANINGS, Obstacle, Weight, judge
 from ops.preflight.needs import Needs, needs
 from stack.limits import NEW_ACCOUNT_FUNCTION_MEMORY
-from stack.settings import load
+from stack.loading import load
 from tests.program.engine import ACCOUNT, PROJECT
 
 CALLER = Caller(account=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/me", policy_source=f"arn:aws:iam::{ACCOUNT}:user/me")

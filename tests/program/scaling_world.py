@@ -15,7 +15,7 @@ from typing import Any
 
 from compaction_worker.environment import METRIC, NAMESPACE
 from ops.switching.checks import check_seconds
-from ops.switching.plan import winner
+from ops.switching.plan import incoming
 from stack.choice import EmbedConsumer, Host, consumers
 from tests.program.engine import Made, Recording
 
@@ -36,7 +36,7 @@ ACTIVE_SECONDS, ACTIVATION_SECONDS = 6 * 3_600, 900
 """SQS reports a queue for six hours after anything used it, and needs up to 15 minutes to begin again (Amazon SQS
 developer guide, monitoring-using-cloudwatch)."""
 WAKE_SECONDS = 120
-"""A receipt's longest wait until a worker at zero is told to start: this program's own promise."""
+"""The longest time from a receipt's arrival until a worker at zero begins to start: this program's own promise."""
 UPDATE_SECONDS = 2 * 3_600
 SETTLED_SECONDS = 5 * MINUTE
 """After an update, until alarms have seen the last of what was before it."""
@@ -453,7 +453,7 @@ def _live(world: ScaledAccount, seconds: int, new: EmbedConsumer, ended: int, *,
     works = "ecs" in consumers(new).values()
     limit = check_seconds(new, on_fargate=True)
     # With hybrid the check's receipt is a small one.
-    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == winner(new)]
+    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == incoming(new)]
     end = world.now + seconds
     while world.now < end:
         world.step()

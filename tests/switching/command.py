@@ -10,8 +10,8 @@ from pathlib import Path
 from ops import cli
 from ops.commands import options
 from ops.local.stack import LocalStack
-from ops.switching.stacks import LocalSwitchable
-from ops.target import Target, local_target
+from ops.stacks.local import LocalSwitchable, local_target
+from ops.target import Target
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -20,7 +20,8 @@ from ops.target import OperatorError
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.runs.items import run_to_item
-from stack.settings import Settings, load
+from stack.loading import load
+from stack.settings import Settings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -14,14 +14,12 @@ from ops.commands import options
 from ops.console import Output
 from ops.local.provisioners import compute
 from ops.operations import repository
+from ops.stacks.local import LocalSwitchable, local_target
 from ops.switching.procedure import SwitchOptions, run_switch
-from ops.switching.stacks import LocalSwitchable
-from ops.target import OperatorError, local_target
+from ops.target import OperatorError
 from pipeline.collections.receipts import deciding_run
 from stack.errors import SettingsRefused
-from tests.switching.test_switch import findings, intruder
-
-__all__ = ["intruder"]
+from tests.switching.test_switch import findings
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from compaction_handler.storing import write_current_object
+from ops.stacks.account_view import AccountView
 from ops.target import Target
-from ops.watching.gathering import METRICS_SECONDS, Paced, Watcher
+from ops.watching.gathering import Watcher
+from ops.watching.lanes import METRICS_SECONDS
+from ops.watching.paced import Paced
 from pipeline.collections.layout import Pointer
 from pipeline.contracts.run import CompactionRun
 from pipeline.objects import ObjectStore
@@ -78,9 +81,9 @@ def account(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         "vectorsBucket": BUCKET,
     }
     clients = {"sqs": world.sqs, "s3": world.s3, "dynamodb": world.dynamodb}
-    monkeypatch.setattr("ops.target.make_client", lambda service, _: clients.get(service, fakes))
+    monkeypatch.setattr("ops.target.connect", lambda service, **_: clients.get(service, fakes))
     target = Target(outputs=outputs, client_options={"region_name": REGION}, cache_directory=tmp_path)
-    with Watcher(target, "dev") as watcher:
+    with Watcher(AccountView(target, "dev")) as watcher:
         yield watcher, fakes, target
 
 

@@ -17,7 +17,7 @@ from stack.storage import Storage
 from upload_images.pictures.environment import ReadPicturesEnvironment
 
 TIMEOUT_SECONDS = 120
-"""Longer than a child may take (``limits.READING_SECONDS``), which is then killed and told of."""
+"""Longer than a child may take (``limits.READING_SECONDS``), which is then killed and reported."""
 VISIBILITY_TIMEOUT_SECONDS = 6 * TIMEOUT_SECONDS
 MEMORY_MB = 2_048
 """Of the child 1,500 (``limits.CHILD_MEMORY_BYTES``). Lambda gives a whole processor with 1,769 (AWS Lambda developer

@@ -27,7 +27,7 @@ SINGLE_BLOCK = cast(tesserocr.PSM, tesserocr.PSM.SINGLE_BLOCK)
 NETWORK = cast(tesserocr.OEM, tesserocr.OEM.LSTM_ONLY)
 """Of the two engines in these data the newer one."""
 DOTS_AN_INCH = 200
-"""What the engine is told of a laid out page; without it, it guesses and says so on the standard error."""
+"""The resolution that the engine is given for a page; without it, the engine guesses and says so on standard error."""
 FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE = 8, 0.2
 """Of a page with text. Pictures of anything else gave at most 14 certain letters and a share of 0.14, scans of receipts
 at least 211 and 0.58: docs/facts.md."""
@@ -78,7 +78,7 @@ class Engine:
         return RecognizedReceipt(page=number, lines=tuple(_moved(line, laid_out) for line in best), size=size), remarks
 
     def _recognize(self, laid_out: LaidOut) -> tuple[RecognizedLine, ...]:
-        """What stands on a laid out page, in its pixels."""
+        """The text of a laid out page, with boxes in its pixels."""
         self._api.SetImage(laid_out.picture)
         self._api.SetSourceResolution(DOTS_AN_INCH)
         (receipt,) = read_tesseract_tsv(self._api.GetTSVText(0).encode()).receipts

@@ -37,7 +37,7 @@ _BEGINNINGS: Mapping[bytes, PictureKind] = {
     b"%PDF-": PictureKind.PDF,
 }
 KIND_BYTES = 16
-"""Of a file, from its beginning, in which its kind stands."""
+"""Bytes at the beginning of a file that show its kind."""
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
 """Major brands of still HEIF pictures coded with HEVC (ISO/IEC 23008-12); ``mif1`` is what some cameras write."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".pdf", ".heic", ".heif")

@@ -1,6 +1,7 @@
-"""Tells whether a page seems to show two receipts side by side. Pure; it warns and divides nothing.
+"""Decides whether a page seems to show two receipts side by side. Pure; it warns and divides nothing.
 
-A wrong division would tear one receipt with two columns apart, so such a page stays one receipt, and a person is told.
+A wrong division would tear one receipt with two columns apart, so such a page stays one receipt, with a remark for a
+person.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ NARROWEST_GAP = 0.04
 SMALLEST_SIDE = 0.3
 """Of the words, on either side of the gap. The column of prices has fewer, and a heading crosses its gap."""
 FEWEST_WORDS = 20
-"""On a page with fewer nothing is told."""
+"""A page with fewer gets no remark."""
 
 
 def seem_two(lines: Sequence[RecognizedLine]) -> bool:

@@ -1,6 +1,6 @@
 """Lays a page out for the engine: cut to its ink, turned, straightened and scaled; and back: from there to the page.
 
-Everything is one affine map, so that a box that the engine tells is a box of the page as it was given. The figures
+Everything is one affine map, so that each of the engine's boxes is a box of the page as it was given. The figures
 were chosen on the first half of the data set's scans: docs/facts.md, "Reading a picture".
 """
 

@@ -24,7 +24,7 @@ DEFAULT_CLUSTER = "default"
 
 
 def workloads(graph: Graph) -> Iterator[Workload]:
-    """Services that may have tasks; a task set stands for a service elsewhere."""
+    """Services that may have tasks; a task set represents a service elsewhere."""
     scaled_up = _scaled_above_zero(graph)
     for service in graph.of(SERVICE):
         if service.urn in scaled_up or not _is_off(service):

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from ops.local.provisioners import Created, Inputs
 from ops.local.provisioners.context import arn, rewrite_paths
 from ops.local.provisioners.data import _Emulated, _found, _gone
+from pipeline.files import replace_file
 
 MAPPING_SECONDS = 30.0
 REVISION = "sourceRevision"
@@ -48,7 +49,7 @@ class Function(_Emulated):
         return function, {"arn": arn("lambda", f"function:{function}"), "name": function, "version": "$LATEST"}
 
     def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
-        """Change its configuration; the process starts anew."""
+        """Change its configuration; the process starts again."""
         del old
         url = self._run(identifier, new)
         self._context.client("lambda").update_function_configuration(
@@ -234,7 +235,7 @@ class TaskDefinition(_Emulated):
         # The volumes and the code are looked up by this ARN when the service runs.
         definition = self._context.state_directory / "tasks" / f"{answer['revision']}.json"
         definition.parent.mkdir(parents=True, exist_ok=True)
-        definition.write_text(json.dumps(inputs))
+        replace_file(definition, json.dumps(inputs))
         return answer["family"], {"arn": answer["taskDefinitionArn"], "revision": answer["revision"]}
 
 

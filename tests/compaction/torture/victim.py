@@ -28,6 +28,7 @@ from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
+from pipeline import files
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
@@ -113,6 +114,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "uploading the version": (publishing, "upload_version"),
     "pointer": (Lease, "point"),
     "CURRENT": (publishing, "write_current"),
+    "replacing CURRENT": (files, "fsync"),
     "CURRENT in S3": (publishing, "write_current_object"),
     "pruning": (publishing, "remove_expired"),
     "naming suspects": (Lease, "suspect"),
