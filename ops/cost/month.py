@@ -20,7 +20,9 @@ LONG_POLL_SECONDS = 20
 WORKER_POLL_SECONDS = 5
 """As ``compaction_worker/intake.py`` has it."""
 TICK_SECONDS = 0.5
-"""Assumed: three queries a collection and two reads of its pointer; a tick keeps the function warm."""
+"""Assumed; a tick keeps the function warm."""
+TICK_READS = 5
+"""A collection, assumed: three queries of runs, one of requests to SQS, and one read of its pointer."""
 WAITING_SECONDS = 0.2
 """Assumed: one call to SQS."""
 SPOT_SHARE = 0.3
@@ -169,7 +171,7 @@ def _queues(stack: PricedStack, load: Load) -> Iterator[Line]:
 def _table(stack: PricedStack, load: Load) -> Iterator[Line]:
     yield Line(group="table", what="writes", quantity=work.TABLE_WRITES * load.receipts, price="table write")
     ticks = HOURS_A_MONTH * 60 / stack.tick_minutes
-    reads = work.TABLE_READS * load.receipts + ticks * 4 * len(COLLECTIONS)
+    reads = work.TABLE_READS * load.receipts + ticks * TICK_READS * len(COLLECTIONS)
     yield Line(group="table", what="reads", quantity=reads, price="table read")
     stored = work.RUN_BYTES * (load.stored + load.receipts / 2) / GB
     yield Line(group="table", what="runs and their index", quantity=2 * stored, price="table storage")
