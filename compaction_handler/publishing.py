@@ -3,7 +3,7 @@
 1. The copy is sealed: index and letters are brought up to the texts, and its files are at rest.
 2. It is copied to the collections directory and fsynced, while a child process checks it; when it is sound, the new
    version is renamed into place.
-3. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
+3. The pointer item moves, if the lease and its fence are still valid. This is the moment of publication.
 4. CURRENT follows on the directory: its readers see the version.
 5. The version goes to S3, the manifest last, and CURRENT follows there, never backwards.
 6. Versions whose grace is over are removed.

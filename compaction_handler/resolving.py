@@ -1,4 +1,4 @@
-"""The tick's part for receipts that came before their merchant was known. How is in ``pipeline/merchants/later.py``."""
+"""The tick's part for receipts that came before their merchant was known. See ``pipeline/merchants/later.py``."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Storing versions: into a directory by rename, into S3 by verified objects, and what is expired out of both.
+"""Storing versions: into a directory by rename, into S3 by verified objects, and removing what has expired from both.
 
 A version becomes visible only whole. Who may move the pointer is decided by the fence (``lease.py``); here ``CURRENT``
 is only kept from going backwards. What readers need as well is in ``pipeline/collections/versions.py``.

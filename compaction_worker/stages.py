@@ -1,4 +1,4 @@
-"""The three stages of the embedding core at work at the same time, each on other messages. It receives nothing.
+"""The three stages of the embedding core at work at the same time, each on different messages. It receives nothing.
 
 Reading and writing wait for S3 and DynamoDB, so several threads do them; one thread embeds, a gathering at a time.
 While one request is answered, the next is gathered and the last one's receipts are written.

@@ -22,6 +22,7 @@ from ops.showing import show
 from ops.stacks.local import local_target
 from ops.submitting import UploadedDocument, upload
 from ops.target import Target
+from ops.views import show_search_result, show_status
 from ops.waiting import require_complete, wait_until_searchable
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.ocr import parse_ocr_document
@@ -60,7 +61,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
             _process(output, target, documents[half:])
             output.heading("7. Which consumer did what")
             status = stack_status(target)
-            output.status(status)
+            show_status(output, status)
         finally:
             output.heading("8. Everything is torn down")
             stack.down(destroy=True)
@@ -114,5 +115,5 @@ def _wait(output: Output, target: Target, uploaded: Sequence[UploadedDocument]) 
 
 def _search(output: Output, target: Target, text: str, collection: Any, *, image: str | None = None) -> dict[str, Any]:
     result = search(target, text, collection=collection, limit=5 if image is None else 1, image=image)
-    output.search_result(text, result)
+    show_search_result(output, text, result)
     return json.loads(json.dumps({"text": text, "version": result.version, "matches": result.matches}))

@@ -1,6 +1,6 @@
-"""A receipt of our own that goes the whole way and is taken away again: for ``receipts send`` and a switch's checks.
+"""A test receipt that goes through all stages and is removed again: for ``receipts send`` and a switch's checks.
 
-It says what it is and when it was made, its image id is new, and no shop ever printed it.
+Its text says what it is and when it was made, its image id is new, and no shop ever printed it.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What each code of ``pipeline/errors.py`` means to a person; docs/operations.md is made from it.
 
-A test holds that no code is missing. The error itself says more: the value that was met, the rule and the way out.
+A test checks that no code is missing. The error itself says more: the value that was met, the rule and the way out.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The dashboard: a receipt's way from left to right, and below it the alarms. Pure: it returns the body as a value.
 
-Every metric on which the stack has an alarm is on it; a test holds that.
+Every metric on which the stack has an alarm is on it; a test checks that.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """A batch of notifications: what is bad is dead-lettered, what failed is left for another delivery.
 
-Stage 0 and stage 1 take their notifications by it; what they do with one is theirs.
+Stages 0 and 1 both use it; each has its own function for one notification.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""One queue, one consumer: everything of a stack that takes a queue's messages, by the queue."""
+"""One queue, one consumer: everything of a stack that takes messages, grouped by queue."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Whom a policy's statement is about: does it concern a task's role? What it allows or denies is no question here.
+"""Whether a policy's statement concerns a task's role. What it allows or denies is decided elsewhere.
 
 Answers are True, False, or None where a policy pack cannot know.
 """

@@ -1,6 +1,6 @@
-"""What all that runs code has in common: a role, and words that it is started with. It judges nothing.
+"""What everything that runs code has in common: a role, and words that it is started with. It judges nothing.
 
-Each kind of workload, such as an ECS service, is read by a module of its own in ``policy/consumers/``.
+Each kind of workload, such as an ECS service, is read by a module of its own in ``consumers/``.
 """
 
 from dataclasses import dataclass, field

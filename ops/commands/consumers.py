@@ -21,11 +21,12 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     from one_consumer.audit.judgement import MEANINGS, as_document
     from ops.auditing import audit
     from ops.console import Output
+    from ops.views import show_audit
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
     audited = audit(target)
-    output.audit(audited)
+    show_audit(output, audited)
     output.document(as_document(audited))
     findings = [
         f"{item.finding}: queue {item.expected.label}. {MEANINGS[item.finding]}" for item in audited if item.finding
@@ -42,11 +43,12 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     """Queues, runs, the consumer that is on, and the published versions."""
     from ops.console import Output
     from ops.reporting import stack_status
+    from ops.views import show_status
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
     report = stack_status(target)
-    output.status(report)
+    show_status(output, report)
     output.document(report)
     _tell_unfinished(target)
 

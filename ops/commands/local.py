@@ -107,10 +107,11 @@ def local_status(as_json: AsJson = False) -> None:
     """The processes of the stack on this machine."""
     from ops.console import Output
     from ops.local.stack import LocalStack
+    from ops.views import show_processes
 
     output = Output(as_json=as_json)
     status = LocalStack().status()
-    output.processes(status)
+    show_processes(output, status)
     output.document(status)
 
 

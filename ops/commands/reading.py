@@ -52,6 +52,7 @@ def search_text(
     """Search a published collection for lines or words like TEXT, the best first."""
     from ops.console import Output
     from ops.searching import search
+    from ops.views import show_search_result
 
     output = Output(as_json=as_json)
     result = search(
@@ -65,7 +66,7 @@ def search_text(
         receipt=receipt,
         maximum_distance=maximum_distance,
     )
-    output.search_result(text, result)
+    show_search_result(output, text, result)
     output.document(asdict(result))
 
 
@@ -87,6 +88,7 @@ def show_receipt(
     from ops.choosing import whole_image
     from ops.console import Output
     from ops.showing import show
+    from ops.views import show_receipt
     from pipeline.collections.receipts import ReceiptKey
 
     output = Output(as_json=as_json)
@@ -95,7 +97,7 @@ def show_receipt(
         raise typer.BadParameter("it needs --picture", param_hint="--mark")
     details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
     drawn = None if picture is None else _draw(target, details, picture, mark)
-    output.receipt(details)
+    show_receipt(output, details)
     if drawn is None:
         output.document(details)
         return

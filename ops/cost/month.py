@@ -1,7 +1,7 @@
 """The month of a stack: what is billed, how much of it, at which price. Pure.
 
-Prices are list prices without free tiers. What a collection grows by within the month is left out: it is priced as
-large as it is said to be.
+Prices are list prices without free tiers. What a collection grows by within the month is left out: it is priced
+at the size that is given.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Sends dead letters again, or deletes them with a copy on disk. Which ones, and in what order, ``deciding`` says.
+"""Sends dead letters again, or deletes them with a copy on disk. ``deciding`` says which ones, and in what order.
 
 A dead letter is deleted after its message was sent, or after its copy is on the disk: a command that is killed in
 between leaves it where it is, and it can be sent or deleted again.

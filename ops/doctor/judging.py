@@ -1,4 +1,4 @@
-"""From what was seen of a machine, a stack and an account to findings. Pure: nothing is looked at here.
+"""Turns what was seen of a machine, a stack and an account into findings. Pure: nothing is looked at here.
 
 Longer than most modules: every finding with its way out is here, in the order in which the command prints them.
 """

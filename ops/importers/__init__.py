@@ -1,4 +1,4 @@
-"""Files and folders to OCR results of the contract. What other tools' files mean is in ``upload_images/formats``."""
+"""Reads files and folders as OCR results of the contract. Other tools' formats: ``upload_images/formats``."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
-"""Service times of the model, each with where it is from. A benchmark's times are of its machine: ratios carry over.
+"""Service times of the model, each with its source. A benchmark's times are of its machine; ratios carry over.
 
-``benchmarks.scale`` measures a stack on this machine instead, and holds the model's answers against it.
+``benchmarks.scale`` measures a stack on this machine instead, and compares the model's answers with it.
 """
 
 from collections.abc import Mapping

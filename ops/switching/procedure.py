@@ -17,9 +17,11 @@ from ops.console import Output, styled
 from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, check_seconds, embed_queues
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
+from ops.switching.showing import live_checks
 from ops.switching.stacks import SwitchableStack
 from ops.switching.stopped import why_tasks_stopped
 from ops.target import OperatorError
+from ops.views import show_audit
 from stack.choice import EmbedConsumer
 from stack.errors import SettingsRefused
 
@@ -200,7 +202,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
     output.heading(f"1. Preflight: {current} to {wanted}")
     settings = stack.settings(wanted)
     audited = audit(target)
-    output.audit(audited)
+    show_audit(output, audited)
     queues = embed_queues(target.outputs)
     embed = [item for item in audited if item.expected.label in queues]
     backlog = sum(item.visible + item.in_flight for item in embed)
@@ -254,7 +256,7 @@ def _check(
         seconds = check_seconds(wanted, on_fargate=stack.on_fargate)
     output.heading(f"4. Checks, for up to {seconds:.0f} s")
     run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
-    with output.live_checks() as show:
+    with live_checks(output) as show:
 
         def tell(seen: list[Check]) -> None:
             checks[:] = seen
@@ -321,7 +323,7 @@ def _roll_back(
     try:
         after = audit(stack.target())
         document["after"] = as_document(after)
-        output.audit(after)
+        show_audit(output, after)
     except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
         document["after"] = None
         output.say_lines(styled("receipts audit did not answer:", "red"), reason(error))

@@ -1,7 +1,7 @@
 """One published version, open for reading: neighbours, search, receipts, merchants. Never the working copy.
 
 Up to ``EXACT_BYTES`` of vectors a reader opens two files of the version, rows and vectors, and copies nothing; above,
-it opens the Chroma collection as well, through a private copy. Which version is current is ``reader.py``'s to know.
+it opens the Chroma collection as well, through a private copy. ``reader.py`` knows which version is current.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 A row is one line or word of one receipt and names its text; a text is stored once, at a position that is also its
 vector's in ``vectors.py``. A text goes with its last row. What all rows of a receipt have in common, such as its
-merchant, stands once, with the receipt.
+merchant, is stored once, with the receipt.
 
 Longer than most modules, because all SQL of these tables is together: a change of the schema is made in one file.
 """

@@ -1,6 +1,6 @@
 """Stage 0 as it is deployed: pictures are announced on a queue of their own and read by a function of the image.
 
-That the bucket announces them is said in ``upload_images/component.py``: a bucket has one notification, for all queues.
+The bucket's notification is in ``upload_images/component.py``: a bucket has only one, for all queues.
 """
 
 from dataclasses import dataclass

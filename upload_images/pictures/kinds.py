@@ -1,6 +1,6 @@
 """What kind of picture a file is, by its first bytes, and what a picture is called in the bucket. Pure and light.
 
-Nothing is opened here: that the rest of the file is what it begins as is found out in ``pages.py``.
+Nothing is opened here: ``pages.py`` finds out whether the rest of the file is what its beginning says.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Batch job definitions. A job runs when it is submitted, which the stack says, or code that no stack shows."""
+"""Batch job definitions. A job runs when it is submitted, by the stack or by code that no stack shows."""
 
 from collections.abc import Iterator
 from typing import Any, Final

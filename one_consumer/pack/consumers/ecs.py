@@ -1,4 +1,4 @@
-"""ECS services: may they have tasks, and of which definitions? What tasks may do is no question here."""
+"""ECS services: may they have tasks, and of which definitions? What tasks may do is decided elsewhere."""
 
 from collections.abc import Iterator
 from typing import Any, Final

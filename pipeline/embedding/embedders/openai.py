@@ -6,7 +6,7 @@
 | 413, "request too large", no answer in time | asked again in halves, within the budget |
 | 429 for one text above the account's tokens a minute | EMBEDDING_QUOTA at once: waiting does not raise a limit |
 | any status with a code or type of ``QUOTA_REASONS`` | EMBEDDING_QUOTA at once: waiting fills no account |
-| 401, 403, 404, or no usable key | EMBEDDING_CREDENTIALS at once, retryable: an operator's mistake parks nothing |
+| 401, 403, 404, or no usable key | EMBEDDING_CREDENTIALS at once, retryable: no dead letter for an operator's mistake |
 | 400, 413, 422 and the like | EMBEDDING_REJECTED, permanent: the same texts are refused again |
 | anything but one vector an input, whatever it is | EMBEDDING_ANSWER_INVALID, retryable |
 
