@@ -180,10 +180,10 @@ def test_a_directory_that_was_left_without_a_lock_keeps_nobody_from_removing_the
 
 
 def test_a_private_directory_that_gets_no_lock_is_not_left_behind(tmp_path, monkeypatch):
-    def refuses(_: Path) -> int:
+    def refuses(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(private, "_lock", refuses)
+    monkeypatch.setattr(private.fcntl, "flock", refuses)
     with pytest.raises(OSError, match="No space left"):
         PrivateDirectory.create(tmp_path, "lines")
     assert list(tmp_path.iterdir()) == []

@@ -169,8 +169,8 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
     again, other = world.operation("upsert", 1, rows=2), world.run(2)
     merger.merge([again, other])
     assert world.readers() == [ids(1, 2)] * 2
-    assert merger._keeper.copy is not None
-    rows = [row.metadata for row in merger._keeper.copy.rows.all_rows()]
+    assert merger.copy is not None
+    rows = [row.metadata for row in merger.copy.rows.all_rows()]
     assert {(row["image_id"], row["run_id"]) for row in rows} == {
         (str(run.image_id), run.run_id) for run in (again, other)
     }

@@ -73,7 +73,7 @@ def test_a_copy_that_cannot_be_read_is_left_whatever_else_failed(world, monkeypa
     with pytest.raises((RetryableError, KeyboardInterrupt)) as caught:
         merger.merge([world.run(1)])
     assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code is ErrorCode.MERGE_BROKEN
-    assert merger._keeper.copy is None
+    assert merger.copy is None
 
 
 def test_a_lease_that_is_lost_again_and_again_is_no_receipts_fault(world, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_copy_that_cannot_be_closed_is_left_once_and_for_all(world, monkeypatc
     merger, other = world.merger(), world.run(2)
     merger.merge([world.run(1)])
     world.merger().merge([world.run(3)])
-    stale = merger._keeper.copy
+    stale = merger.copy
     assert stale is not None
     monkeypatch.setattr(stale, "close", failing(RuntimeError("close"), stale.close, after=True))
     with pytest.raises(RetryableError) as caught:

@@ -29,6 +29,7 @@ from pipeline.contracts.identifiers import delta_key, run_sort_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
 from pipeline.errors import RetryableError
+from tests.compaction.copies import database_of, execute_behind
 from tests.compaction.world import DIMENSIONS, MODEL, START, MergeWorld, ids, row_id, spoil
 from tests.world import BUCKET, REGION, TABLE, create_queue
 
@@ -166,9 +167,10 @@ def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction
 
     def losing(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
-        with copy._opened.transaction():
-            copy._opened._connection.execute("DELETE FROM rows WHERE receipt = 1 AND line_id = 1")
-            copy._opened._connection.execute("UPDATE receipts SET rows = 1 WHERE receipt = 1")
+        database = database_of(copy)
+        with database.transaction():
+            execute_behind(database, "DELETE FROM rows WHERE receipt = 1 AND line_id = 1")
+            execute_behind(database, "UPDATE receipts SET rows = 1 WHERE receipt = 1")
 
     monkeypatch.setattr(WorkingCopy, "apply", losing)
     merge(world.run(3))
@@ -213,18 +215,22 @@ def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merg
 
     def adding(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
-        with copy._opened.transaction():
+        database = database_of(copy)
+        with database.transaction():
             for number in (1, 7):
-                copy._opened._connection.execute(
-                    "INSERT OR IGNORE INTO receipts (image_id, receipt_id) VALUES (?, 1)", (str(UUID(int=number)),)
+                execute_behind(
+                    database,
+                    "INSERT OR IGNORE INTO receipts (image_id, receipt_id) VALUES (?, 1)",
+                    str(UUID(int=number)),
                 )
-                copy._opened._connection.execute(
+                execute_behind(
+                    database,
                     "INSERT INTO rows (receipt, line_id, word_id, text_id) "
                     "SELECT receipt, 6, 0, 1 FROM receipts WHERE image_id = ?",
-                    (str(UUID(int=number)),),
+                    str(UUID(int=number)),
                 )
-            copy._opened._connection.execute(
-                "UPDATE receipts SET rows = (SELECT COUNT(*) FROM rows WHERE rows.receipt = receipts.receipt)"
+            execute_behind(
+                database, "UPDATE receipts SET rows = (SELECT COUNT(*) FROM rows WHERE rows.receipt = receipts.receipt)"
             )
 
     monkeypatch.setattr(WorkingCopy, "apply", adding)

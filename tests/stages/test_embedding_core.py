@@ -442,9 +442,7 @@ def test_a_receipt_before_the_key_comes_back_in_a_minute_and_is_no_dead_letter_w
 
 def test_a_failed_upload_records_no_run(world, monkeypatch):
     message = world.message()
-    monkeypatch.setattr(
-        world.core.objects._s3, "head_object", lambda **_: {"ChecksumSHA256": "of something else"}, raising=True
-    )
+    monkeypatch.setattr(world.s3, "head_object", lambda **_: {"ChecksumSHA256": "of something else"}, raising=True)
     assert dispositions(world, world.incoming(message)) == [Disposition.RETRY]
     assert world.run_of(message) is None
 
