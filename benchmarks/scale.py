@@ -1,7 +1,8 @@
-"""``python -m benchmarks.scale``: the model's answers against a local stack, at three loads. About six minutes.
+"""``python -m benchmarks.scale``: the model's answers against a local stack, at three loads. About five minutes.
 
-The service times of this machine are fitted to two loads, a receipt alone and a burst. The model then foretells three
-other loads, and each is run. What is compared are the seconds until half of the receipts, and all of them, are
+The service times of this machine are fitted to three loads: some receipts each alone, a burst, and single ones again
+when the collections have grown, because a publication takes longer then. The model then foretells three other loads,
+and each is run. What is compared are the seconds until half of the receipts, and all of them, are
 searchable: the exit code is 1 when one is farther off than ``WANTED``. A machine that is busy with something else
 answers another question, so the run is refused at a high load average.
 """
@@ -12,8 +13,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -25,20 +26,29 @@ from ops.scale.scenario import COLLECTIONS, Scenario
 from ops.scale.times import BENCHMARK, MergeTimes, Times
 from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import Target
 from ops.waiting import wait_until_searchable
+from pipeline.collections.layout import version_path
+from pipeline.collections.versions import parse_pointer
 
 WANTED = 0.2
 BUSY = 4.0
 """Load average above which nothing is measured."""
-FITTED_LOADS = {"one alone": [0.0], "burst of 24": [0.0] * 24}
+ALONE = [4.0 * number for number in range(6)]
+"""So far apart that each finds the stack at rest."""
+GROWN_LOAD = "single ones, collections grown"
+FITTED_LOADS = {"single ones": ALONE, "burst of 24": [0.0] * 24, GROWN_LOAD: ALONE}
+GROWTH = 150
+"""Receipts that are uploaded before the last of these loads."""
 HELD_LOADS = {
     "burst of 12": [0.0] * 12,
     "burst of 48": [0.0] * 48,
     "one a second for a minute": [float(second) for second in range(60)],
 }
-UPLOAD_CONCURRENCY, FUNCTION_CONCURRENCY, BATCH = 10, 2, 10
-"""As ``Pulumi.local.yaml`` and the program's defaults have them."""
+UPLOAD_CONCURRENCY = FUNCTION_CONCURRENCY = 1
+"""On one machine each function is one process with one event at a time (``ops/local/runtime_interface.py``)."""
+BATCH = 10
+"""The program's default."""
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TICK_SECONDS = 60.0
 WAIT_SECONDS = 300.0
 SLACK_SECONDS = 600.0
@@ -52,6 +62,7 @@ class Observed:
 
     Attributes:
         arrivals: of the OCR results.
+        version_bytes: of each collection's version when the load began.
         recorded: when the runs were recorded; ascending.
         searchable: for each receipt, the seconds from its arrival until both collections had it.
     """
@@ -59,6 +70,7 @@ class Observed:
     arrivals: list[float]
     recorded: list[float]
     searchable: list[float]
+    version_bytes: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(COLLECTIONS, 0.0))
 
     @property
     def figures(self) -> dict[str, float]:
@@ -72,8 +84,8 @@ class Observed:
         }
 
 
-def foretold(times: Times, arrivals: Sequence[float]) -> Observed:
-    """What the model says of a load on the local stack, whose functions are warm."""
+def foretold(times: Times, arrivals: Sequence[float], version_bytes: Mapping[str, float]) -> Observed:
+    """What the model says of a load on the local stack, whose functions are warm and whose versions are so large."""
     outcome = simulate(
         Scenario(
             arrivals=arrivals,
@@ -83,20 +95,28 @@ def foretold(times: Times, arrivals: Sequence[float]) -> Observed:
             stream_window=0.0,
             publish_every=0.0,
             tick=TICK_SECONDS,
-            version_bytes=dict.fromkeys(COLLECTIONS, 0.0),
+            version_bytes=version_bytes,
             seconds=max(arrivals) + SLACK_SECONDS,
             times=times,
         )
     )
     if outcome.waiting:
         # Times of which nothing comes in ten minutes are no times of this stack.
-        return Observed(arrivals=[0.0], recorded=[SLACK_SECONDS], searchable=[SLACK_SECONDS])
+        late = [SLACK_SECONDS for _ in arrivals]
+        return Observed(arrivals=list(arrivals), recorded=late, searchable=late, version_bytes=version_bytes)
     found = sorted(outcome.searchable)
     return Observed(
         arrivals=[arrived for arrived, _ in found],
         recorded=sorted(outcome.recorded),
         searchable=[seconds for _, seconds in found],
+        version_bytes=version_bytes,
     )
+
+
+def _delays(load: Observed) -> list[float]:
+    """What is fitted: quantiles of the seconds from arrival until recorded, and until searchable."""
+    recorded = sorted(moment - arrived for moment, arrived in zip(load.recorded, load.arrivals, strict=True))
+    return [_quantile(values, share) for values in (recorded, sorted(load.searchable)) for share in QUANTILES]
 
 
 def deviations(seen: Observed, said: Observed) -> dict[str, float]:
@@ -108,7 +128,11 @@ def fit(loads: Sequence[Observed], start: Times) -> Times:
     """Service times with which the model comes nearest to the loads: one time after the other is moved a step."""
 
     def loss(times: Times) -> float:
-        return sum(off**2 for load in loads for off in deviations(load, foretold(times, load.arrivals)).values())
+        return sum(
+            off**2
+            for load in loads
+            for off in deviations(load, foretold(times, load.arrivals, load.version_bytes)).values()
+        )
 
     best, smallest = start, loss(start)
     for step in STEPS:
@@ -124,12 +148,15 @@ def fit(loads: Sequence[Observed], start: Times) -> Times:
     return best
 
 
-def _merge(times: Times, *, delta: float = 1.0, publication: float = 1.0) -> Times:
+def _merge(
+    times: Times, *, invocation: float = 1.0, delta: float = 1.0, publication: float = 1.0, byte: float = 1.0
+) -> Times:
     merge = {
         name: MergeTimes(
+            invocation=item.invocation * invocation,
             delta=item.delta * delta,
             publication=item.publication * publication,
-            publication_a_byte=0.0,
+            publication_a_byte=item.publication_a_byte * byte,
             upload_a_byte=0.0,
         )
         for name, item in times.merge.items()
@@ -138,12 +165,15 @@ def _merge(times: Times, *, delta: float = 1.0, publication: float = 1.0) -> Tim
 
 
 MOVES: tuple[Callable[[Times, float], Times], ...] = (
+    lambda times, factor: replace(times, upload=times.upload * factor),
     lambda times, factor: replace(times, notification=times.notification * factor),
     lambda times, factor: replace(times, embed=times.embed * factor),
     lambda times, factor: replace(times, embed_a_receipt=times.embed_a_receipt * factor),
     lambda times, factor: replace(times, stream=times.stream * factor),
+    lambda times, factor: _merge(times, invocation=factor),
     lambda times, factor: _merge(times, delta=factor),
     lambda times, factor: _merge(times, publication=factor),
+    lambda times, factor: _merge(times, byte=factor),
 )
 START = _merge(
     replace(
@@ -157,18 +187,31 @@ START = _merge(
         stream=0.5,
         merge_cold=0.0,
         merge={
-            name: MergeTimes(delta=0.03, publication=0.5, publication_a_byte=0, upload_a_byte=0) for name in COLLECTIONS
+            name: MergeTimes(invocation=0.1, delta=0.03, publication=0.3, publication_a_byte=1e-8, upload_a_byte=0.0)
+            for name in COLLECTIONS
         },
     )
 )
 
 
-def run_load(target: Target, arrivals: Sequence[float], numbers: Callable[[], int]) -> Observed:
+def version_bytes(stack: LocalStack) -> dict[str, float]:
+    """The size of each collection's published version; 0 when there is none."""
+    found = dict.fromkeys(COLLECTIONS, 0.0)
+    for name in COLLECTIONS:
+        for current in stack.state_directory.glob(f"efs/*/{name}/CURRENT"):
+            version = parse_pointer(current.read_bytes(), str(current)).version
+            files = version_path(current.parents[1], name, version).rglob("*")
+            found[name] = float(sum(file.stat().st_size for file in files if file.is_file()))
+    return found
+
+
+def run_load(stack: LocalStack, arrivals: Sequence[float], numbers: Callable[[], int]) -> Observed:
     """Upload receipts at their moments, wait, and read from their runs when each step was done.
 
     Raises:
         RuntimeError: not all of them became searchable in time.
     """
+    target, size = local_target(stack), version_bytes(stack)
     documents = [generate(numbers()) for _ in arrivals]
     begun = time.time()
     uploaded, moments = [], []
@@ -184,6 +227,7 @@ def run_load(target: Target, arrivals: Sequence[float], numbers: Callable[[], in
         arrivals=moments,
         recorded=sorted(run.created_at.timestamp() - begun for run in found),
         searchable=[run.updated_at.timestamp() - begun - moment for run, moment in zip(found, moments, strict=True)],
+        version_bytes=size,
     )
 
 
@@ -193,13 +237,17 @@ def measure() -> tuple[Times, dict[str, tuple[Observed, Observed]]]:
     with tempfile.TemporaryDirectory() as directory, LocalStack(Path(directory)) as stack:
         stack.up({"embedConsumer": "lambda"})
         try:
-            target = local_target(stack)
-            run_load(target, [0.0] * FUNCTION_CONCURRENCY * BATCH, numbers)
-            times = fit([run_load(target, load, numbers) for load in FITTED_LOADS.values()], START)
+            run_load(stack, [0.0] * BATCH, numbers)
+            fitted = []
+            for name, load in FITTED_LOADS.items():
+                if name == GROWN_LOAD:
+                    run_load(stack, [0.0] * GROWTH, numbers)
+                fitted.append(run_load(stack, load, numbers))
+            times = fit(fitted, START)
             held = {}
             for name, load in HELD_LOADS.items():
-                seen = run_load(target, load, numbers)
-                held[name] = seen, foretold(times, seen.arrivals)
+                seen = run_load(stack, load, numbers)
+                held[name] = seen, foretold(times, seen.arrivals, seen.version_bytes)
         finally:
             stack.down(destroy=True)
     return times, held
@@ -230,7 +278,11 @@ def main() -> int:
 
 
 def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
+    return _quantile(sorted(values), 0.5)
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
 
 
 if __name__ == "__main__":

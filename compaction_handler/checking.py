@@ -49,6 +49,11 @@ class ChildCheck:
         self._expects = False
 
     @property
+    def process_id(self) -> int:
+        """The child's."""
+        return self._process.pid
+
+    @property
     def ready(self) -> bool:
         """Whether it can judge a copy: a child that says something without being asked has lost its fork."""
         answers = select.poll()

@@ -86,6 +86,11 @@ class CollectionMerger:
         )
         self._blame = Blame(keeper=self._keeper, marker=self._marker, runs=self.runs)
 
+    @property
+    def copy(self) -> WorkingCopy | None:
+        """The working copy; None when the next merge starts cold."""
+        return self._keeper.copy
+
     def merge(
         self,
         references: Iterable[RunReference],

@@ -39,7 +39,8 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs.repository import UNFINISHED_INDEX, RunRepository
+from pipeline.runs.repository import RunRepository
+from tests.world import create_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRACE_OVER = timedelta(hours=1)
@@ -156,25 +157,7 @@ class World:
     def create(self) -> Self:
         """Make the table, as the stack makes it, and the bucket."""
         self.s3.create_bucket(Bucket=self.name)
-        self.dynamodb.create_table(
-            TableName=self.name,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-            AttributeDefinitions=[
-                {"AttributeName": attribute, "AttributeType": "S"}
-                for attribute in ("PK", "SK", "unfinished_state", "created_at")
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": UNFINISHED_INDEX,
-                    "KeySchema": [
-                        {"AttributeName": "unfinished_state", "KeyType": "HASH"},
-                        {"AttributeName": "created_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        create_table(self.dynamodb, self.name)
         return self
 
     @property

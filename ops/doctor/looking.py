@@ -77,7 +77,7 @@ def look_at_machine(local: StackHere) -> Machine:
     return Machine(
         python=sys.version_info[:2],
         system=sys.platform,
-        pulumi=_said(("pulumi", "version")),
+        pulumi=said_by(("pulumi", "version")),
         docker=_docker(),
         free_disk=shutil.disk_usage(place).free,
         free_memory=_free_memory(),
@@ -147,12 +147,12 @@ def _docker() -> str | None:
     """What is wrong with Docker; None when nothing is."""
     if shutil.which("docker") is None:
         return "there is no Docker on the PATH"
-    if not _said(("docker", "info", "--format", "{{.ServerVersion}}")):
+    if not said_by(("docker", "info", "--format", "{{.ServerVersion}}")):
         return "Docker does not run, or this user may not use it"
-    return None if _said(("docker", "buildx", "version")) else "Docker has no buildx"
+    return None if said_by(("docker", "buildx", "version")) else "Docker has no buildx"
 
 
-def _said(command: Sequence[str]) -> str | None:
+def said_by(command: Sequence[str]) -> str | None:
     """The first line that a program writes; None when there is no such program, empty when it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - its own words, and no shell

@@ -85,13 +85,14 @@ class SwitchChecks:
         wanted: who consumes now.
         since: when the update had ended; work that the outgoing consumer logs later is work that it should not do.
         backlog: messages that waited before the switch.
+        document: the check's receipt, as it is uploaded.
     """
 
     stack: SwitchableStack
     wanted: EmbedConsumer
     since: datetime
     backlog: int
-    _document: bytes = field(init=False)
+    document: bytes = field(init=False)
     _receipt: UploadedDocument | None = field(init=False, default=None)
     _tried: bool = field(init=False, default=False)
     _counts: list[int] = field(init=False, default_factory=list)
@@ -101,7 +102,7 @@ class SwitchChecks:
     def __post_init__(self) -> None:
         self._fewest = self.backlog
         # One document for every try: an upload that was answered by an error may have arrived.
-        self._document = probe_document("SWITCH CHECK", self.since)
+        self.document = probe_document("SWITCH CHECK", self.since)
 
     def checks(self) -> list[Check]:
         """All six; without an incoming consumer only the check that no consumer works."""
@@ -154,18 +155,18 @@ class SwitchChecks:
         """
         if not self._tried:
             return None
-        receipt = ReceiptKey(json.loads(self._document)["image_id"], 1)
+        receipt = ReceiptKey(json.loads(self.document)["image_id"], 1)
         remove_unseen(self._target, receipt)
         return receipt
 
     def _uploaded(self) -> tuple[bool, str]:
         if self._receipt is None:
             self._tried = True
-            self._receipt = upload(self._target, "switch check", self._document)
-        told = f"{self._receipt.key}, run {self._reference.run_id}"
+            self._receipt = upload(self._target, "switch check", self.document)
+        told = f"{self._receipt.key}, run {self.reference.run_id}"
         # Stage 1 makes a receipt's manifest when it has written everything else of it.
         listed = self._target.s3.list_objects_v2(
-            Bucket=self._target.outputs["artifactsBucket"], Prefix=f"receipts/{self._reference.image_id}/"
+            Bucket=self._target.outputs["artifactsBucket"], Prefix=f"receipts/{self.reference.image_id}/"
         )
         taken = any(item["Key"].endswith(f"/{MANIFEST_FILE}") for item in listed.get("Contents", []))
         return taken, told if taken else f"{told}; stage 1 has not made its artifacts yet"
@@ -187,7 +188,7 @@ class SwitchChecks:
         host = incoming(self.wanted)
         assert host is not None  # noqa: S101 - without an incoming consumer this check is not made
         lines = self.stack.logs(host, self.since)
-        return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
+        return any(self.reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
     def _outgoing_is_idle(self) -> tuple[bool, str]:
         wrong = [item for item in audit(self._target, scheduled=False) if item.finding]
@@ -220,7 +221,7 @@ class SwitchChecks:
         return run.consumer == incoming(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
 
     def _recorded(self) -> CompactionRun | None:
-        return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self._reference)
+        return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self.reference)
 
     @cached_property
     def _target(self) -> Target:
@@ -228,7 +229,12 @@ class SwitchChecks:
         return self.stack.target()
 
     @property
-    def _reference(self) -> RunReference:
+    def reference(self) -> RunReference:
+        """The run of the check's receipt.
+
+        Raises:
+            OperatorError: NOT_UPLOADED, before the first look has shown.
+        """
         if self._receipt is None:
             raise OperatorError("NOT_UPLOADED", "the check's receipt is not uploaded", "see the first check")
         return self._receipt.runs[0]

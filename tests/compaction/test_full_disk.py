@@ -24,9 +24,8 @@ from pipeline.errors import ErrorCode, RetryableError
 from pipeline.files import PARTIAL_SUFFIX
 from pipeline.merchants.resolution import MerchantResolver
 from tests.compaction.disks import filled, free, small_disk
-from tests.compaction.world import BUCKET, DIMENSIONS, World, row_id, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MergeWorld, row_id
+from tests.world import BUCKET
 
 TEXTS = 60
 MEGABYTE = 1024 * 1024
@@ -38,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def receipt(world: World, number: int) -> RunReference:
+def receipt(world: MergeWorld, number: int) -> RunReference:
     """A receipt of texts that no other one has."""
     return world.operation("upsert", number, rows=TEXTS, texts=[f"{number} {row} " * 20 for row in range(TEXTS)])
 
@@ -137,7 +136,7 @@ def test_a_pointer_that_finds_no_room_is_written_by_the_next_delivery(world, mon
     assert world.readers() == published(1, 2)
 
 
-def from_s3(world: World, cache: Path) -> SnapshotSource:
+def from_s3(world: MergeWorld, cache: Path) -> SnapshotSource:
     return SnapshotSource.from_bucket("lines", s3_client=world.s3, bucket=BUCKET, private_directory=cache)
 
 
@@ -181,10 +180,10 @@ def test_a_directory_that_was_left_without_a_lock_keeps_nobody_from_removing_the
 
 
 def test_a_private_directory_that_gets_no_lock_is_not_left_behind(tmp_path, monkeypatch):
-    def refuses(_: Path) -> int:
+    def refuses(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(private, "_lock", refuses)
+    monkeypatch.setattr(private.fcntl, "flock", refuses)
     with pytest.raises(OSError, match="No space left"):
         PrivateDirectory.create(tmp_path, "lines")
     assert list(tmp_path.iterdir()) == []

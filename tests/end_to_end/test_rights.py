@@ -132,7 +132,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target,
         _send_bad(target, "ecs")
         patch.setattr(options, "connect", lambda _: target)
         with pytest.MonkeyPatch.context() as recording:
-            recording.setattr(BaseClient, "_make_api_call", BaseClient._make_api_call)
+            base: Any = BaseClient
+            # So that it is put back: record_calls replaces it.
+            recording.setattr(base, "_make_api_call", base._make_api_call)
             record_calls(directory, host=OPERATOR_HOST)
             _use_every_command(target, str(live.runs[0].image_id), tmp_path_factory.mktemp("export"))
         calls = [json.loads(line) for file in directory.glob("*.jsonl") for line in file.read_text().splitlines()]

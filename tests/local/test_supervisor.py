@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -15,14 +14,9 @@ import pytest
 
 from ops.local.control import CONTROL_SOCKET, KEY_FILE, ControlError, SupervisorClient, invocation_path, make_private
 from ops.local.supervisor import DEFINITIONS_FILE, PORTS_FILE, Supervisor, serve_control, serve_events
+from tests.world import free_port
 
 FUNCTION = {"name": "f", "command": ["true"], "environment": {}, "timeout_seconds": 1, "revision": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(params=["short", "long" * 40])

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import ErrorCode
 from pipeline.merchants.names import KnownMerchant
-from pipeline.merchants.resolution import Merchant, MerchantResolver
+from pipeline.merchants.resolution import Merchant, MerchantResolver, Snapshots
 from tests.merchants.receipts import rows
 
 RECEIPT = rows("GREENLEAF MARKET", "412 Harbor View Road", "Port Alden, OR 97420", "TOTAL 9.00")
@@ -124,6 +124,8 @@ def test_before_the_first_publication_there_is_no_merchant() -> None:
     ],
     ids=["credential", "merchants", "query"],
 )
-def test_a_failure_is_recorded_with_its_reason_and_never_looks_like_no_merchant(snapshots: object, reason: str) -> None:
+def test_a_failure_is_recorded_with_its_reason_and_never_looks_like_no_merchant(
+    snapshots: Snapshots, reason: str
+) -> None:
     merchant = MerchantResolver(snapshots=snapshots).resolve(RECEIPT, VECTORS)
     assert merchant == Merchant(name=None, source="failed", error=f"{ErrorCode.MERCHANT_RESOLUTION_FAILED}: {reason}")

@@ -1,6 +1,7 @@
 """What counts as missing, surplus or stale, from values alone; a failure is a false alarm or a silent loss."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,8 @@ from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import DeltaObject
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START
+from tests.compaction.world import DIMENSIONS, MODEL, START
+from tests.world import BUCKET
 
 IMAGE, DIGEST = UUID(int=1), "0" * 64
 KEY = ReceiptKey(str(IMAGE), 1)
@@ -68,11 +70,11 @@ def look(runs, rows, *, held=None, deltas=None, minutes=1, completed=None, publi
     return [(finding.difference, finding.repair) for finding in findings]
 
 
-def row(identifier: str, receipt: ReceiptKey = KEY, **metadata: object) -> Row:
+def row(identifier: str, receipt: ReceiptKey = KEY, **metadata: Any) -> Row:
     return Row(id=identifier, receipt=receipt, text="text", position=0, metadata=metadata)
 
 
-def rows(of: str, *identifiers: str, **metadata: object) -> list[Row]:
+def rows(of: str, *identifiers: str, **metadata: Any) -> list[Row]:
     return [row(identifier, image_id=str(IMAGE), run_id=of, **metadata) for identifier in identifiers or ROWS]
 
 

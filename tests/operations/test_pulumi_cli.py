@@ -7,6 +7,7 @@ import os
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import automation
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.skipif(CLI is None, reason="no Pulumi CLI: `make engine
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The CLI with a home and a backend of its own."""
+    assert CLI is not None
     monkeypatch.setenv("PATH", f"{CLI.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
@@ -37,7 +39,7 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def stack(folder: Path, program: Callable[[], object]) -> automation.Stack:
+def stack(folder: Path, program: Callable[[], Any]) -> automation.Stack:
     options = automation.LocalWorkspaceOptions(work_dir=str(folder))
     return automation.create_or_select_stack("one", project_name="receipts", program=program, opts=options)
 
@@ -77,7 +79,8 @@ def test_a_refusal_is_the_cause_of_a_failed_preview_and_is_told_once(backend):
     assert message.startswith("PREVIEW_FAILED: CHOICE_UNKNOWN: receipts:embedConsumer = 'fargate'. Rule: ")
     assert message.count("CHOICE_UNKNOWN") == 1
     assert "Traceback" not in "\n".join(shown)
-    assert refused.export_stack().deployment.get("resources", []) == []
+    deployment = refused.export_stack().deployment or {}
+    assert deployment.get("resources", []) == []
 
 
 def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch):

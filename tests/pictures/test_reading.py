@@ -31,7 +31,7 @@ def words(document: OcrDocument) -> Counter[str]:
     return Counter(word for line in document.receipts[0].lines for word in line.text.split())
 
 
-WRITTEN = Counter(" ".join(files.TEXTS).split())
+WRITTEN: Counter[str] = Counter(" ".join(files.TEXTS).split())
 
 
 def is_read(document: OcrDocument) -> bool:

@@ -1,6 +1,7 @@
 """What the account's answers mean: a preflight that is silent costs an update that stops half way."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -80,7 +81,8 @@ def test_an_obstacle_is_told_with_its_weight(changed, expected) -> None:
 
 @pytest.mark.parametrize("question", ["zones", "concurrency", "service_roles", "denied", "vpcs"])
 def test_a_question_that_nobody_answers_stays_open_and_refuses_nothing(question) -> None:
-    (remark,) = judge(dev(), replace(NEW, **{question: UNREAD}))
+    unread: dict[str, Any] = {question: UNREAD}
+    (remark,) = judge(dev(), replace(NEW, **unread))
     assert (remark.code, remark.weight) == (Obstacle.QUESTION_OPEN, Weight.OPEN)
     assert "AccessDenied" in remark.value
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop
+
+from ops.local.engines.settling import forget, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPUTED = {"*": ("arn", "url", "id"), "aws:sqs/queue:Queue": ("policy", "redrivePolicy")}
@@ -197,11 +199,12 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: 
         )
     )
 
-    def program() -> None:
+    def program() -> Awaitable[None]:
         if isinstance(source, Path):
             runpy.run_path(str(source))
         else:
             source()
+        return settled()
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -209,6 +212,7 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: 
         loop.run_until_complete(run_in_stack(program))
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
+        forget()
         asyncio.set_event_loop(None)
         for used in monitor.loops | {loop}:
             used.close()

@@ -12,20 +12,8 @@ from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.queues import MESSAGE_BYTES, REASON_LIMIT, SEND_BATCH_LIMIT, OutgoingMessage, park, send_batch
 from tests.compaction.test_stream_processor import MOMENT
 from tests.stages.anything import refusal
+from tests.stages.ocr_results import BUCKET, DEAD_LETTERS, EMBED_QUEUE, document, notification, receipt
 from tests.stages.recording_queue import RecordingQueues
-from tests.stages.test_upload_images import (
-    BUCKET,
-    DEAD_LETTERS,
-    EMBED_QUEUE,
-    document,
-    notification,
-    processor,
-    queues,
-    receipt,
-    s3,
-)
-
-__all__ = ["processor", "queues", "s3"]
 
 CODES = pytest.mark.parametrize(
     "code", ["InvalidMessageContents", "AWS.SimpleQueueService.InvalidMessageContents", "InvalidParameterValue"]

@@ -31,30 +31,6 @@ def findings(target: Target) -> dict[str, Finding]:
     return {item.expected.label: item.finding for item in audit(target) if item.finding}
 
 
-@pytest.fixture
-def intruder(stack: LocalStack) -> Iterator[Any]:
-    """A second mapping of the embed queue, made by hand and enabled."""
-    target = local_target(stack)
-    client = target.client("lambda")
-    arn = target.sqs.get_queue_attributes(QueueUrl=target.outputs["embedQueueUrl"], AttributeNames=["QueueArn"])
-    identifier = client.create_event_source_mapping(
-        EventSourceArn=arn["Attributes"]["QueueArn"],
-        FunctionName=target.outputs["mergeFunctionName"],
-        Enabled=False,
-        BatchSize=1,
-    )["UUID"]
-
-    class Intruder:
-        def enable(self, enabled: bool) -> None:
-            client.update_event_source_mapping(UUID=identifier, Enabled=enabled)
-            wanted = "Enabled" if enabled else "Disabled"
-            eventually(lambda: client.get_event_source_mapping(UUID=identifier)["State"] == wanted)
-
-    yield Intruder()
-    client.delete_event_source_mapping(UUID=identifier)
-    client.close()
-
-
 FOLLOWING = {"worker-busy-alarm", "worker-idle-alarm", "worker-waiting-schedule", "alarms-worker-absent"}
 """What a switch changes and its plan does not tell: it follows from the rest."""
 

@@ -19,9 +19,7 @@ from ops.switching.procedure import SwitchOptions, run_switch
 from ops.target import OperatorError
 from pipeline.collections.receipts import deciding_run
 from stack.errors import SettingsRefused
-from tests.switching.test_switch import findings, intruder
-
-__all__ = ["intruder"]
+from tests.switching.test_switch import findings
 
 
 @pytest.fixture

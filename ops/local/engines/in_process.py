@@ -7,7 +7,7 @@ of pulumi.runtime that are half private; pulumi is pinned exactly and ``tests/lo
 import asyncio
 import contextvars
 import runpy
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import pulumi
@@ -17,6 +17,7 @@ from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 
 from ops.local.engines.monitor import ProvisioningMonitor
+from ops.local.engines.settling import forget, settled
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import StackState, UpdateRecord
@@ -90,9 +91,10 @@ def evaluate(
     """
     failures: list[BaseException] = []
 
-    def declare() -> None:
+    def declare() -> Awaitable[None]:
         try:
             _run_fresh(program)
+            return settled()
         except BaseException as error:
             # Nothing is made before the program has run through, so a program that refuses changes nothing.
             failures.append(error)
@@ -135,6 +137,7 @@ def evaluate(
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
+            forget()
             asyncio.set_event_loop(None)
             loop.close()
             monitor.close_loops()
