@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from ops.visible import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     # What is shown is made by other modules, which import Chroma, Pulumi and AWS's clients: showing needs none of it.
     from one_consumer.audit.judgement import AuditedQueue
     from ops.doctor.judging import Finding
@@ -102,6 +102,15 @@ class Output:
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator["ProgressBar"]:
         """A progress bar for long work."""
+        # Imported here because most commands show none.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -172,6 +181,8 @@ class Output:
     @contextmanager
     def live_checks(self) -> "Iterator[Callable[[list[Check]], None]]":
         """A table that is drawn anew at every look; where nobody watches, a line when a check is decided."""
+        from rich.live import Live  # noqa: PLC0415 - only a switch shows these
+
         told: set[str] = set()
         with Live(console=self.console, auto_refresh=False) as live:
 
@@ -220,7 +231,7 @@ class Output:
         self.console.print(table)
         self.say(f"receipts embedded, by consumer: {_counts(status['runs_by_consumer'])}")
         self.say(f"runs, by state: {_counts(status['runs_by_state'])}")
-        self.say(f"merchants, by source: {_counts(status['merchants'])}")
+        self.say(f"receipts, by source of the merchant: {_counts(status['merchants'])}")
         versions = (f"{name} {version or 'nothing yet'}" for name, version in status["snapshots"].items())
         self.say(f"published versions: {', '.join(versions)}")
 
@@ -296,7 +307,7 @@ class Output:
 class ProgressBar:
     """One bar of a running display."""
 
-    def __init__(self, progress: Progress, task: TaskID, description: str) -> None:
+    def __init__(self, progress: "Progress", task: "TaskID", description: str) -> None:
         self._progress = progress
         self._task = task
         self._description = description
