@@ -109,6 +109,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "prices": tables.prices,
     "idle-month": tables.idle_month,
     "loaded-months": tables.loaded_months,
+    "picture-months": tables.picture_months,
     "model-times": tables.times,
     "saturation": tables.saturation,
     "scale": tables.scale,

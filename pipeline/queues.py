@@ -23,6 +23,9 @@ SEND_ATTEMPTS = 4
 INVALID_MESSAGE_CODES = frozenset({"InvalidMessageContents", "InvalidParameterValue", "BatchRequestTooLong"})
 """Of a call or of an entry: SQS never carries this message, for a character or for its size (Amazon SQS API reference,
 SendMessage). With AWS's query protocol a code may have a prefix that ends with a dot."""
+DELIVERY_OVER_CODES = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
+"""Of a change of a message's visibility: its delivery is over, or was followed by another (docs/facts.md, "Receipt
+handles")."""
 MESSAGE_BYTES = 1024 * 1024
 """Of a body with its attributes (Amazon SQS developer guide, message quotas)."""
 REASON_LIMIT = 1_024
@@ -119,7 +122,7 @@ def _is_invalid(code: str) -> bool:
     return code.rpartition(".")[2] in INVALID_MESSAGE_CODES
 
 
-def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> None:
+def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> bool:
     """Let a message that failed come back sooner than its queue would bring it; a failure of this costs only time.
 
     Args:
@@ -127,13 +130,20 @@ def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, 
         queue_url: the queue that it is from.
         receipt_handle: of this delivery.
         seconds: from now; 0 to 43,200.
+
+    Returns:
+        False when another try may succeed: SQS did not answer, or refused for a passing reason or a missing right.
     """
     try:
         sqs_client.change_message_visibility(
             QueueUrl=queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
-    except (ClientError, BotoCoreError):
+    except (ClientError, BotoCoreError) as error:
         logger.warning("a message comes back only when its queue brings it", exc_info=True)
+        return isinstance(error, ClientError) and (
+            error.response["Error"]["Code"].rpartition(".")[2] in DELIVERY_OVER_CODES
+        )
+    return True
 
 
 def park(

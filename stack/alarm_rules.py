@@ -359,6 +359,23 @@ ALARMS: tuple[AlarmRule, ...] = (
         command="receipts status",
     ),
     AlarmRule(
+        name="requests-open",
+        kinds=("stack",),
+        readings={"age": _own(Measure.OLDEST_REQUEST, "Maximum")},
+        threshold=lambda *_: 900,
+        limit="15 minutes",
+        periods=3,
+        breaching=3,
+        missing="notBreaching",
+        why="A request is performed within seconds, or asked for again by every tick. A tick that did not run has an "
+        "alarm of its own: missing data is good here.",
+        meaning="What the merge asked of SQS is not performed: dead letters are missing from their queue, or messages "
+        "come back late.",
+        action="Read the stream processor's log for `a request to SQS stays open`: its `error_code` and reason tell "
+        "what to mend. The next tick asks again; a request is removed after 14 days.",
+        command="receipts logs --stage stream",
+    ),
+    AlarmRule(
         name="worker-absent",
         kinds=("worker",),
         readings={

@@ -86,9 +86,9 @@ def write_objects(sid: str, bucket: aws.s3.Bucket, *patterns: str) -> Statement:
     )
 
 
-def use_table(sid: str, table: aws.dynamodb.Table, *operations: str) -> Statement:
+def use_table(sid: str, table: aws.dynamodb.Table, *operations: str, **rest: Any) -> Statement:
     """Operations on the table's items; nothing about the table itself. A transaction needs those of its parts."""
-    return statement(sid, [f"dynamodb:{operation}" for operation in operations], [table.arn])
+    return statement(sid, [f"dynamodb:{operation}" for operation in operations], [table.arn], **rest)
 
 
 def ask_index(table: aws.dynamodb.Table) -> Statement:

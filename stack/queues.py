@@ -289,8 +289,10 @@ def _tls_only(queue_arn: pulumi.Output[str]) -> Statement:
     return refuse_without_tls("sqs", MESSAGE_ACTIONS, [queue_arn])
 
 
-def filter_pattern(pattern: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:
-    """A mapping's filter of one pattern."""
+def filter_patterns(*patterns: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:
+    """A mapping's filter, which admits what one of up to five patterns admits."""
     return aws.lambda_.EventSourceMappingFilterCriteriaArgs(
-        filters=[aws.lambda_.EventSourceMappingFilterCriteriaFilterArgs(pattern=json.dumps(pattern))]
+        filters=[
+            aws.lambda_.EventSourceMappingFilterCriteriaFilterArgs(pattern=json.dumps(pattern)) for pattern in patterns
+        ]
     )

@@ -129,6 +129,13 @@ def receipts_until_full(stack: PricedStack) -> int:
 
 
 def _parts(stack: PricedStack, times: Times, stored: float) -> Iterator[Part]:
+    if stack.pictures is not None:
+        yield Part(
+            name="pictures function",
+            # One setting is the concurrency of both functions of the upload.
+            capacity=stack.upload_concurrency / work.PICTURE_SECONDS,
+            next_step="raise receipts:upload.maximumConcurrency",
+        )
     yield Part(
         name="upload function",
         capacity=stack.upload_concurrency / times.upload,

@@ -1,7 +1,7 @@
 """The month of a stack: what is billed, how much of it, at which price. Pure.
 
 Prices are list prices without free tiers. What a collection grows by within the month is left out: it is priced
-at the size that is given.
+at the size that is given. With stage 0 every receipt, stored ones included, is priced as a picture of one page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,9 @@ LONG_POLL_SECONDS = 20
 WORKER_POLL_SECONDS = 5
 """As ``compaction_worker/intake.py`` has it."""
 TICK_SECONDS = 0.5
-"""Assumed: three queries a collection and two reads of its pointer; a tick keeps the function warm."""
+"""Assumed; a tick keeps the function warm."""
+TICK_READS = 5
+"""A collection, assumed: three queries of runs, one of requests to SQS, and one read of its pointer."""
 WAITING_SECONDS = 0.2
 """Assumed: one call to SQS."""
 SPOT_SHARE = 0.3
@@ -126,6 +128,10 @@ def _compute(stack: PricedStack, load: Load) -> Iterator[Line]:
         )
     # Each batch of the stream sends a message for each collection, and each of these invokes the merge.
     calls = sum(load.calls(name) for name in ("embed", "stream", "upload")) + len(COLLECTIONS) * load.calls("stream")
+    if stack.pictures is not None:
+        busy = work.PICTURE_SECONDS * load.receipts * stack.pictures.memory_gb
+        yield Line(group="compute", what="pictures function", quantity=busy, price="function compute")
+        calls += load.receipts
     yield Line(group="compute", what="invocations", quantity=calls + ticks, price="function call")
     yield Line(group="compute", what="tick", quantity=ticks, price="schedule")
     if stack.waiting is not None:
@@ -160,6 +166,9 @@ def _queues(stack: PricedStack, load: Load) -> Iterator[Line]:
     worker = load.task_hours * 3_600 / WORKER_POLL_SECONDS
     yield Line(group="queues", what="worker waits", quantity=worker, price="FIFO queue request")
     yield Line(group="queues", what="OCR results", quantity=2 * load.calls("upload"), price="standard queue request")
+    # Sent by S3; each is received and deleted alone.
+    pictures = 2 * load.receipts if stack.pictures is not None else 0.0
+    yield Line(group="queues", what="pictures", quantity=pictures, price="standard queue request")
     # Sent alone, received and deleted in batches.
     embed = (1 + 2 * (load.invocations.get("embed") or 0.1)) * load.receipts
     merge = 3 * len(COLLECTIONS) * load.calls("stream")
@@ -169,7 +178,7 @@ def _queues(stack: PricedStack, load: Load) -> Iterator[Line]:
 def _table(stack: PricedStack, load: Load) -> Iterator[Line]:
     yield Line(group="table", what="writes", quantity=work.TABLE_WRITES * load.receipts, price="table write")
     ticks = HOURS_A_MONTH * 60 / stack.tick_minutes
-    reads = work.TABLE_READS * load.receipts + ticks * 4 * len(COLLECTIONS)
+    reads = work.TABLE_READS * load.receipts + ticks * TICK_READS * len(COLLECTIONS)
     yield Line(group="table", what="reads", quantity=reads, price="table read")
     stored = work.RUN_BYTES * (load.stored + load.receipts / 2) / GB
     yield Line(group="table", what="runs and their index", quantity=2 * stored, price="table storage")
@@ -196,6 +205,12 @@ def _objects(stack: PricedStack, load: Load) -> Iterator[Line]:
         price="object write",
     )
     yield Line(group="objects", what="reads", quantity=work.OBJECTS_READ * load.receipts, price="object read")
+    if stack.pictures is not None:
+        kept = work.PICTURE_BYTES * (load.stored + load.receipts / 2) / GB
+        yield Line(group="objects", what="pictures", quantity=kept, price="object storage")
+        written, read = (calls * load.receipts for calls in (work.PICTURES_WRITTEN, work.PICTURES_READ))
+        yield Line(group="objects", what="pictures, writes", quantity=written, price="object write")
+        yield Line(group="objects", what="pictures, reads", quantity=read, price="object read")
 
 
 def _files(stack: PricedStack, load: Load) -> Iterator[Line]:

@@ -13,6 +13,7 @@ from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvi
 from compaction_handler.handler import MergeHandler
 from compaction_handler.health import Health
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.queue_requests import QueueRequests, is_request
 from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.stream_processor import process_records
@@ -57,6 +58,7 @@ class CheckInProcess:
 
 
 STREAM_ENVIRONMENT = StreamProcessorEnvironment(
+    table_name=TABLE,
     lines_queue_url="lines-queue",
     words_queue_url="words-queue",
     stream_failure_queue_url="failures",
@@ -128,20 +130,35 @@ class MergeWorld(World):
                 lease_seconds=environment.lease_seconds,
                 now=lambda: self.moment,
             ),
-            requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb),
+            requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb, now=lambda: self.moment),
+            open_requests=self.open_requests,
         )
         self.started.append(handler)
         return handler
 
+    @property
+    def open_requests(self) -> OpenRequests:
+        return OpenRequests(table_name=TABLE, dynamodb=self.dynamodb, now=lambda: self.moment)
+
+    def request_items(self) -> list[dict[str, Any]]:
+        """The requests to SQS that are open."""
+        return [item for item in self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"] if is_request(item)]
+
     def perform_requests(self) -> RecordingQueues:
-        """Have the stream processor do what was asked of SQS since the last time; what it did is what is returned."""
-        items = [item for item in self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"] if is_request(item)]
-        for item in items:
-            self.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("PK", "SK")})
+        """Have the stream processor perform what is open; what it did is what is returned."""
         queues = RecordingQueues()
-        records = [{"dynamodb": {"SequenceNumber": "1", "NewImage": item}} for item in items]
-        assert process_records(records, environment=STREAM_ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
+        assert self.announce(queues, *self.request_items()) == {"batchItemFailures": []}
+        assert self.request_items() == []
         return queues
+
+    def announce(self, queues: RecordingQueues, *items: dict[str, Any]) -> dict[str, Any]:
+        """Give the stream processor items of the table, as the stream does; its answer."""
+        records = [
+            {"dynamodb": {"SequenceNumber": str(number), "NewImage": item}} for number, item in enumerate(items, 1)
+        ]
+        return process_records(
+            records, environment=STREAM_ENVIRONMENT, sqs_client=queues, open_requests=self.open_requests
+        )
 
     def close(self) -> None:
         """End the processes that a test has left behind: a cold start closes no file of the one before."""

@@ -24,6 +24,7 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.handler import MergeHandler
 from compaction_handler.lease import Lease
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
@@ -195,6 +196,7 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
         environment=environment,
         mergers={"lines": merger},
         requests=QueueRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
+        open_requests=OpenRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
     )
     answer = [handler.handle(event) for event in job["events"]]
     merger.close()
