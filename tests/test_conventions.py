@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-MODULES = {path.relative_to(TESTS).as_posix(): ast.parse(path.read_text()) for path in sorted(TESTS.rglob("*.py"))}
+MODULES = {
+    path.relative_to(TESTS).as_posix(): list(ast.walk(ast.parse(path.read_text())))
+    for path in sorted(TESTS.rglob("*.py"))
+}
+"""A file's name to all the nodes of its tree."""
 PUBLIC = {"_asdict", "_exit", "_fields", "_replace"}
 """Public by their documentation: those of named tuples, and ``os._exit``."""
 ASKS = {"delattr", "getattr", "hasattr", "setattr"}
@@ -47,10 +51,10 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
 
 
-def own_names(module: ast.Module) -> set[str]:
+def own_names(module: list[ast.AST]) -> set[str]:
     """What the module itself defines or sets on ``self``: that is its own business."""
-    found = {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    attributes = (node for node in ast.walk(module) if isinstance(node, ast.Attribute))
+    found = {node.name for node in module if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    attributes = (node for node in module if isinstance(node, ast.Attribute))
     return found | {
         node.attr
         for node in attributes
@@ -58,9 +62,9 @@ def own_names(module: ast.Module) -> set[str]:
     }
 
 
-def reached(module: ast.Module) -> Iterator[str]:
+def reached(module: list[ast.AST]) -> Iterator[str]:
     """The private names of other objects and modules that a module uses: as attributes, imported, or as words."""
-    for node in ast.walk(module):
+    for node in module:
         if isinstance(node, ast.Attribute):
             if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
                 yield node.attr
@@ -84,11 +88,11 @@ def called(node: ast.Call) -> str:
     return ""
 
 
-def fixtures(module: ast.Module) -> set[str]:
+def fixtures(module: list[ast.AST]) -> set[str]:
     """The names under which other modules could import this one's fixtures."""
     return {
         node.name
-        for node in module.body
+        for node in module
         if isinstance(node, ast.FunctionDef)
         and any(ast.unparse(item).split("(")[0] == "pytest.fixture" for item in node.decorator_list)
     }
@@ -107,7 +111,7 @@ def test_no_fixture_is_imported_by_name() -> None:
     known = {f"tests.{name[:-3].replace('/', '.')}": fixtures(module) for name, module in MODULES.items()}
     assert known["tests.compaction.conftest"] == {"world"}
     for name, module in MODULES.items():
-        for node in ast.walk(module):
+        for node in module:
             if isinstance(node, ast.ImportFrom):
                 imported = {alias.name for alias in node.names} & known.get(node.module or "", set())
                 assert not imported, f"{name} imports {imported}: a fixture of several files belongs in conftest.py"
@@ -126,7 +130,7 @@ def test_tables_queues_and_the_simulated_aws_have_one_builder(call: str, homes: 
     users = {
         name
         for name, module in MODULES.items()
-        for node in ast.walk(module)
+        for node in module
         if isinstance(node, ast.Call) and f".{called(node)}".endswith(f".{call}")
     }
     assert users == homes

@@ -140,3 +140,12 @@ def test_a_condition_that_does_not_hold_is_no_conflict(put):
     client = Conflicting(99, "PreconditionFailed")
     assert put(ObjectStore(client)) is False
     assert client.puts == 1
+
+
+def test_a_delta_whose_object_was_changed_is_refused_and_no_other_object_of_its_run_is_taken_for_it(s3):
+    objects = ObjectStore(s3)
+    digest = sha256_hex(VERSION_1)
+    s3.put_object(Bucket=BUCKET, Key=legacy_delta_key("words", RUN), Body=VERSION_1, ChecksumAlgorithm="SHA256")
+    assert read_delta(objects, BUCKET, "words", RUN, digest).texts == ("T",)
+    s3.put_object(Bucket=BUCKET, Key=delta_key("words", RUN, digest), Body=b"changed", ChecksumAlgorithm="SHA256")
+    assert refused(objects, BUCKET, "words", RUN, digest) is ErrorCode.OBJECT_CHANGED

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.run import RunState
+from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs import repository
 from pipeline.runs.repository import TRANSITION_TRIES, RunRepository
@@ -181,3 +181,17 @@ def test_a_fact_that_is_recorded_replaces_the_one_before_it(world):
     world.runs.move(reference, "lines", AttemptFailed(before=MERGED, error="CODE: why", gives_up=True))
     world.runs.move(reference, "lines", Reopened())
     assert (world.lines(reference).error, world.lines(reference).attempts) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"words": {"expected_count": 1}}, "an upsert has a delta in both collections"),
+        ({"kind": "metadata", "changes": {}}, "a metadata run has changes"),
+    ],
+)
+def test_a_run_that_lacks_what_its_kind_needs_is_no_run(world, changes, rule):
+    found = world.runs.find(world.run(1))
+    assert found is not None
+    with pytest.raises(ValueError, match=rule):
+        CompactionRun.model_validate(found.model_dump() | changes)

@@ -245,6 +245,37 @@ def test_a_removal_that_is_recorded_while_a_receipt_is_embedded_is_noticed(world
     assert decision(runs).kind == "delete"
 
 
+def test_a_repeated_upload_that_is_overtaken_once_is_applied_again_at_the_second_look(world, monkeypatch):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    for hour, message in enumerate((first, second)):
+        world.core.process([world.incoming(uploaded(message, hour))])
+    record, overtaken = world.runs.record, [True]
+
+    def once(*arguments: Any, **named: Any) -> bool:
+        if overtaken:
+            overtaken.pop()
+            raise RetryableError(ErrorCode.RUN_CONFLICT, value="v", rule="r", way_out="w")
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(world.runs, "record", once)
+    assert dispositions(world, world.incoming(uploaded(first, 2))) == [Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, first) == (first.run_id, 3)
+    assert len(world.embedder.requests) == 2
+
+
+def test_a_table_that_does_not_answer_is_told_as_that_and_not_as_a_conflict(world, monkeypatch):
+    def silent(*_: Any, **__: Any) -> bool:
+        raise RetryableError(ErrorCode.SERVICE_UNAVAILABLE, value="v", rule="r", way_out="w")
+
+    message = world.message(1)
+    with monkeypatch.context() as outage:
+        outage.setattr(world.runs, "record", silent)
+        (outcome,) = world.core.process([world.incoming(message)])
+    assert (outcome.disposition, outcome.error.code) == (Disposition.RETRY, ErrorCode.SERVICE_UNAVAILABLE)
+    assert world.run_of(message) is None
+    assert dispositions(world, world.incoming(message)) == [Disposition.EMBEDDED]
+
+
 def test_a_receipt_that_is_overtaken_without_an_end_comes_back(world, monkeypatch):
     def conflict(*_: Any, **__: Any) -> bool:
         raise RetryableError(ErrorCode.RUN_CONFLICT, value="v", rule="r", way_out="w")
