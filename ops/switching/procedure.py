@@ -6,7 +6,7 @@ this switch made the stack's last update: otherwise it would undo somebody else'
 that the whole order stands in one place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,14 @@ from ops.switching.stopped import why_tasks_stopped
 from ops.target import OperatorError
 from stack.choice import EmbedConsumer
 from stack.errors import SettingsRefused
+
+NOW: Mapping[EmbedConsumer, str] = {
+    "lambda": "the Lambda function consumes the embed queue",
+    "ecs": "the ECS worker consumes the embed queue",
+    "hybrid": "the Lambda function consumes queue embed-lambda, the ECS worker queue embed-ecs",
+    "none": "nobody consumes the embed queue, and its messages wait",
+}
+"""What is so when the stack is as its setting says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +119,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
         "preflight": found.audited,
     }
     if found.already:
-        output.say(styled(f"nothing to do: the stack has embedConsumer {wanted}, and its consumers are so", "green"))
+        output.say(styled(f"nothing to do: embedConsumer is {wanted} already; {NOW[wanted]}", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "plan": [], "already": True})
     steps = plan(current, wanted, tasks=found.tasks, half_way=found.half_way)
     document["plan"] = [{"resource": step.resource, "action": step.action} for step in steps]
@@ -119,6 +127,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     _say_plan(output, steps)
     if options.dry_run:
         stack.preview(wanted, output.say)
+        output.say(f"nothing was changed: embedConsumer is {current}; {NOW[current]}")
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
     attempt, began = Attempt(), datetime.now(UTC)
     checks: list[Check] = []
@@ -134,7 +143,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
     document["failure"] = failure
     if failure is None:
-        output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
+        output.say(styled(f"switched from {current} to {wanted}: {NOW[wanted]}", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
     output.say_lines(styled("the switch failed:", "red"), failure)
     document["stopped_tasks"] = stopped = why_tasks_stopped(stack, wanted, began) if attempt.begun else []
