@@ -144,7 +144,8 @@ class Output:
         """A table of matches, the best first."""
         self.say(f"{text!r} in {result.collection}, version {result.version} ({result.count} rows)")
         if not result.matches:
-            self.say("nothing matches")
+            nearest = "" if result.mode == "text" else "; --max-distance 2 shows the nearest, whatever they are"
+            self.say(f"nothing matches{nearest}")
             return
         image_width = max(len(match["image"]) for match in result.matches)
         if self.console.width - FIXED_WIDTH - image_width >= READABLE_WIDTH:
