@@ -148,7 +148,8 @@ class KnownNames:
         read = [candidate.spelling for candidate in candidates]
         alike = [one for one in read if fuzz.ratio(shape(known.core), shape(one.core)) >= LIKENESS_FLOOR]
         if alike:
-            agrees = any(known.agrees_with(one) and known.numbers == one.numbers for one in alike)
+            # A number that only the receipt has may be a misread letter, as in S/8, or a register's.
+            agrees = any(known.agrees_with(one) and set(known.numbers) <= set(one.numbers) for one in alike)
             return Support.NAMED if agrees else Support.OTHER_NAMED
         if any(likeness(known, one, self._shared) >= NAMED_LIKENESS for one in read):
             return Support.NAMED

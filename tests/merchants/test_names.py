@@ -139,8 +139,16 @@ def support(merchants: list[KnownMerchant], name: str, *texts: str) -> Support:
         ("CORNER BAKERY", ("C0RNFR BAKFRY",)),
         ("THE BAKERY", ("THE BAKERY",)),
         ("GREENLEAF (NORTH)", ("GREENLEAF (SOUTH)", "GREENLEAF (NORTH)")),
+        ("77 GREENLEAF MART S/B", ("77 GREENLEAF MART S/8 (519537-X)",)),
     ],
-    ids=["over two lines", "two misread letters", "also of its trade", "nothing but its trade", "one branch of two"],
+    ids=[
+        "over two lines",
+        "two misread letters",
+        "also of its trade",
+        "nothing but its trade",
+        "one branch of two",
+        "a digit for a letter of its legal form",
+    ],
 )
 def test_a_merchant_is_named_by_a_line_that_is_like_the_words_that_tell_it(name: str, lines: tuple[str, ...]) -> None:
     assert support(known(name), name, *lines, *ADDRESS) is Support.NAMED
