@@ -176,7 +176,8 @@ class KnownNames:
             for known in _closest(
                 candidate.spelling, [one for one in self._by_core[self._cores[place]] if one.merchant.given]
             )
-            if known.spelling.numbers == candidate.spelling.numbers
+            # A 1 that stands alone for an I is no number, and no two numbers have one shape.
+            if (score == _SAME_SHAPE or known.spelling.numbers == candidate.spelling.numbers)
             and likeness(known.spelling, candidate.spelling, self._shared) >= TELLING_FLOOR
         ]
         best = max((match.likeness for match in matches), default=0.0)
