@@ -1,6 +1,7 @@
 """``python -m benchmarks.starting CHECKOUT``: CPU until something is done, of this checkout beside another one.
 
-Measured are whole processes, user and system time with that of their children: ``receipts --help``, and the program's
+Measured are whole processes, user and system time with that of their children: ``receipts --help``; with ``--stacks``
+``receipts status``, for which the local stack of each checkout must be up, with the same receipts; and the program's
 evaluation as an unchanged ``pulumi preview`` has it, without the CLI and the providers, which are the same for both.
 Each checkout is run by its own ``.venv``, made by its own Makefile. Each figure is there twice: as the checkout was
 installed, and with the bytecode of everything cached, as after a first run where Python may write it. Times are no
@@ -32,15 +33,18 @@ class Figure:
     Attributes:
         command: its first word is a program of the checkout's virtual environment.
         wanted: the largest ratio to the other checkout, as it was installed.
+        needs_stack: whether it asks the running local stack of its checkout.
     """
 
     name: str
     command: Sequence[str]
     wanted: float
+    needs_stack: bool = False
 
 
 FIGURES = (
     Figure(name="receipts --help", command=("receipts", "--help"), wanted=0.35),
+    Figure(name="receipts status", command=("receipts", "status"), wanted=0.5, needs_stack=True),
     Figure(name="the program, unchanged preview", command=("python", "-c", EVALUATION), wanted=0.6),
 )
 
@@ -70,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.starting", description="CPU before anything is done.")
     parser.add_argument("checkout", type=Path, help="another checkout, in which `make .venv/.installed` was run")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--stacks", action="store_true", help="the local stacks of both are up: ask them, too")
     arguments = parser.parse_args()
     console = Console()
     table = Table(
@@ -78,7 +83,7 @@ def main() -> int:
     missed = False
     with tempfile.TemporaryDirectory() as cache:
         cached = {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
-        for figure in FIGURES:
+        for figure in (item for item in FIGURES if arguments.stacks or not item.needs_stack):
             for kind, environment in (("as installed", {"PYTHONDONTWRITEBYTECODE": "1"}), ("all cached", cached)):
                 seconds: dict[Path, list[float]] = {HERE: [], arguments.checkout.resolve(): []}
                 for number in track(range(arguments.rounds + 1), description=f"{figure.name}, {kind}", console=console):

@@ -9,14 +9,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from ops.visible import visible, visible_json, visible_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PIPE_WIDTH = 1_000
 """Columns where no terminal limits them: a table into a pipe keeps each match on one line."""
@@ -84,6 +86,15 @@ class Output:
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator["ProgressBar"]:
         """A progress bar for long work."""
+        # Imported here because most commands show none.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -101,7 +112,7 @@ class Output:
 class ProgressBar:
     """One bar of a running display."""
 
-    def __init__(self, progress: Progress, task: TaskID, description: str) -> None:
+    def __init__(self, progress: "Progress", task: "TaskID", description: str) -> None:
         self._progress = progress
         self._task = task
         self._description = description

@@ -17,7 +17,7 @@ from ops.submitting import UploadedDocument, upload
 from ops.target import OperatorError, Target
 from ops.waiting import ConsumerWatch, require_complete, wait_for_runs
 from pipeline.collections.receipts import ReceiptKey
-from pipeline.contracts.artifacts import MANIFEST_FILE
+from pipeline.contracts.identifiers import MANIFEST_FILE
 from pipeline.contracts.run import CompactionRun
 from pipeline.runs.repository import RunRepository
 

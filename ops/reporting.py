@@ -1,15 +1,18 @@
 """What a stack is doing, read from the stack itself: queues, runs, consumer, published versions."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TypedDict
+from uuid import UUID
 
 from botocore.exceptions import ClientError
 
 from one_consumer.live.observer import is_missing_queue
 from ops.auditing import expected_queues
-from ops.operations import OPERATOR
 from ops.target import Target
+from pipeline.collections.receipts import ReceiptState, fold, operation_of
 from pipeline.contracts.identifiers import COLLECTIONS
+from pipeline.contracts.metadata import MERCHANT_SOURCE
 from pipeline.contracts.run import CompactionRun
 from pipeline.runs.repository import RunRepository
 
@@ -47,23 +50,39 @@ class StackStatus(TypedDict):
 
 def stack_status(target: Target) -> StackStatus:
     """Read the stack."""
-    states: Counter[str] = Counter()
-    consumers: Counter[str] = Counter()
-    merchants: Counter[str] = Counter()
-    for run in RunRepository(target.outputs["tableName"], target.dynamodb).all_runs():
-        # A receipt applied again was neither embedded nor resolved again.
-        if run.consumer != OPERATOR and run.delta_run_id is None:
-            consumers[run.consumer] += 1
-            merchants[run.merchant_source] += 1
-        states.update(states_of(run))
+    runs = list(RunRepository(target.outputs["tableName"], target.dynamodb).all_runs())
+    states = Counter(state for run in runs for state in states_of(run))
+    consumers = Counter(run.consumer for run in runs if was_embedded(run))
     return {
         "queues": [_queue(target, item.label, item.url) for item in expected_queues(target.outputs)],
         "consumer": _consumer(target),
         "runs_by_state": dict(sorted(states.items())),
         "runs_by_consumer": dict(sorted(consumers.items())),
-        "merchants": dict(sorted(merchants.items())),
+        "merchants": merchant_sources(runs),
         "snapshots": {collection: _current_version(target, collection) for collection in COLLECTIONS},
     }
+
+
+def was_embedded(run: CompactionRun) -> bool:
+    """Whether a consumer embedded for this run: a receipt that is applied again, removed or renamed costs no vector."""
+    return run.kind == "upsert" and run.delta_run_id is None
+
+
+def merchant_sources(runs: Iterable[CompactionRun]) -> dict[str, int]:
+    """How many receipts have their merchant from where, after all that was recorded of each; removed ones do not count.
+
+    Pure. It says what the receipts become; until the last run of one is published, searches may show less.
+    """
+    receipts: dict[tuple[UUID, int], list[CompactionRun]] = {}
+    for run in runs:
+        receipts.setdefault((run.image_id, run.receipt_id), []).append(run)
+    sources: Counter[str] = Counter()
+    for recorded in receipts.values():
+        state = fold(ReceiptState(), map(operation_of, recorded))
+        if state.decided_by is not None and state.decided_by.kind == "upsert":
+            deciding = next(run for run in recorded if run.run_id == state.decided_by.run_id)
+            sources[str(state.changes.get(MERCHANT_SOURCE, deciding.merchant_source))] += 1
+    return dict(sorted(sources.items()))
 
 
 def states_of(run: CompactionRun) -> list[str]:

@@ -59,8 +59,15 @@ class Target:
     log_directory: Path | None = None
 
     def client(self, service: str, **options: Any) -> AwsClient:
-        """A boto3 client of this stack's account, with further options if given."""
-        return connect(service, **{**self.client_options, **options})
+        """A client of this stack's account, with further options if given."""
+        return connect(service, **{"session": self._session, **self.client_options, **options})
+
+    @cached_property
+    def _session(self) -> Any:
+        """Makes the clients. boto3's sessions import what transfers large files, which no command uses."""
+        from botocore.session import Session  # noqa: PLC0415 - a command that stops at a wrong call needs none
+
+        return Session()
 
     def consumer_observer(self, *, scheduled: bool = False) -> ConsumerObserver:
         """Looks at the stack's consumers; ``scheduled`` as in ``ConsumerObserver``."""

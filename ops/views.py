@@ -105,7 +105,7 @@ def show_status(output: Output, status: "StackStatus") -> None:
     output.console.print(table)
     output.say(f"receipts embedded, by consumer: {_counts(status['runs_by_consumer'])}")
     output.say(f"runs, by state: {_counts(status['runs_by_state'])}")
-    output.say(f"merchants, by source: {_counts(status['merchants'])}")
+    output.say(f"receipts, by source of the merchant: {_counts(status['merchants'])}")
     versions = (f"{name} {version or 'nothing yet'}" for name, version in status["snapshots"].items())
     output.say(f"published versions: {', '.join(versions)}")
 

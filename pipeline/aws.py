@@ -24,7 +24,7 @@ def connect(service: str, *, session: Any = None, **options: Any) -> AwsClient:
 
     Args:
         service: by boto3's name.
-        session: a boto3 session; None for the process's own.
+        session: a boto3 or a botocore session; None for boto3's own of the process.
         **options: of boto3; a ``config`` goes on top of this one.
     """
     return clients.connect(

@@ -149,6 +149,25 @@ def test_every_module_of_the_commands_is_kept_from_the_local_engine_or_is_about_
     assert others == ABOUT_THIS_MACHINE - COMMAND_MODULES
 
 
+STATUS = """
+import sys
+from pathlib import Path
+from ops import console, reporting
+from ops.target import Target
+
+keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
+target = Target(outputs={}, client_options=keys, cache_directory=Path())
+[target.client(service).close() for service in ("dynamodb", "s3", "sqs")]
+"""
+STATUS_DOES_WITHOUT = {"boto3", "s3transfer", "numpy", "pipeline.contracts.messages", "pipeline.contracts.ocr"}
+
+
+def test_status_imports_no_contracts_of_documents_and_nothing_that_transfers_files():
+    modules = imported(STATUS)
+    assert {"botocore.session", "pipeline.contracts.run"} <= modules
+    assert modules & (STATUS_DOES_WITHOUT | {"rich.live", "rich.progress"}) == set()
+
+
 def test_the_program_imports_neither_numbers_nor_clients_and_of_the_sdk_what_it_uses():
     modules = imported(PREVIEW) - RECORDING_ENGINE
     assert packages(modules) <= PROGRAM_NEEDS

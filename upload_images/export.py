@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.contracts.artifacts import (
+from pipeline.contracts.artifacts import LineRow, Manifest, WordRow, encode_rows
+from pipeline.contracts.identifiers import (
     LINES_FILE,
     MANIFEST_FILE,
     WORDS_FILE,
-    LineRow,
-    Manifest,
-    WordRow,
-    encode_rows,
+    content_digest,
+    receipt_folder,
+    run_id,
+    sha256_hex,
 )
-from pipeline.contracts.identifiers import content_digest, receipt_folder, run_id, sha256_hex
 from pipeline.contracts.messages import EmbedMessage
 from pipeline.contracts.ocr import OcrDocument, OcrReceipt
 from pipeline.contracts.versions import DELTA_VERSION

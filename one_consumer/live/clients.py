@@ -17,17 +17,24 @@ def connect(service: str, *, session: Any = None, read_seconds: float = READ_SEC
 
     Args:
         service: by boto3's name.
-        session: a boto3 session; None for the process's own.
+        session: a boto3 or a botocore session; None for boto3's own of the process.
         read_seconds: the longest silence.
         **options: of boto3; a ``config`` goes on top of this one.
     """
-    import boto3  # noqa: PLC0415 - nothing is built, or waited for, at import
-    from botocore.config import Config  # noqa: PLC0415 - nothing is built at import
+    from botocore.config import Config  # noqa: PLC0415 - nothing is built, or waited for, at import
 
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
-    create: Any = (session or boto3).client
-    return create(service, **options | {"config": config.merge(options.get("config") or Config())})
+    return _maker(session)(service, **options | {"config": config.merge(options.get("config") or Config())})
+
+
+def _maker(session: Any) -> Any:
+    """Makes a session's clients. They are the same, but boto3's have transfer methods that nobody uses here."""
+    if session is None:
+        import boto3  # noqa: PLC0415 - a botocore session does without it
+
+        return boto3.client
+    return getattr(session, "create_client", None) or session.client

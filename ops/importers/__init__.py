@@ -16,7 +16,7 @@ from upload_images.formats.conversion import convert
 from upload_images.formats.detection import READERS, Format, detect
 from upload_images.pictures.kinds import KIND_BYTES, kind_of
 from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
-from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes
+from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes, unreadable
 
 SROIE_SUFFIX = ".jsonl"
 STANDARD_INPUT = Path("-")
@@ -84,6 +84,8 @@ def read_documents(
             yield from _read_lines(path, on_refused)
         elif on_picture is not None and as_format is None and path != STANDARD_INPUT and _is_picture(path):
             on_picture(path.name, _read_bounded(path, require_bytes, MAXIMUM_PICTURE_BYTES))
+        elif on_picture is not None and as_format is None and _is_picture_by_name_alone(path):
+            on_refused(unreadable(f"{path.name}: it begins like no kind of picture"))
         else:
             yield from _read_file(path, as_format, on_refused, on_taken)
     except PermanentError as error:
@@ -172,6 +174,17 @@ def _read_file(
 def _is_picture(path: Path) -> bool:
     with path.open("rb") as file:
         return kind_of(file.read(KIND_BYTES)) is not None
+
+
+def _is_picture_by_name_alone(path: Path) -> bool:
+    """Whether a file is called like a picture and holds no OCR result either."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        return False
+    try:
+        detect(_read_bounded(path, require_document_size, MAXIMUM_DOCUMENT_BYTES))
+    except PermanentError:
+        return True
+    return False
 
 
 def _read_bounded(path: Path, require: Callable[[int, str], None], most: int) -> bytes:

@@ -21,8 +21,7 @@ from ops.switching.plan import incoming, outgoing
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import ReceiptKey
-from pipeline.contracts.artifacts import MANIFEST_FILE
-from pipeline.contracts.identifiers import COLLECTIONS, delta_key
+from pipeline.contracts.identifiers import COLLECTIONS, MANIFEST_FILE, delta_key
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun
 from pipeline.deltas import has_delta

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from ops.operations import OPERATOR
-from ops.reporting import states_of
+from ops.reporting import states_of, was_embedded
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.run import CompactionRun
 
@@ -209,7 +208,7 @@ def count_runs(runs: Iterable[CompactionRun], now: datetime) -> RunCounts:
     failed: list[CompactionRun] = []
     for run in runs:
         states.update(states_of(run))
-        if run.consumer != OPERATOR and run.delta_run_id is None and run.kind == "upsert":
+        if was_embedded(run):
             consumers[run.consumer] += 1
         recent = _latest([*recent, run], RECENT_RUNS)
         if run.has_failed:

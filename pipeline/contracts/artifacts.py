@@ -15,10 +15,6 @@ from pipeline.contracts.ocr import BoundingBox, Confidence
 from pipeline.contracts.versions import CONTRACT_VERSION
 from pipeline.errors import ErrorCode, PermanentError
 
-LINES_FILE = "lines.ndjson"
-WORDS_FILE = "words.ndjson"
-MANIFEST_FILE = "manifest.json"
-
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -10,6 +10,11 @@ COLLECTIONS: tuple[CollectionName, ...] = ("lines", "words")
 Precision = Literal["float32", "float16"]
 """Of the vectors in a delta; here, and not beside the delta, because the settings need no numpy."""
 
+LINES_FILE = "lines.ndjson"
+WORDS_FILE = "words.ndjson"
+MANIFEST_FILE = "manifest.json"
+"""The objects in a receipt's folder. What they hold is in ``artifacts.py``, which takes longer to import."""
+
 CONTENT_DIGEST_LENGTH = 16
 """Hex digits of the content digest that name a receipt's folder: 64 bits, per receipt, so collisions do not matter."""
 RUN_ID_LENGTH = 32

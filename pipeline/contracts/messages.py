@@ -9,15 +9,22 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.contracts.artifacts import LINES_FILE, WORDS_FILE
-from pipeline.contracts.identifiers import CONTENT_DIGEST_LENGTH, message_group, receipt_folder, sha256_hex, upload_id
+from pipeline.contracts.identifiers import (
+    CONTENT_DIGEST_LENGTH,
+    LINES_FILE,
+    WORDS_FILE,
+    message_group,
+    receipt_folder,
+    sha256_hex,
+    upload_id,
+)
 from pipeline.contracts.limits import MerchantName, Number
+from pipeline.contracts.references import RunId, RunReference
 from pipeline.contracts.versions import CONTRACT_VERSION, require_supported_version
 from pipeline.errors import ErrorCode, PermanentError
 
 CONTENT_DIGEST = re.compile(f"[0-9a-f]{{{CONTENT_DIGEST_LENGTH}}}")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class _Message(BaseModel):
@@ -56,16 +63,6 @@ class EmbedMessage(_Message):
     def deduplication_id(self) -> str:
         """The upload: deliveries of one are the same work. Content that comes back after other content is not."""
         return self.run_id if self.uploaded_at is None else upload_id(self.run_id, self.uploaded_at)
-
-
-class RunReference(BaseModel):
-    """The key of one CompactionRun item."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    image_id: UUID
-    receipt_id: Annotated[int, Field(ge=1)]
-    run_id: RunId
 
 
 class CompactionMessage(_Message):

@@ -1,8 +1,10 @@
 """The metadata beside a vector: one builder for every path, with pinned types (``receipt_id`` is an int). Pure."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pipeline.contracts.artifacts import LineRow, WordRow
+if TYPE_CHECKING:
+    from pipeline.contracts.artifacts import LineRow, WordRow
 
 Metadata = dict[str, str | int | float | bool]
 """What Chroma stores beside a vector: plain values, never empty."""
@@ -13,7 +15,7 @@ MERCHANT_SOURCE = "merchant_source"
 def row_metadata(
     image_id: UUID,
     receipt_id: int,
-    row: LineRow | WordRow,
+    row: "LineRow | WordRow",
     *,
     run_id: str,
     merchant_name: str | None,

@@ -19,8 +19,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.contracts.identifiers import CollectionName, run_partition_key, run_sort_key
-from pipeline.contracts.messages import RunId, RunReference
 from pipeline.contracts.metadata import Metadata
+from pipeline.contracts.references import RunId, RunReference
 from pipeline.contracts.versions import CONTRACT_VERSION
 
 RUN_TYPE = "COMPACTION_RUN"

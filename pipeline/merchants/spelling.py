@@ -85,6 +85,9 @@ _WIDE_FORMS = sorted((form for form in _FORMS if form > "\u2e7f"), key=len, reve
 _BRACKETS = re.compile(r"[(\[{【]([^)\]}】]*)(?:[)\]}】]|$)")
 _TOKENS = re.compile(r"\b[^\W\d_](?:[./][^\W\d_]\b)+|[^\W_]+")
 
+_LONG_NUMBER = re.compile(r"\d{4}")
+"""How a registration number begins; the number of a branch is shorter."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spelling:
@@ -141,6 +144,7 @@ def spell(text: str) -> Spelling:
     if not tokens:
         # All of it is in brackets.
         tokens, brackets = _tokens(folded), []
+    tokens = _without_registration(tokens)
     legal_form: set[str] = set()
     # The last word is never taken for a legal form: LIMITED is a shop.
     while len(tokens) > 1 and tokens[-1] in _FORMS:
@@ -172,6 +176,14 @@ def _folded(text: str) -> str:
 
 def _tokens(folded: str) -> list[str]:
     return [token.replace("/", ".") for token in _TOKENS.findall(folded)]
+
+
+def _without_registration(tokens: list[str]) -> list[str]:
+    """Without the number of a register, and what follows it, behind a legal form: GREENLEAF LTD 273500-U."""
+    for place in range(1, len(tokens) - 1):
+        if tokens[place] in _FORMS and _LONG_NUMBER.match(tokens[place + 1]):
+            return tokens[: place + 1]
+    return tokens
 
 
 def _letters_and_digits(text: str) -> str:

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws import moment_of
 from pipeline.calls import CONDITION_FAILED, TRANSACTION_CANCELLED, call_error, condition_failed, is_throttled
 from pipeline.contracts.identifiers import CollectionName, receipt_counter_key, run_partition_key, run_sort_key
-from pipeline.contracts.messages import RunReference
+from pipeline.contracts.references import RunReference
 from pipeline.contracts.run import RUN_TYPE, CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs.items import Item, run_from_item, run_to_item

@@ -156,11 +156,13 @@ def test_pictures_and_ocr_results_are_uploaded_by_one_command_and_a_bad_one_harm
     said = json.loads(result.stdout)
     assert len(said["pictures"]) == len(said["read"]) == 3
     assert len(said["uploaded"]) == 3
+    # Two of them are side by side on one picture.
+    assert len(said["searchable"]) == 4
     assert said["failed"] == said["missing"] == []
     refused = sorted(reason.split(":")[0] for reason in said["refused"])
-    assert refused == ["OCR_DOCUMENT_INVALID", "PICTURE_WITHOUT_TEXT"]
+    assert refused == ["PICTURE_UNREADABLE", "PICTURE_WITHOUT_TEXT"]
     remarks = [remark for picture in said["read"] for remark in picture["remarks"]]
-    assert ["two receipts" in remark for remark in remarks] == [True]
+    assert ["2 receipts side by side" in remark for remark in remarks] == [True]
     (dead,) = eventually(lambda: parked(target, "picturesDeadLetterQueueUrl"))
     assert dead["MessageAttributes"]["error_code"]["StringValue"] == "PICTURE_WITHOUT_TEXT"
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from ops.local.timeline import RECENT_BYTES, Timeline, TimelineEntry, read_recent
+from ops.reporting import merchant_sources, was_embedded
 from ops.stacks.local_view import functions_of, spans_of
 from ops.watching.lanes import (
     LANES,
@@ -122,6 +123,14 @@ def run(minute: int, **fields: Any) -> CompactionRun:
     )
 
 
+def test_every_receipt_counts_once_by_where_its_merchant_is_from_now():
+    named = {"kind": "metadata", "changes": {"merchant_name": "A", "merchant_source": "resolved"}, "consumer": "tick"}
+    runs = [run(1), run(2, receipt_id=2, **named), run(3, merchant_source="given")]
+    runs += [run(4), run(5, receipt_id=5, kind="delete", consumer="operator")]
+    assert merchant_sources(runs) == {"given": 1, "resolved": 1}
+    assert merchant_sources(reversed(runs)) == {"given": 1, "resolved": 1}
+
+
 def test_runs_are_counted_and_the_latest_are_kept_with_the_errors_of_failed_ones():
     failed = {"state": "FAILED", "expected_count": 1, "delta_sha256": "0" * 64, "error": "DELTA_INVALID: cut"}
     runs = [run(minute) for minute in range(40)]
@@ -129,6 +138,7 @@ def test_runs_are_counted_and_the_latest_are_kept_with_the_errors_of_failed_ones
     counts = count_runs(reversed(runs), MOMENT)
     assert counts.by_state == {"lines COMPLETED": 41, "lines FAILED": 1, "words COMPLETED": 42}
     assert counts.by_consumer == {"ecs": 1, "lambda": 40}
+    assert sum(was_embedded(item) for item in runs) == 41
     assert [item.receipt_id for item in counts.recent] == [61, 51, *range(40, 40 - RECENT_RUNS + 2, -1)]
     assert counts.errors == (f"receipt 51 of image {IMAGE}, lines: DELTA_INVALID: cut",)
 

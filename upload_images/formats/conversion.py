@@ -78,7 +78,7 @@ def convert(reading: Reading, content: bytes) -> Conversion:
         raise refusal(
             f"it has {len(pages)} pages and no text on any",
             "an OCR result has at least one line with text",
-            "look at the picture: is it blank, upside down, or did the tool fail?",
+            "look whether the picture is blank or upside down, or the tool failed",
         )
     if len(pages) > len(documents):
         dropped[PAGE_WITHOUT_LINES] = len(pages) - len(documents)

@@ -100,7 +100,7 @@ def read_google_vision(content: bytes) -> Reading:
         raise refusal(
             "it has no fullTextAnnotation",
             "lines and words are read from fullTextAnnotation",
-            "ask for TEXT_DETECTION or DOCUMENT_TEXT_DETECTION; is the picture blank?",
+            "ask for TEXT_DETECTION or DOCUMENT_TEXT_DETECTION, and look whether the picture is blank",
         )
     pages = [
         page for response in responses if response.full_text_annotation for page in response.full_text_annotation.pages
