@@ -65,3 +65,11 @@ def test_what_is_to_be_mended_in_the_program_is_there() -> None:
 def test_the_empty_receives_of_a_day_are_those_that_the_month_is_priced_with() -> None:
     (told,) = re.findall(r"at most ([\d,]+) a day for a queue", TEXT)
     assert int(told.replace(",", "")) == POLLERS * 24 * 60 * 60 / LONG_POLL_SECONDS
+
+
+def test_a_setting_within_a_group_is_set_by_its_path() -> None:
+    """Without ``--path`` pulumi makes a setting of its own whose name has a dot, which no program reads."""
+    settings = re.findall(r"pulumi config set ((?:--path )?)receipts:(\S+?)[ `]", TEXT)
+    assert len(settings) > 3
+    for path, name in settings:
+        assert bool(path) == ("." in name), name
