@@ -19,8 +19,9 @@ from ops.local.stack import LocalStack
 from ops.pictures import upload_picture, wait_until_read
 from ops.preflight.procedure import declared
 from ops.rendering import render
+from ops.stacks.local import local_target
 from ops.submitting import UploadedDocument, upload
-from ops.target import PROJECT_DIRECTORY, Target, local_target
+from ops.target import PROJECT_DIRECTORY, Target
 from ops.waiting import require_complete, wait_until_searchable
 
 LOOK_SECONDS = 0.05
