@@ -160,7 +160,9 @@ class Searching:
     def __call__(self, text: str, *, limit: int, mode: str) -> Sequence[str]:
         """See ``Search``."""
         (vector,) = self._embedder.embed([text])
-        found = self._published.search(text, vector, limit=limit, mode=SEARCH_MODES[mode])
+        found = self._published.search(
+            text, vector, limit=limit, mode=SEARCH_MODES[mode], without_coincidences=mode != "text"
+        )
         return [hit.text for hit in found]
 
 

@@ -7,13 +7,13 @@ clients and Chroma, which take a second to import.
 import atexit
 import gc
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
-from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, write_error
+from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, complain, write_error
 
 application = typer.Typer(
     no_args_is_help=True, help="One queue, two possible consumers.", pretty_exceptions_enable=False
@@ -45,6 +45,19 @@ def receipts(
     """One queue, two possible consumers."""
 
 
+def _complain_of_usage(error: TyperException, *, as_json: bool) -> None:
+    """Say how a command was called wrongly. Pydantic's own prefix says nothing to a person."""
+    error.message = error.message.replace("Value error, ", "")
+    if as_json:
+        write_error("USAGE", error.format_message(), "add --help instead of --json to see what the command takes")
+        typer.echo(f"Error: {error.format_message()}", err=True)
+        return
+    from typer.rich_utils import rich_format_error
+
+    shown: Any = error  # Typer declares a narrower class than it raises.
+    rich_format_error(shown)
+
+
 def _has_written() -> bool:
     """Whether the command has written its document."""
     console = sys.modules.get("ops.console")
@@ -63,8 +76,7 @@ def main() -> None:
     if "ops.console" in sys.modules:
         sys.modules["ops.console"].Output.has_written = False
     try:
-        # Typer writes an error of usage itself, for people, when it runs on its own.
-        ended = application(standalone_mode=not as_json)
+        ended = application(standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except SystemExit as end:
         # Typer ends with this code after Ctrl-C and prints nothing.
@@ -74,9 +86,11 @@ def main() -> None:
                 write_error("INTERRUPTED", "the command was interrupted", INTERRUPTED)
         raise
     except TyperException as error:
-        write_error("USAGE", error.format_message(), "add --help instead of --json to see what the command takes")
-        typer.echo(f"Error: {error.format_message()}", err=True)
-        sys.exit(EXIT_USAGE)
+        _complain_of_usage(error, as_json=as_json)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        typer.echo("no answer, so nothing more was done", err=True)
+        sys.exit(EXIT_FAILED)
     except Exception as error:
         from ops.failures import described, speaks
 

@@ -26,15 +26,31 @@ CELL_WIDTH = 200
 """Columns of a text in a table; a longer one continues below and loses nothing."""
 
 
+class _GoingOn(Console):
+    """A console that goes quiet when its reader has gone, such as ``head -1``, where Rich's own ends the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Output:
-    """Where a command writes. With ``as_json`` standard output carries JSON alone and people's text is left out."""
+    """Where a command writes. With ``as_json`` standard output carries JSON alone and people's text is left out.
+
+    Args:
+        as_json: for programs.
+        goes_on: the command changes something, and ends what it has begun although nobody reads what it says.
+    """
 
     has_written = False
     """Whether this process has written its document: standard output never holds two."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, goes_on: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, quiet=as_json, markup=False, emoji=False)
+        kind = _GoingOn if goes_on else Console
+        self.console = kind(stderr=as_json, highlight=False, quiet=as_json, markup=False, emoji=False)
         if not self.console.is_terminal and "COLUMNS" not in os.environ:
             self.console.width = PIPE_WIDTH
 

@@ -20,6 +20,7 @@ from pipeline.embedding.embedders.factory import build_embedder
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.errors import PipelineError
 
+HASHING = "hashing"
 LARGEST_DISTANCE = 2.0
 """Cosine distance of opposite vectors."""
 
@@ -66,7 +67,8 @@ def search(
         merchant: only its receipts, in whatever spelling.
         image: only images whose id begins so.
         receipt: only receipts with this number in their image.
-        maximum_distance: matches farther away are left out.
+        maximum_distance: matches farther away are left out; None leaves out coincidences of hashed letters alone
+            (``pipeline/collections/search.py``).
 
     Raises:
         OperatorError: QUERY_EMPTY, DISTANCE_INVALID, NOTHING_PUBLISHED, MODEL_CHANGED, RECEIPT_UNKNOWN, what
@@ -80,7 +82,16 @@ def search(
     with published_version(target, collection) as published:
         only = _filter(published, merchant, image, receipt)
         vector = None if mode == "text" else _embed(target, published, asked)
-        hits = published.search(asked, vector, limit=limit, mode=mode, only=only, maximum_distance=maximum_distance)
+        hits = published.search(
+            asked,
+            vector,
+            limit=limit,
+            mode=mode,
+            only=only,
+            maximum_distance=maximum_distance,
+            # Who gives a distance has decided what is near enough.
+            without_coincidences=maximum_distance is None and target.outputs.get("embedder") == HASHING,
+        )
         shown = shown_images(published, dict.fromkeys(str(hit.metadata["image_id"]) for hit in hits))
         return SearchResult(
             collection=collection,

@@ -37,7 +37,8 @@ def show_search_result(output: Output, text: str, result: "SearchResult") -> Non
     """A table of matches, the best first."""
     output.say(f"{text!r} in {result.collection}, version {result.version} ({result.count} rows)")
     if not result.matches:
-        output.say("nothing matches")
+        nearest = "" if result.mode == "text" else "; --max-distance 2 shows the nearest, whatever they are"
+        output.say(f"nothing matches{nearest}")
         return
     image_width = max(len(match["image"]) for match in result.matches)
     if output.console.width - FIXED_WIDTH - image_width >= READABLE_WIDTH:

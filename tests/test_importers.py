@@ -157,3 +157,18 @@ def test_a_page_that_breaks_a_bound_does_not_take_the_other_page_with_it(tmp_pat
     assert [name for name, _ in documents] == ["a.tsv-2.json"]
     assert "9000 bytes" in str(refused[0])
     assert "a.tsv-1.json" in str(refused[0])
+
+
+def test_a_named_pipe_and_a_device_are_refused_before_they_are_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        with pytest.raises(PermanentError, match=r"is a pipe or a device.*receipts upload - <"):
+            list(read_documents(path, on_picture=lambda *_: None))
+
+
+@pytest.mark.parametrize("name", ["text.png", "text.PDF", "text.heic"])
+def test_a_text_named_like_a_picture_is_told_what_pictures_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("just text\n")
+    with pytest.raises(PermanentError, match=r"a picture is JPEG, PNG, TIFF, PDF, HEIC .* the forms are receipts"):
+        list(read_documents(tmp_path / name, on_picture=lambda *_: None))

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError
@@ -133,6 +134,7 @@ class World:
         s3_endpoint: the address of S3.
         dimensions: numbers a vector.
         collection: the one that is merged.
+        distinct: no text of its own deltas comes twice; a fork's may repeat those that it started from.
         receipts: where its deltas come from.
     """
 
@@ -142,6 +144,7 @@ class World:
     s3_endpoint: str
     dimensions: int
     collection: CollectionName = COLLECTION
+    distinct: bool = False
     receipts: Receipts = field(init=False)
     dynamodb: AwsClient = field(init=False)
     s3: AwsClient = field(init=False)
@@ -152,7 +155,7 @@ class World:
     def __post_init__(self) -> None:
         self.dynamodb, self.s3 = _client("dynamodb", self.dynamodb_endpoint), _client("s3", self.s3_endpoint)
         self.objects, self.runs = ObjectStore(self.s3), RunRepository(self.name, self.dynamodb)
-        self.receipts = Receipts(self.dimensions, collection=self.collection)
+        self.receipts = Receipts(self.dimensions, collection=self.collection, distinct=self.distinct)
 
     def create(self) -> Self:
         """Make the table, as the stack makes it, and the bucket."""
@@ -207,6 +210,32 @@ class World:
         """Upload a delta of each size and record its run, as stage 2 does."""
         return [self._recorded(rows) for rows in sizes]
 
+    def removal(self, reference: RunReference) -> RunReference:
+        """Record that a run's receipt is removed."""
+        moment = datetime.now(UTC)
+        progress = {
+            "words": CollectionProgress(state=RunState.COMPLETED, expected_count=0),
+            "lines": CollectionProgress(state=RunState.COMPLETED, expected_count=0),
+            self.collection: CollectionProgress(expected_count=0),
+        }
+        run = CompactionRun(
+            words=progress["words"],
+            lines=progress["lines"],
+            kind="delete",
+            image_id=reference.image_id,
+            receipt_id=reference.receipt_id,
+            run_id=uuid4().hex,
+            embedding_model=MODEL,
+            dimensions=self.dimensions,
+            delta_bucket=self.name,
+            merchant_source="none",
+            consumer="lambda",
+            created_at=moment,
+            updated_at=moment,
+        )
+        self.runs.record(run)
+        return run.reference
+
     def lose_marks(self, references: Iterable[RunReference]) -> None:
         """Put applied runs back to PENDING, as if the merge had been killed before it marked any of them."""
         for reference in references:
@@ -242,9 +271,10 @@ class World:
             s3_endpoint=s3_endpoint or self.s3_endpoint,
             dimensions=self.dimensions,
             collection=self.collection,
+            distinct=self.distinct,
         ).create()
         number = self.receipts.number + RECEIPTS_A_WORLD
-        forked.receipts = Receipts(self.dimensions, number=number, collection=self.collection)
+        forked.receipts = Receipts(self.dimensions, number=number, collection=self.collection, distinct=self.distinct)
         target = version_path(forked.root, self.collection, self.pointer.version)
         shutil.copytree(self.version, target, copy_function=os.link)
         for item in ("LEASE", "CURRENT"):

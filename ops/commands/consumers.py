@@ -33,6 +33,12 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     ]
     for finding in findings:
         complain(finding)
+    chosen = target.outputs["embedConsumer"]
+    output.say(
+        f"{len(findings)} of {len(audited)} queues have other consumers than they should; embedConsumer is {chosen}"
+        if findings
+        else f"all {len(audited)} queues have exactly the consumers that they should; embedConsumer is {chosen}"
+    )
     _tell_unfinished(target)
     if findings:
         raise typer.Exit(EXIT_FAILED)
@@ -68,7 +74,7 @@ def switch(
     from ops.console import Output
     from ops.switching.procedure import SwitchOptions, run_switch
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
 
     def roll_back(failure: str) -> bool:
         del failure

@@ -30,7 +30,7 @@ def demo(as_json: AsJson = False) -> None:
     from ops.demo import run_demo
     from ops.local.stack import DEFAULT_STATE_DIRECTORY
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     output.document(run_demo(output, DEFAULT_STATE_DIRECTORY.parent / "demo"))
 
 
@@ -60,7 +60,7 @@ def upload_files(
     from ops.waiting import require_complete, wait_until_searchable
     from upload_images.pictures.kinds import first_image_id
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     target = options.connect(stack)
     refused: list[str] = []
     documents: list[tuple[str, bytes]] = []
@@ -102,7 +102,10 @@ def upload_files(
     if wait and uploaded:
         with output.progress("searchable", sum(len(document.runs) for document in uploaded)) as bar:
             result = wait_until_searchable(target, uploaded, timeout_seconds=timeout, on_progress=bar.wait)
-    output.say(f"{len(uploaded)} uploaded, {len(refused)} refused")
+    # A receipt that is refused alone is no refused file: its document was uploaded without it.
+    left_out = sum(len(document.refused) for document in uploaded)
+    without = f", without {left_out} of their receipts" if left_out else ""
+    output.say(f"{len(uploaded)} uploaded{without}, {len(refused) - left_out} refused")
     document = {
         "converted": converted,
         "pictures": [picture.key for picture in pictures],
@@ -126,7 +129,7 @@ def send_test_receipt(timeout: Timeout = 600.0, stack: StackName = LOCAL_STACK_N
     from ops.console import Output
     from ops.probing import STAGES, send
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     target = options.connect(stack)
     with output.progress("test receipt", len(STAGES)) as bar:
         sent = send(
@@ -159,7 +162,7 @@ def remove_receipt(
 
     target = options.connect(stack)
     reference = remove(target, ReceiptKey(whole_image(target, image), receipt))
-    _follow(Output(as_json=as_json), target, reference, "removing", timeout if wait else None)
+    _follow(Output(as_json=as_json, goes_on=True), target, reference, "removing", timeout if wait else None)
 
 
 @application.command("correct")
@@ -180,7 +183,7 @@ def correct_receipt(
 
     target = options.connect(stack)
     reference = correct(target, ReceiptKey(whole_image(target, image), receipt), merchant)
-    _follow(Output(as_json=as_json), target, reference, "correcting", timeout if wait else None)
+    _follow(Output(as_json=as_json, goes_on=True), target, reference, "correcting", timeout if wait else None)
 
 
 def _upload(

@@ -38,7 +38,7 @@ def local_up(
     from ops.console import Output
     from ops.local.stack import LocalStack
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     stack = LocalStack()
     if not stack.is_running():
         output.say("starting the emulator and the processes of the stack ...")
@@ -88,7 +88,7 @@ def local_down(
     from ops.console import Output
     from ops.local.stack import LocalStack
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     stack = LocalStack()
     runs, exists = stack.is_running(), stack.engine_name() is not None
     stack.down(destroy=destroy)

@@ -25,7 +25,7 @@ def rebuild_collection(
     from ops.console import Output
     from ops.rebuilding import rebuild
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     target = options.connect(stack)
     with output.progress(f"rebuilding {collection.value}", None):
         rebuilt = rebuild(target, collection.value, from_deltas=from_deltas)
@@ -39,7 +39,7 @@ def resolve_merchants(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = Fal
     from ops.console import Output
     from ops.resolving import resolve
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     resolved = resolve(options.connect(stack))
     output.document(asdict(resolved))
     output.say(
@@ -58,7 +58,7 @@ def reconcile_collections(
     from ops.console import Output
     from ops.reconciling.procedure import run_reconcile
 
-    output = Output(as_json=as_json)
+    output = Output(as_json=as_json, goes_on=True)
     document = run_reconcile(output, options.connect(stack), mend=repair, timeout_seconds=timeout)
     output.document(document)
     if document["findings"]:

@@ -43,7 +43,11 @@ def search_text(
         int | None, typer.Option(help="Only receipts with this number in their image.", min=1, max=LARGEST_INTEGER)
     ] = None,
     maximum_distance: Annotated[
-        float | None, typer.Option("--max-distance", help="Leave out what is farther away, 0 to 2.")
+        float | None,
+        typer.Option(
+            "--max-distance",
+            help="Leave out what is farther away, 0 to 2. [default: leave out coincidences]",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
     stack: StackName = LOCAL_STACK_NAME,

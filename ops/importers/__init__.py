@@ -1,6 +1,7 @@
 """Reads files and folders as OCR results of the contract. Other tools' formats: ``upload_images/formats``."""
 
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,13 +15,14 @@ from pipeline.contracts.ocr import parse_ocr_document, require_document_size
 from pipeline.errors import ErrorCode, PermanentError
 from upload_images.formats.conversion import convert
 from upload_images.formats.detection import READERS, Format, detect
-from upload_images.pictures.kinds import KIND_BYTES, kind_of
+from upload_images.pictures.kinds import KIND_BYTES, PictureKind, kind_of
 from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
 from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes, unreadable
 
 SROIE_SUFFIX = ".jsonl"
 STANDARD_INPUT = Path("-")
 """What a person writes for what comes through a pipe."""
+PICTURE_KINDS = ", ".join(kind.name for kind in PictureKind)
 SUFFIXES = (".json", SROIE_SUFFIX, ".tsv", ".hocr", ".html", ".xml")
 
 
@@ -80,6 +82,7 @@ def read_documents(
             yield from read_documents(file, on_refused, as_format=as_format, on_taken=on_taken, on_picture=on_picture)
         return
     try:
+        _require_plain(path)
         if path.suffix.lower() == SROIE_SUFFIX and as_format is None:
             yield from _read_lines(path, on_refused)
         elif on_picture is not None and as_format is None and path != STANDARD_INPUT and _is_picture(path):
@@ -92,6 +95,18 @@ def read_documents(
         on_refused(error)
     except OSError as error:
         on_refused(_unreadable(path, error))
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what is no file: to open a named pipe waits for a writer, and a device may have no end."""
+    if path == STANDARD_INPUT or stat.S_ISREG(path.stat().st_mode):
+        return
+    raise PermanentError(
+        ErrorCode.OCR_DOCUMENT_INVALID,
+        value=f"{path} is a pipe or a device",
+        rule="files and folders are read by name, anything else as standard input",
+        way_out=f"receipts upload - < {path}",
+    )
 
 
 def _nothing_in(folder: Path, suffixes: tuple[str, ...], *, reads_pictures: bool) -> PermanentError:
@@ -148,9 +163,11 @@ def _read_file(
     except PermanentError as error:
         if error.value.startswith(name):
             raise
-        raise PermanentError(
-            error.code, value=f"{name}: {error.value}", rule=error.rule, way_out=error.way_out
-        ) from error
+        rule, way_out = error.rule, error.way_out
+        if path.suffix.lower() in PICTURE_SUFFIXES and kind_of(content) is None:
+            rule = f"a picture is {PICTURE_KINDS} by its first bytes, whatever its name is; else {rule}"
+            way_out = f"give the picture itself; or {way_out.removeprefix('give ')}"
+        raise PermanentError(error.code, value=f"{name}: {error.value}", rule=rule, way_out=way_out) from error
     on_taken(
         Taken(
             file=name,

@@ -6,7 +6,7 @@ when this switch made the stack's last update: otherwise it would undo somebody 
 so that the whole order is in one place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,14 @@ from ops.target import OperatorError
 from ops.views import show_audit
 from stack.choice import EmbedConsumer
 from stack.errors import SettingsRefused
+
+NOW: Mapping[EmbedConsumer, str] = {
+    "lambda": "the Lambda function consumes the embed queue",
+    "ecs": "the ECS worker consumes the embed queue",
+    "hybrid": "the Lambda function consumes queue embed-lambda, the ECS worker queue embed-ecs",
+    "none": "nobody consumes the embed queue, and its messages wait",
+}
+"""What is so when the stack is as its setting says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +121,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
         "preflight": found.audited,
     }
     if found.already:
-        output.say(styled(f"nothing to do: the stack has embedConsumer {wanted}, and its consumers are so", "green"))
+        output.say(styled(f"nothing to do: embedConsumer is {wanted} already; {NOW[wanted]}", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "plan": [], "already": True})
     steps = plan(current, wanted, tasks=found.tasks, half_way=found.half_way)
     document["plan"] = [{"resource": step.resource, "action": step.action} for step in steps]
@@ -121,6 +129,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     _say_plan(output, steps)
     if options.dry_run:
         stack.preview(wanted, output.say)
+        output.say(f"nothing was changed: embedConsumer is {current}; {NOW[current]}")
         return SwitchResult(succeeded=True, rolled_back=False, document={**document, "dry_run": True})
     attempt, began = Attempt(), datetime.now(UTC)
     checks: list[Check] = []
@@ -136,7 +145,7 @@ def run_switch(output: Output, stack: SwitchableStack, wanted: EmbedConsumer, op
     document["checks"] = [{"title": item.title, "state": item.state, "detail": item.detail} for item in checks]
     document["failure"] = failure
     if failure is None:
-        output.say(styled(f"switched: {wanted} consumes the embed queue", "green"))
+        output.say(styled(f"switched from {current} to {wanted}: {NOW[wanted]}", "green"))
         return SwitchResult(succeeded=True, rolled_back=False, document=document)
     output.say_lines(styled("the switch failed:", "red"), failure)
     document["stopped_tasks"] = stopped = why_tasks_stopped(stack, wanted, began) if attempt.begun else []

@@ -11,6 +11,8 @@ TRIGRAM = 3
 TRIGRAMS_ASKED = 48
 """Terms of one query at most; a line of a receipt has about 20. It bounds the time of a long query."""
 WORDS_ASKED = 16
+SHARED_TRIGRAMS = 0.2
+"""Of a query's trigrams, more than which a text must have to be like it in its letters."""
 
 NOT_AFTER_A_NUMBER, NOT_BEFORE_A_NUMBER = r"(?<!\d)(?<!\d[.,])", r"(?!\d)(?![.,]\d)"
 """Around a number: letters may touch it, as a currency does, and digits may not."""
@@ -26,6 +28,15 @@ def fold_text(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     return " ".join(unicodedata.normalize("NFKC", letters).replace("\0", " ").split())
+
+
+def shares_letters(query: str, text: str) -> bool:
+    """Whether a word of the query stands in the text, or enough of its trigrams; of a short query, all of it."""
+    asked, found = fold_text(query), fold_text(text)
+    if any(word in found for word in asked.split() if len(word) >= TRIGRAM) or asked in found:
+        return True
+    trigrams = {asked[start : start + TRIGRAM] for start in range(len(asked) - TRIGRAM + 1)}
+    return sum(trigram in found for trigram in trigrams) > SHARED_TRIGRAMS * len(trigrams)
 
 
 def trigram_query(folded: str) -> str | None:

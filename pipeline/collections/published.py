@@ -21,7 +21,17 @@ from pipeline.collections.layout import (
 from pipeline.collections.letters import closeness
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
-from pipeline.collections.search import EXACT_BYTES, PROPOSED, RANKED, Filter, Hit, SearchMode, fuse, put_first
+from pipeline.collections.search import (
+    EXACT_BYTES,
+    PROPOSED,
+    RANKED,
+    Filter,
+    Hit,
+    SearchMode,
+    fuse,
+    is_coincidence,
+    put_first,
+)
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import CollectionName
 
@@ -128,6 +138,7 @@ class PublishedCollection:
         mode: SearchMode = "hybrid",
         only: Filter = EVERYTHING,
         maximum_distance: float | None = None,
+        without_coincidences: bool = False,
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
@@ -140,6 +151,8 @@ class PublishedCollection:
             mode: ``vector`` asks neighbours alone, ``text`` letters alone.
             only: which receipts.
             maximum_distance: rows farther away are left out.
+            without_coincidences: leave out what ``is_coincidence``; only for vectors of hashed letters, whose distance
+                says nothing of the meaning.
 
         Raises:
             ValueError: without a vector, in another mode or with a maximum distance.
@@ -177,6 +190,9 @@ class PublishedCollection:
         distances = dict.fromkeys(order, math.nan) if asked is None else self._distances(asked, order)
         if maximum_distance is not None:
             order = [position for position in order if distances[position] <= maximum_distance]
+        if without_coincidences:
+            texts = self._database.rows.texts_at(order)
+            order = [at for at in order if not is_coincidence(text, texts[at], distances[at])]
         return self._hits(order, distances, limit, only)
 
     def merchants(self) -> list[KnownMerchant]:

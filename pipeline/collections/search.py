@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.collections.letters import shares_letters
 from pipeline.contracts.metadata import Metadata
 
 SearchMode = Literal["hybrid", "vector", "text"]
@@ -20,6 +21,10 @@ RANKED = 60
 """Texts of each ranking that are fused."""
 FUSION_CONSTANT = 60
 """The constant of reciprocal rank fusion, as in Cormack, Clarke and Büttcher, SIGIR 2009."""
+
+COINCIDENCE_DISTANCE = 0.65
+"""Cosine distance of hashed letters above which a text that is not like the query in its letters is no match
+(docs/benchmarks.md, "What a search leaves out")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,11 @@ class Hit:
     text: str
     metadata: Metadata
     distance: float
+
+
+def is_coincidence(query: str, text: str, distance: float) -> bool:
+    """Whether a text is near a query only because its hashed letters fell into the same places."""
+    return distance > COINCIDENCE_DISTANCE and not shares_letters(query, text)
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:

@@ -22,6 +22,9 @@ def row_metadata(
     merchant_source: str,
 ) -> Metadata:
     """The metadata of a line's or a word's vector; a word has its own id beside its line's."""
+    # Not at the head: what only reads runs needs the type of metadata, and no rows.
+    from pipeline.contracts.artifacts import WordRow  # noqa: PLC0415
+
     metadata: Metadata = {
         "image_id": str(image_id),
         "receipt_id": receipt_id,

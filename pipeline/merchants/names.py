@@ -148,7 +148,8 @@ class KnownNames:
         read = [candidate.spelling for candidate in candidates]
         alike = [one for one in read if fuzz.ratio(shape(known.core), shape(one.core)) >= LIKENESS_FLOOR]
         if alike:
-            agrees = any(known.agrees_with(one) and known.numbers == one.numbers for one in alike)
+            # A number that only the receipt has may be a misread letter, as in S/8, or a register's.
+            agrees = any(known.agrees_with(one) and set(known.numbers) <= set(one.numbers) for one in alike)
             return Support.NAMED if agrees else Support.OTHER_NAMED
         if any(likeness(known, one, self._shared) >= NAMED_LIKENESS for one in read):
             return Support.NAMED
@@ -175,7 +176,8 @@ class KnownNames:
             for known in _closest(
                 candidate.spelling, [one for one in self._by_core[self._cores[place]] if one.merchant.given]
             )
-            if known.spelling.numbers == candidate.spelling.numbers
+            # A 1 that stands alone for an I is no number, and no two numbers have one shape.
+            if (score == _SAME_SHAPE or known.spelling.numbers == candidate.spelling.numbers)
             and likeness(known.spelling, candidate.spelling, self._shared) >= TELLING_FLOOR
         ]
         best = max((match.likeness for match in matches), default=0.0)

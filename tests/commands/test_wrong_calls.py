@@ -120,6 +120,7 @@ def misused(run: Run, *words: str) -> str:
     error = json.loads(out)["error"]
     assert (status, error["code"]) == (2, "USAGE")
     assert "--help" in error["way_out"]
+    assert "Value error" not in err + error["message"]
     return error["message"]
 
 

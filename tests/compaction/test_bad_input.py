@@ -175,7 +175,7 @@ def one_vector_less(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (another_record, "1 records are of no text"),
+        (another_record, "1 records belong to no text"),
         (one_record_less, "1 texts have no record, for example 'b'"),
         (one_vector_less, "rows, texts, vectors and their digests are (3, 3, 2, 3)"),
         (a_vector_of_zeros, "have no direction"),

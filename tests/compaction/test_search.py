@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.collections.layout import version_path
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
-from pipeline.collections.search import Filter, Hit, fuse, put_first
+from pipeline.collections.search import Filter, Hit, fuse, is_coincidence, put_first
 from pipeline.embedding.embedders.hashing import HashingEmbedder
 from tests.compaction.copies import publish, receipt
 
@@ -212,3 +212,20 @@ def test_what_two_rankings_hold_stands_before_what_one_holds_and_the_lower_numbe
     assert fuse([[3, 1, 2]]) == [3, 1, 2]
     assert fuse([]) == []
     assert put_first([1, 2, 3], [3, 4]) == [3, 4, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "distance", "is_one"),
+    [
+        ("qqqq zzzz", "GREENLEAF MARKET", 0.83, True),
+        ("qqqq zzzz", "GREENLEAF MARKET", 0.65, False),
+        ("oat milk", "ROLLED OATS 42 OZ", 0.95, False),
+        ("oat milk", "3 pains au chocolat", 0.79, True),
+        ("oatmilc", "OATMILK", 0.7, False),
+        ("é1", "CAFE12", 1.0, False),
+        ("z9", "CAFE12", 0.9, True),
+        ("oat milk", "GREENLEAF", float("nan"), False),
+    ],
+)
+def test_what_is_near_by_hashing_alone_is_a_coincidence(query, text, distance, is_one):
+    assert is_coincidence(query, text, distance) == is_one

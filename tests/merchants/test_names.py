@@ -139,8 +139,16 @@ def support(merchants: list[KnownMerchant], name: str, *texts: str) -> Support:
         ("CORNER BAKERY", ("C0RNFR BAKFRY",)),
         ("THE BAKERY", ("THE BAKERY",)),
         ("GREENLEAF (NORTH)", ("GREENLEAF (SOUTH)", "GREENLEAF (NORTH)")),
+        ("77 GREENLEAF MART S/B", ("77 GREENLEAF MART S/8 (519537-X)",)),
     ],
-    ids=["over two lines", "two misread letters", "also of its trade", "nothing but its trade", "one branch of two"],
+    ids=[
+        "over two lines",
+        "two misread letters",
+        "also of its trade",
+        "nothing but its trade",
+        "one branch of two",
+        "a digit for a letter of its legal form",
+    ],
 )
 def test_a_merchant_is_named_by_a_line_that_is_like_the_words_that_tell_it(name: str, lines: tuple[str, ...]) -> None:
     assert support(known(name), name, *lines, *ADDRESS) is Support.NAMED
@@ -185,10 +193,18 @@ def test_a_long_trade_does_not_make_another_name_nearly_the_same() -> None:
         ("OAKTREE", "0AKTREE"),
         ("HOLLOW OAK SUPPLIES", "H0LL0W 0AK 5UPPL1E5"),
         ("CORNER BAKERY", "COMER BAKERY"),
+        ("OAK D.I.Y.", "OAK D.1.Y."),
         ("GREENLEAF MARKET SDN BHD", "GREENLEAF MARKET SDN BHD 273500-U"),
         ("GREENLEAF MARKET", "GREENLEAF MARKET S/B 273500-U (KJ1)"),
     ],
-    ids=["short", "in every word", "two letters as one", "registration number", "and the number of a branch"],
+    ids=[
+        "short",
+        "in every word",
+        "two letters as one",
+        "a letter that stands alone",
+        "registration number",
+        "and the number of a branch",
+    ],
 )
 def test_letters_that_look_alike_and_registration_numbers_hide_no_name(name: str, line: str) -> None:
     assert decide(known(name, "ACORN HARDWARE"), line, *ADDRESS) == name

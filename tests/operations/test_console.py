@@ -5,6 +5,8 @@ What a terminal acts on lets a receipt recolour, hide or forge the lines that an
 
 import io
 import json
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -261,3 +263,29 @@ def test_lines_are_indented_and_tabs_become_blanks():
 
 def test_json_keeps_its_own_line_breaks():
     assert visible_json('{\n "a\x9b": "\u202e"\n}') == '{\n "a\\u009b": "\\u202e"\n}'
+
+
+SPEAKS = """
+import sys
+from pathlib import Path
+from ops.console import Output
+
+output = Output(as_json=False, goes_on=sys.argv[1] == "goes on")
+for number in range(20_000):
+    output.say(f"line {number}")
+Path(sys.argv[2]).write_text("done")
+"""
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_command_that_changes_something_goes_on_when_its_reader_has_gone(tmp_path, goes_on):
+    done = tmp_path / "done"
+    words = [sys.executable, "-c", SPEAKS, "goes on" if goes_on else "ends", str(done)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"line 0\n"
+        process.stdout.close()
+        assert process.wait(60) == (0 if goes_on else 1)
+        assert process.stderr.read() == b""
+    assert done.exists() == goes_on

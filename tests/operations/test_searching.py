@@ -21,6 +21,8 @@ ONE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 TWO = "7c1f5a20-3b64-4e8d-9a10-000000000012"
 WIDE = "".join(chr(ord(letter) + 0xFEE0) for letter in "GREENLEAFMARKET")
 OTHER = "0d9e1f42-11aa-4bcd-8e01-aabbccddeeff"
+WHATEVER = ("--max-distance", "2")
+"""Shows what is near by coincidence as well."""
 
 
 @pytest.fixture
@@ -114,18 +116,26 @@ def test_an_empty_query_is_refused_before_anything_is_read(shop, text):
 
 
 def test_filters_by_image_and_receipt_are_exact(market):
-    assert {match["image_id"] for match in found(market, "total", "--image", "7c1f5a20")} == {ONE, TWO}
-    assert {match["image_id"] for match in found(market, "total", "--image", TWO.replace("-", "").upper())} == {TWO}
-    (match,) = found(market, "total", "--image", OTHER, "--receipt", "2")
+    assert {match["image_id"] for match in found(market, "total", "--image", "7c1f5a20", *WHATEVER)} == {ONE, TWO}
+    assert {
+        match["image_id"] for match in found(market, "total", "--image", TWO.replace("-", "").upper(), *WHATEVER)
+    } == {TWO}
+    (match,) = found(market, "total", "--image", OTHER, "--receipt", "2", *WHATEVER)
     assert match["text"] == "OATMILK 3.10"
 
 
 def test_a_largest_distance_leaves_out_what_only_fills_up(market):
-    everything = found(market, "oat milk")
+    everything = found(market, "oat milk", *WHATEVER)
     near = found(market, "oat milk", "--max-distance", "0.6")
     assert 0 < len(near) < len(everything)
     assert all(match["distance"] <= 0.6 for match in near)
     assert found(market, "zzzzzz", "--max-distance", "0.01") == []
+
+
+def test_without_a_distance_what_is_near_by_coincidence_is_left_out(market):
+    assert found(market, "zzzzzz", *WHATEVER)
+    assert found(market, "zzzzzz") == []
+    assert "--max-distance 2 shows the nearest" in market.command("search", "zzzzzz")[1]
     assert "nothing matches" in market.command("search", "zzzzzz", "--max-distance", "0.01")[1]
 
 
@@ -184,7 +194,7 @@ def test_every_character_is_shown_literally_and_none_reaches_the_terminal_raw(sh
     shop.publish(Receipt(image=ONE, merchant="SHOP [/north]\x07", texts=TEXTS))
     if width:
         monkeypatch.setenv("COLUMNS", width)
-    code, out, err = shop.command("search", "[bold] :smile: \x1b[0m")
+    code, out, err = shop.command("search", "[bold] :smile: \x1b[0m", *WHATEVER)
     assert code == 0, err
     assert all(character == "\n" or character.isprintable() for character in out)
     letters = re.sub(r"[\s│]", "", out)
