@@ -11,7 +11,7 @@ FAST := tests/test_deltas.py tests/test_ocr.py tests/merchants/test_resolution.p
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint browser demo test fast torture engine check docs page-picture stills bench bench-compaction clean
+.PHONY: actionlint browser coverage demo test fast torture engine check docs page-picture stills bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -47,6 +47,13 @@ fast: $(INSTALLED)
 # The same tests as in the gate, at full size.
 torture: $(INSTALLED)
 	LONG_TESTS=1 ENGINE_TESTS=all TORTURE_KILLS=140 TORTURE_HISTORIES=1000 LOAD_SWITCHES=20 SWITCH_KILLS=24 WORKER_SIGNALS=72 MANY_RUNS=10000 POISON_RUNS=60 EVERY_CALL=1 $(BIN)/python -m pytest -s tests/compaction/torture tests/compaction/test_many_runs.py tests/compaction/test_poison.py tests/compaction/test_merge.py tests/stages/signals tests/stages/test_event_order.py tests/switching tests/end_to_end tests/local/test_stack.py tests/page tests/policy tests/guard tests/engine benchmarks
+
+# Lines and branches by package; child processes are measured, too. The gate does not run under it.
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
+		--ignore tests/engine --ignore tests/page --ignore tests/compaction/torture tests
+	@$(BIN)/python -m coverage json --quiet -o .coverage.json
+	@$(BIN)/python .ci/coverage .coverage.json
 
 # The linter of the workflows, for its test; skipped without Go.
 actionlint:

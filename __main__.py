@@ -5,15 +5,15 @@ import pulumi
 from compaction_handler.component import CompactionHandler, CompactionHandlerArgs
 from compaction_worker.component import ChromaCompactionWorker, ChromaCompactionWorkerArgs
 from embed_lambda.component import EmbedLambda
-from stack import exports, settings
+from stack import exports, loading
 from stack.alarms import Alarms, AlarmsArgs
-from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, loser_first
+from stack.embedding import FUNCTION_NAME, WORKER_NAME, EmbedQueues, HostArgs, outgoing_first
 from stack.image import ContainerImage
 from stack.network import Network, NetworkArgs
 from stack.storage import Storage, StorageArgs
 from upload_images.component import UploadImages, UploadImagesArgs
 
-config = settings.read()
+config = loading.read()
 
 # Foundations.
 image = ContainerImage("image", config.image_uri, protect=config.protect_data).uri
@@ -22,7 +22,7 @@ storage = Storage(
     "storage",
     StorageArgs(network=network, protect=config.protect_data, keep_secret=config.embedder == "openai"),
 )
-embed_queues = EmbedQueues("embed", config, settings.read_access(config))
+embed_queues = EmbedQueues("embed", config, loading.read_access(config))
 
 # Stage 1: OCR results become artifacts and embed messages.
 upload = UploadImages(
@@ -31,7 +31,7 @@ upload = UploadImages(
 
 # Stage 2: two hosts of one core, one consumer a queue; the one that is not chosen is turned off first.
 host = {"settings": config, "image_uri": image, "storage": storage, "queues": embed_queues}
-embed, worker = loser_first(
+embed, worker = outgoing_first(
     embed_queues,
     lambda handover: EmbedLambda(FUNCTION_NAME, HostArgs(**host, handover=handover)),
     lambda handover: ChromaCompactionWorker(

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import local_target
 from ops.waiting import require_complete, wait_until_searchable
 
 REPEATS = 5

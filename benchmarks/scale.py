@@ -24,8 +24,8 @@ from ops.operations import repository
 from ops.scale.model import simulate
 from ops.scale.scenario import COLLECTIONS, Scenario
 from ops.scale.times import BENCHMARK, MergeTimes, Times
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import local_target
 from ops.waiting import wait_until_searchable
 from pipeline.collections.layout import version_path
 from pipeline.collections.versions import parse_pointer
@@ -148,9 +148,12 @@ def fit(loads: Sequence[Observed], start: Times) -> Times:
     return best
 
 
-def _merge(times: Times, *, delta: float = 1.0, publication: float = 1.0, byte: float = 1.0) -> Times:
+def _merge(
+    times: Times, *, invocation: float = 1.0, delta: float = 1.0, publication: float = 1.0, byte: float = 1.0
+) -> Times:
     merge = {
         name: MergeTimes(
+            invocation=item.invocation * invocation,
             delta=item.delta * delta,
             publication=item.publication * publication,
             publication_a_byte=item.publication_a_byte * byte,
@@ -167,6 +170,7 @@ MOVES: tuple[Callable[[Times, float], Times], ...] = (
     lambda times, factor: replace(times, embed=times.embed * factor),
     lambda times, factor: replace(times, embed_a_receipt=times.embed_a_receipt * factor),
     lambda times, factor: replace(times, stream=times.stream * factor),
+    lambda times, factor: _merge(times, invocation=factor),
     lambda times, factor: _merge(times, delta=factor),
     lambda times, factor: _merge(times, publication=factor),
     lambda times, factor: _merge(times, byte=factor),
@@ -183,7 +187,7 @@ START = _merge(
         stream=0.5,
         merge_cold=0.0,
         merge={
-            name: MergeTimes(delta=0.03, publication=0.3, publication_a_byte=1e-8, upload_a_byte=0.0)
+            name: MergeTimes(invocation=0.1, delta=0.03, publication=0.3, publication_a_byte=1e-8, upload_a_byte=0.0)
             for name in COLLECTIONS
         },
     )

@@ -6,8 +6,8 @@ from one_consumer.pack.server import Pack
 
 
 def test_a_stack_of_copies_has_distinct_resources_and_breaks_no_rule() -> None:
-    stack = stack_of(300)
-    assert len({item.urn for item in stack.resources}) == 300
+    stack = stack_of(500)
+    assert len({item.urn for item in stack.resources}) == 500
     sources = [
         item.properties["eventSourceArn"]
         for item in stack.resources
@@ -18,7 +18,7 @@ def test_a_stack_of_copies_has_distinct_resources_and_breaks_no_rule() -> None:
 
 
 def test_a_conflict_in_it_is_found() -> None:
-    stack = stack_of(300)
+    stack = stack_of(500)
     second = next(
         item for item in stack.resources if item.type == MAPPING and ":sqs:" in str(item.properties["eventSourceArn"])
     )

@@ -1,8 +1,8 @@
 """Whose fault it is when a merge breaks, so that no run can hold up its neighbours, the tick or a publication.
 
 A failure counts against the runs that were being written, or published for the first time. ``planning.batches`` merges
-them in smaller portions from then on, until the one to blame is alone, and is quarantined with its reason. What no run
-can help (``failures.NO_RUNS_FAULT``) counts against nobody.
+them in smaller portions from then on, until the one to blame is alone, and is quarantined with its reason. An error
+that no run causes (``failures.NO_RUNS_FAULT``) counts against none.
 
 A refused publication (SNAPSHOT_RECALL with the strongest parameters, SNAPSHOT_UNSOUND) is a run's fault only when the
 published version without the run passes the same check. Else the version itself, the memory or the machine is to blame:
@@ -27,7 +27,7 @@ class BatchBrokenError(Exception):
     """Runs broke a merge. Their attempts are counted and the working copy is given up; the others go on.
 
     Attributes:
-        error: what it is told as.
+        error: how it is reported.
         runs: those that it was counted against.
         lost: all runs that the copy held and no published version does.
     """
@@ -71,7 +71,7 @@ class Blame:
                 self.keeper.discard()
                 raise told from error
             lost = [run.reference for run in self.keeper.unpublished.values()]
-            # First of all: nobody goes on with it, whatever becomes of the record.
+            # Before anything else: the working copy must not be used again, even if the record fails.
             self.keeper.discard()
             if told.code in NEEDS_A_CONTROL:
                 self._require_sound_base(heartbeat)

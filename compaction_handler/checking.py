@@ -4,7 +4,7 @@ A broken Chroma directory may crash the process that opens it, and opening is a 
 publishes. The child is started early and kept, because importing Chroma takes longer than a check; for each copy it
 forks, so that a crash is a verdict and the next copy meets a process that has opened nothing. The fork takes its memory
 while the merge still writes: to get new memory from the kernel, and on a virtual machine from its host, takes longer
-than to read an index into it (measured). All of it ends with its parent: its input then ends.
+than to read an index into it (measured). The child and its forks end with the parent, because their input ends then.
 ``python -m compaction_handler.checking`` is the child.
 """
 
@@ -47,6 +47,11 @@ class ChildCheck:
             start_new_session=True,
         )
         self._expects = False
+
+    @property
+    def process_id(self) -> int:
+        """The child's."""
+        return self._process.pid
 
     @property
     def ready(self) -> bool:

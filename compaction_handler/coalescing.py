@@ -1,4 +1,4 @@
-"""Runs to as few lines and words messages as hold them. Pure.
+"""Combines runs into as few lines and words messages as can hold them. Pure.
 
 A collection of which a run expects no vectors goes through like any other: the merge alone completes runs.
 """

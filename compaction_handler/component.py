@@ -13,7 +13,7 @@ from stack.limits import CONCURRENCY_MINIMUM, FIFO_BATCH_MAXIMUM
 from stack.naming import tags
 from stack.network import Network
 from stack.permissions import ask_index, read_objects, send_to, statement, use_table, write_objects
-from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_pattern
+from stack.queues import DeadLetterQueue, Queue, QueueArgs, filter_patterns
 from stack.rules import check_stream_destination
 from stack.settings import Settings
 from stack.storage import COLLECTIONS, Storage
@@ -25,7 +25,9 @@ STREAM_TIMEOUT_SECONDS, STREAM_MEMORY_MB = 60, 512
 STREAM_BATCH_SIZE, STREAM_WINDOW_SECONDS, STREAM_RETRIES, STREAM_AGE_SECONDS = 1_000, 5, 10, 21_600
 """A thousand runs that arrive together are one invocation and four messages; an image is under 2 kB, the limit 6 MB
 (docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html)."""
-NEW_ITEMS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN", "QUEUE_REQUEST"]}}}}
+NEW_RUNS = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"TYPE": {"S": ["COMPACTION_RUN"]}}}}
+REQUESTS = {"dynamodb": {"NewImage": {"TYPE": {"S": ["QUEUE_REQUEST"]}}}}
+"""Requests to SQS, new or changed by a tick that asks again; one that is deleted has no new image."""
 MERGE_RECEIVES = 10
 TABLE_OPERATIONS = ("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "UpdateItem", "ConditionCheckItem")
 """Runs are read, all of them for a rebuild, and settled; the lease and the pointer are written on conditions."""
@@ -105,6 +107,7 @@ class CompactionHandler(pulumi.ComponentResource):
                 variables=environment_variables(
                     StreamProcessorEnvironment,
                     {
+                        "table_name": storage.table.name,
                         "lines_queue_url": self.queues["lines"].url,
                         "words_queue_url": self.queues["words"].url,
                         "stream_failure_queue_url": self.stream_failures.url,
@@ -132,6 +135,18 @@ class CompactionHandler(pulumi.ComponentResource):
                     # For the merge, which reaches no queue.
                     send_to("SendItsDeadLetters", *(queue.dead_letter.arn for queue in self.queues.values())),
                     statement("BringItsMessagesBack", ["sqs:ChangeMessageVisibility"], queue_arns),
+                    # Runs have other partition keys.
+                    use_table(
+                        "CloseItsRequests",
+                        storage.table,
+                        "GetItem",
+                        "DeleteItem",
+                        Condition={
+                            "ForAllValues:StringEquals": {
+                                "dynamodb:LeadingKeys": [f"COLLECTION#{item}" for item in COLLECTIONS]
+                            }
+                        },
+                    ),
                 ],
                 memory_mb=STREAM_MEMORY_MB,
                 timeout_seconds=STREAM_TIMEOUT_SECONDS,
@@ -156,7 +171,7 @@ class CompactionHandler(pulumi.ComponentResource):
                     destination_arn=self.stream_failures.arn
                 )
             ),
-            filter_criteria=filter_pattern(NEW_ITEMS),
+            filter_criteria=filter_patterns(NEW_RUNS, REQUESTS),
             tags=tags(),
             opts=child,
         )

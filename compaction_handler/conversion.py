@@ -1,4 +1,4 @@
-"""A working copy from a version of layout 1, in which Chroma had one record a row. Used once a collection.
+"""A working copy from a version of layout 1, in which Chroma had one record a row. Used once for each collection.
 
 The vectors are those that Chroma gives back, which its cosine space has scaled to length 1; the exact ones are in the
 deltas, and ``receipts rebuild --from-deltas`` goes back to them.

@@ -6,6 +6,7 @@ from pipeline.environment import Environment
 class StreamProcessorEnvironment(Environment):
     """What the stream processor must know."""
 
+    table_name: str
     lines_queue_url: str
     words_queue_url: str
     stream_failure_queue_url: str

@@ -16,7 +16,7 @@ COPY_LOST = frozenset(
         ErrorCode.OBJECT_UPLOAD_UNVERIFIED,
     }
 )
-"""After these nobody builds on the working copy or publishes it; after other errors of the pipeline it is sound."""
+"""After these the working copy is neither used nor published; after other errors of the pipeline it is sound."""
 NO_RUNS_FAULT = frozenset(
     {
         ErrorCode.SERVICE_UNAVAILABLE,
@@ -35,7 +35,7 @@ NEEDS_A_CONTROL = frozenset({ErrorCode.SNAPSHOT_RECALL, ErrorCode.SNAPSHOT_UNSOU
 
 
 def broken_merge(error: Exception, collection: CollectionName, place: Path) -> RetryableError:
-    """The pipeline's error for one that nobody foresaw.
+    """The pipeline's error for an unforeseen one.
 
     Args:
         error: anything that is no error of the pipeline.

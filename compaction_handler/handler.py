@@ -12,6 +12,7 @@ from typing import Any
 from compaction_handler.environment import MergeEnvironment
 from compaction_handler.health import Health
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.resolving import LateResolution
 from pipeline.aws import connect
@@ -46,6 +47,7 @@ class MergeHandler:
     environment: MergeEnvironment
     mergers: dict[CollectionName, CollectionMerger]
     requests: QueueRequests
+    open_requests: OpenRequests
     late_resolution: LateResolution | None = None
     health: Health | None = None
 
@@ -111,6 +113,13 @@ class MergeHandler:
 
     def _tick(self, has_time: Callable[[], bool]) -> BatchResponse:
         failure: PipelineError | None = None
+        measured: dict[Measure, float] = {}
+        try:
+            # First: it takes milliseconds, and what follows may take until the function is killed.
+            measured[Measure.OLDEST_REQUEST] = self.open_requests.ask_again()
+        except Exception as error:
+            failure = in_the_tree(error)
+            logger.exception("open requests were not asked for again", extra={"error_code": failure.code})
         for merger in self.mergers.values():
             try:
                 merger.tick(has_time)
@@ -132,18 +141,17 @@ class MergeHandler:
                 reason = in_the_tree(error)
                 logger.exception("late resolution failed", extra={"error_code": reason.code})
                 failure = failure or reason
-        failure = self._report(failure)
+        failure = self._report(failure, measured)
         if failure is not None:
             # Only now: the other collection has had its turn.
             raise failure
         return {"batchItemFailures": []}
 
-    def _report(self, failure: PipelineError | None) -> PipelineError | None:
+    def _report(self, failure: PipelineError | None, measured: dict[Measure, float]) -> PipelineError | None:
         """Measure and log as metrics what the tick leaves behind; a tick that cannot measure has failed."""
-        measured: dict[Measure, float] = {}
         if self.health is not None:
             try:
-                measured = self.health.measure()
+                measured |= self.health.measure()
             except Exception as error:
                 reason = in_the_tree(error)
                 logger.exception("the tick could not measure", extra={"error_code": reason.code})
@@ -154,9 +162,9 @@ class MergeHandler:
         return failure
 
     def _park_refused(self, records: list[SqsRecord], refused: dict[str, PermanentError], failed: set[str]) -> None:
-        """Park what can never succeed, unless it follows a message of its group that comes back.
+        """Dead-letter what can never succeed, unless it follows a message of its group that comes back.
 
-        SQS then delivers it again whatever is answered here, and it would be parked at every delivery.
+        SQS then delivers it again whatever is answered here, and it would be dead-lettered at every delivery.
         """
         for record in records:
             error = refused.get(record["messageId"])
@@ -189,9 +197,9 @@ def _collection_of(record: SqsRecord) -> CollectionName:
 @cache
 def _handler() -> MergeHandler:
     from pipeline.collections.database import require_sqlite  # noqa: PLC0415 - imported when the function starts
-    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - the same
-    from pipeline.objects import ObjectStore  # noqa: PLC0415 - the same
-    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - the same
+    from pipeline.collections.reader import SnapshotSource  # noqa: PLC0415 - when the function starts
+    from pipeline.objects import ObjectStore  # noqa: PLC0415 - when the function starts
+    from pipeline.runs.repository import RunRepository  # noqa: PLC0415 - when the function starts
 
     configure_logging()
     require_sqlite()
@@ -211,6 +219,7 @@ def _handler() -> MergeHandler:
             table=environment.table_name, runs=runs, dynamodb=dynamodb, lease_seconds=environment.lease_seconds
         ),
         requests=QueueRequests(table_name=environment.table_name, dynamodb=dynamodb),
+        open_requests=OpenRequests(table_name=environment.table_name, dynamodb=dynamodb),
         late_resolution=LateResolution(
             source=SnapshotSource.from_directory(
                 "lines",
@@ -231,7 +240,7 @@ def time_keeper(remaining: Callable[[], int] | None) -> Callable[[], bool]:
     """Whether another batch may be begun: enough of the function's time is left to end it and to publish.
 
     Args:
-        remaining: milliseconds until the function is killed; None where nobody kills it.
+        remaining: milliseconds until the function is killed; None where nothing kills it.
     """
     if remaining is None:
         return lambda: True

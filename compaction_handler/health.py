@@ -44,7 +44,7 @@ class Health:
         oldest = [next(self.runs.unfinished(state), None) for state in (RunState.PENDING, RunState.MERGED)]
         waiting = [run.created_at for run in oldest if run is not None]
         failed = sum(1 for _ in islice(self.runs.unfinished(RunState.FAILED), FAILED_COUNTED))
-        # A lease that nobody waits for harms nobody: the next merge takes it over.
+        # A lease for which no run waits does no harm: the next merge takes it over.
         expiries = (read_expiry(self.table, self.dynamodb, name) for name in COLLECTIONS if waiting)
         return {
             Measure.OLDEST_RUN: max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0.0,
@@ -57,8 +57,8 @@ def stale_seconds(expiries: Iterable[float], *, now: float, lease_seconds: int) 
     """By how much the most stale lease is out of what a live holder's can be; 0 when none is. Pure.
 
     A live holder renews, so its lease expires between now and ``lease_seconds`` from now. One that has expired was
-    never given back: its holder died, and nobody took over. One that expires later was written by a clock that is
-    wrong, or by hand, and nobody can take over until then.
+    never given back: its holder died, and no other took over. One that expires later was written by a clock that is
+    wrong, or by hand, and no other can take over until then.
 
     Args:
         expiries: seconds since the epoch; 0 for a lease that was given back or never taken.

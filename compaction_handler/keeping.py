@@ -67,7 +67,7 @@ class CopyKeeper:
         except RetryableError as error:
             if error.code in COPY_LOST:
                 self.discard()
-            # Also when it is lost, since a release is conditional. The error is reported, so nobody stays suspected.
+            # Also when it is lost, since a release is conditional. The error is reported, so no run stays suspected.
             self._release(lease)
             raise
         except Exception as error:
@@ -108,7 +108,7 @@ class CopyKeeper:
         # Names of versions sort by it under one lease, also when a copy was lost between two of them.
         self.copy.revision = self._revision
         if base is not None and base == pointer:
-            # Whoever moved the pointer may have been killed before S3 had the version.
+            # The process that moved the pointer may have been killed before S3 had the version.
             self.publisher.follow(base)
         return self.copy, True
 

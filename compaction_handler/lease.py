@@ -4,7 +4,7 @@ The heartbeat is a thread. An upsert holds the GIL, so the thread may be late by
 lease lasts at least ten. Another process would beat on while the merge itself hangs, and would be one more thing to
 kill.
 
-Longer than most modules: every condition on the two items stands here, so that they can be compared.
+Longer than most modules: every condition on the two items is here, so that they can be compared.
 """
 
 import json
@@ -50,7 +50,7 @@ class Lease:
     copy_before: str
     """Which working copy, at which revision, wrote last; empty when none did or the writer never finished."""
     suspects_before: tuple[RunReference, ...] = ()
-    """The runs that the holder before was writing when it ended without a word; named until they are blamed."""
+    """The runs that the previous holder was writing when it ended without a release; named until they are blamed."""
 
     def renew(self) -> None:
         """Prolong the lease; LEASE_LOST when somebody else has it."""
@@ -61,7 +61,7 @@ class Lease:
 
         Args:
             copy: its stamp; empty when none may be trusted.
-            keep_suspects: the suspects of the holder before were not blamed yet; else nobody is suspected.
+            keep_suspects: the suspects of the previous holder were not blamed yet; else no run is suspected.
         """
         self._update(
             "SET expires = :expires, working_copy = :copy" + ("" if keep_suspects else " REMOVE suspects"),
@@ -269,7 +269,7 @@ def acquire(
                 ReturnValues="ALL_OLD",
             ).get("Attributes", {})
         except BotoCoreError as error:
-            # It may have been done: given up now, nobody would have the lease until it expires.
+            # It may have been done: if it were given up now, nobody could take the lease until it expires.
             if attempt + 1 == ACQUIRE_TRIES:
                 raise _unavailable(error) from error
             sleep(0.5 * (attempt + 1))

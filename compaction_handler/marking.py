@@ -48,7 +48,7 @@ class RunMarker:
         """Move the runs to MERGED, each whatever becomes of the others.
 
         Returns:
-            Those that were moved, as they then stand as far as this process can know, and why another one was not.
+            Those that were moved, in their new state as far as this process can know, and why another one was not.
         """
 
         def mark(run: CompactionRun) -> None:
@@ -89,7 +89,7 @@ class RunMarker:
     def failed(self, run: CompactionRun, error: PipelineError) -> RetryableError | None:
         """Fail a run for good, or count an attempt; the error when it is to be tried again.
 
-        An outage or a full disk is nobody's attempt, and quarantines no run.
+        An outage or a full disk counts as no run's attempt, and quarantines none.
         """
         if error.code in NO_RUNS_FAULT and isinstance(error, RetryableError):
             return error
@@ -108,7 +108,7 @@ class RunMarker:
     def _warn_unless(self, run: CompactionRun, moved: bool) -> None:
         if not moved:
             logger.warning(
-                "a run stands elsewhere than this merge left it; somebody else moved it",
+                "a run is in another state than this merge left it in; another process moved it",
                 extra={"collection": self.collection, "run_id": run.run_id},
             )
 

@@ -86,6 +86,11 @@ class CollectionMerger:
         )
         self._blame = Blame(keeper=self._keeper, marker=self._marker, runs=self.runs)
 
+    @property
+    def copy(self) -> WorkingCopy | None:
+        """The working copy; None when the next merge starts cold."""
+        return self._keeper.copy
+
     def merge(
         self,
         references: Iterable[RunReference],
@@ -166,7 +171,7 @@ class CollectionMerger:
         return left, next(filter(None, reversed(failures)), None)
 
     def more_waits(self, merging: Collection[str]) -> bool:
-        """Whether messages with further runs are on their way, as the table tells; False when it does not answer.
+        """Whether messages with further runs are on their way, according to the table; False when it does not answer.
 
         Args:
             merging: ids of the runs that are merged now.

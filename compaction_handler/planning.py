@@ -44,8 +44,8 @@ class Plan:
 def batches(runs: Iterable[CompactionRun], collection: CollectionName) -> Iterator[list[CompactionRun]]:
     """Runs in the portions in which they are merged.
 
-    Those that were in a merge that broke go last, in smaller and smaller portions: in the end whoever is to blame takes
-    nobody with it.
+    Those that were in a merge that broke go last, in smaller and smaller portions: in the end the run that is to
+    blame is alone.
     """
     suspects: dict[int, list[CompactionRun]] = {}
     batch: list[CompactionRun] = []

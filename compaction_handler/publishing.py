@@ -3,7 +3,7 @@
 1. The copy is sealed: index and letters are brought up to the texts, and its files are at rest.
 2. It is copied to the collections directory and fsynced, while a child process checks it; when it is sound, the new
    version is renamed into place.
-3. The pointer item moves, if the lease and its fence still stand. This is the moment of publication.
+3. The pointer item moves, if the lease and its fence are still valid. This is the moment of publication.
 4. CURRENT follows on the directory: its readers see the version.
 5. The version goes to S3, the manifest last, and CURRENT follows there, never backwards.
 6. Versions whose grace is over are removed.
@@ -259,12 +259,12 @@ class Publisher:
             try:
                 return copy_version(copy.directory, self.root, self.collection, version, judged.result)
             except OSError as error:
-                # An unsound copy is the graver news: nobody may build on it.
+                # An unsound copy is the graver error: it must not be used again.
                 judged.result()
                 raise storage_error(error, self.root) from error
 
     def _tidy(self, pointer: Pointer) -> None:
-        """Remove what is expired; what fails is tried again after the next publication, and this one stands."""
+        """Remove what is expired; what fails is tried again after the next publication, and this one stays valid."""
         moment = self.now()
         removed = self._remove_expired(pointer, moment)
         try:

@@ -1,11 +1,12 @@
-"""What the merge asks of SQS: written to the table, and done by the stream processor.
+"""What the merge asks of SQS: written to the table, and performed by the stream processor.
 
 The merge function is in the network, for the collections on EFS, and nothing leads from there to SQS: an interface
 endpoint is paid by the hour and zone, 7.30 dollars a month (docs/cost.md). The table is reached through a gateway,
-which is free, and the stream processor, which is outside the network, sees every new item within seconds.
+which is free, and the stream processor, which is outside the network, sees every new item within seconds. What happens
+to requests that SQS refuses is in ``open_requests.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -33,7 +34,7 @@ class QueueRequest(BaseModel, extra="ignore", frozen=True):
     Attributes:
         action: ``dead-letter`` sends ``body`` to the collection's dead-letter queue, ``come-back`` changes when the
             delivered message is visible again.
-        seconds: from the moment in which the stream processor reads it.
+        seconds: from the moment in which the merge asked.
     """
 
     action: Literal["dead-letter", "come-back"]
@@ -53,6 +54,7 @@ class QueueRequests:
 
     table_name: str
     dynamodb: AwsClient
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def dead_letter(
         self, collection: CollectionName, body: str, error: PipelineError, *, message_id: str, receives: int
@@ -90,7 +92,7 @@ class QueueRequests:
         Args:
             collection: whose queue it is on.
             receipt_handle: of this delivery.
-            seconds: from when the request is read, which is seconds later; 0 to 43,200.
+            seconds: from now; 0 to 43,200.
             message_id: the message's.
             receives: how often it was delivered.
 
@@ -110,7 +112,7 @@ class QueueRequests:
 
     def _write(self, request: QueueRequest) -> None:
         try:
-            self.dynamodb.put_item(TableName=self.table_name, Item=to_item(request, datetime.now(UTC)))
+            self.dynamodb.put_item(TableName=self.table_name, Item=to_item(request, self.now()))
         except (ClientError, BotoCoreError) as error:
             raise RetryableError(
                 ErrorCode.SEND_FAILED,
@@ -121,7 +123,7 @@ class QueueRequests:
 
 
 def to_item(request: QueueRequest, moment: datetime) -> dict[str, dict[str, str]]:
-    """The item of a request; each delivery of a message has its own, because the stream tells of new items only."""
+    """The item of a request; each delivery of a message has its own, because a delivery is asked about once."""
     return {
         "PK": {"S": f"COLLECTION#{request.collection}"},
         "SK": {"S": f"{REQUEST_TYPE}#{request.message_id}#{request.receives}#{request.action}"},
@@ -137,6 +139,18 @@ def is_request(item: Mapping[str, Any]) -> bool:
     return item.get("TYPE") == {"S": REQUEST_TYPE}
 
 
+def asked_at(item: Mapping[str, Any]) -> datetime:
+    """When the merge wrote a request, to the second.
+
+    Raises:
+        PermanentError: MESSAGE_INVALID.
+    """
+    try:
+        return datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC) - KEPT
+    except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise _unreadable(item, error) from error
+
+
 def request_from_item(item: Mapping[str, Any]) -> QueueRequest:
     """The request of an item.
 
@@ -147,9 +161,13 @@ def request_from_item(item: Mapping[str, Any]) -> QueueRequest:
         require_supported_version(item["version"]["S"], "a request to SQS in the table")
         return QueueRequest.model_validate_json(item["request"]["S"])
     except (LookupError, TypeError, ValidationError) as error:
-        raise PermanentError(
-            ErrorCode.MESSAGE_INVALID,
-            value=f"a request to SQS in the table: {repr(item)[:SHOWN_CHARACTERS]}",
-            rule=f"it is as the merge of this release writes it: {error}"[:SHOWN_CHARACTERS],
-            way_out="deploy stream processor and merge together",
-        ) from error
+        raise _unreadable(item, error) from error
+
+
+def _unreadable(item: Mapping[str, Any], error: Exception) -> PermanentError:
+    return PermanentError(
+        ErrorCode.MESSAGE_INVALID,
+        value=f"a request to SQS in the table: {repr(item)[:SHOWN_CHARACTERS]}",
+        rule=f"it is as the merge of this release writes it: {error}"[:SHOWN_CHARACTERS],
+        way_out="deploy stream processor and merge together",
+    )

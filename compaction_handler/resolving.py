@@ -1,4 +1,4 @@
-"""The tick's part for receipts that came before their merchant was known. How is in ``pipeline/merchants/later.py``."""
+"""The tick's part for receipts that came before their merchant was known. See ``pipeline/merchants/later.py``."""
 
 import logging
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.unresolved import PublishedUnresolved
 from pipeline.merchants.later import resolve_later
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.runs.repository import RunRepository
+from pipeline.unresolved import PublishedUnresolved
 
 logger = logging.getLogger(__name__)
 

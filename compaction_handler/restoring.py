@@ -92,7 +92,7 @@ def restore(
         if error.code not in {ErrorCode.SNAPSHOT_MISSING, ErrorCode.SNAPSHOT_CORRUPT}:
             raise
         logger.warning("a version is not whole on the directory; it comes from S3", extra={"reason": str(error)})
-    # Anew: whoever published it may have brought it to S3 meanwhile.
+    # Read again: its publisher may have brought it to S3 meanwhile.
     base = _newest_in_s3(objects, bucket, collection, pointer)
     _set_aside(version_path(root, collection, pointer.version))
     try:
@@ -119,7 +119,7 @@ def require_compatible(environment: MergeEnvironment, model: str, dimensions: in
             ErrorCode.DELTA_INCOMPATIBLE,
             value=f"{what} is of {model} with {dimensions} dimensions",
             rule=f"the collection is of {expected[0]} with {expected[1]}; models are never mixed",
-            way_out="use another stack for another model, or embed all receipts anew",
+            way_out="use another stack for another model, or embed all receipts again",
         )
 
 

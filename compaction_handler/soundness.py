@@ -104,7 +104,7 @@ def _faults(
     if missing := sorted(wanted[record] for record in wanted.keys() - records):
         yield f"{len(missing)} texts have no record, for example {texts[missing[0]][:80]!r}"
     if others := len(records - wanted.keys()):
-        yield f"{others} records are of no text"
+        yield f"{others} records belong to no text"
     for start, block in vectors.blocks():
         norms = np.linalg.norm(block, axis=1)
         if not (np.isfinite(norms).all() and (norms > 0).all()):

@@ -1,4 +1,4 @@
-"""Storing versions: into a directory by rename, into S3 by verified objects, and what is expired out of both.
+"""Storing versions: into a directory by rename, into S3 by verified objects, and removing what has expired from both.
 
 A version becomes visible only whole. Who may move the pointer is decided by the fence (``lease.py``); here ``CURRENT``
 is only kept from going backwards. What readers need as well is in ``pipeline/collections/versions.py``.
@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.collections.files import copy_file, fsync, not_plain
+from pipeline.collections.files import copy_file, not_plain
 from pipeline.collections.layout import (
     MANIFEST_NAME,
-    PARTIAL_SUFFIX,
     VERSIONS_KEPT,
     Pointer,
     current_key,
@@ -31,6 +30,7 @@ from pipeline.collections.private import LOCK_NAME
 from pipeline.collections.versions import files_of, parse_pointer, read_current, require_version
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.files import PARTIAL_SUFFIX, fsync, replace_file
 from pipeline.objects import ObjectStore
 from pipeline.storage import writing_to
 
@@ -48,7 +48,7 @@ def copy_version(
         source: the closed directory.
         root: the collections directory.
         collection: the collection.
-        version: the new version's name; nobody else uses it.
+        version: the new version's name; no other version has it.
         before_rename: called when the copy is durable and not yet visible; an error leaves no version.
 
     Returns:
@@ -110,11 +110,7 @@ def write_current(root: Path, collection: CollectionName, pointer: Pointer) -> b
         present = read_current(root, collection)
         if present is not None and present.version >= pointer.version:
             return False
-        partial = target.with_name(target.name + PARTIAL_SUFFIX)
-        partial.write_text(pointer.model_dump_json())
-        fsync(partial)
-        partial.replace(target)
-        fsync(target.parent)
+        replace_file(target, pointer.model_dump_json(), is_durable=True)
     return True
 
 

@@ -1,21 +1,26 @@
 """Entry point of the stream processor: new CompactionRuns of the table's stream become lines and words messages.
 
-It also does what the merge asks of SQS, which the merge does not reach (``queue_requests.py``). A poison record is
-parked with its reason and blocks nothing; a message that SQS does not take fails the batch.
+It also performs what the merge asks of SQS, which the merge does not reach (``queue_requests.py``). A poison record is
+dead-lettered with its reason and blocks nothing; a message that SQS does not take fails the batch. A request that a
+tick asked for again fails no batch: it stays open, and the next tick asks again (``open_requests.py``).
 """
 
 import functools
 import json
 import logging
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
-from compaction_handler.queue_requests import QueueRequest, is_request, request_from_item
+from compaction_handler.open_requests import Key, OpenRequests, tries_of
+from compaction_handler.queue_requests import QueueRequest, asked_at, is_request, request_from_item
 from pipeline.aws import connect
-from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, RetryableError, in_the_tree
+from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, PipelineError, in_the_tree
 from pipeline.logs import configure_logging
 from pipeline.queues import OutgoingMessage, come_back_after, park, send_batch, send_dead_letter
 from pipeline.runs.items import Item, run_from_item
@@ -27,29 +32,48 @@ PARKED_BYTES = 900_000
 that: a letter of two bytes is written as six."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A request as a record of the stream announces it."""
+
+    request: QueueRequest
+    key: Key
+    asked_at: datetime
+    tries: int
+
+
 def process_stream(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Handle one batch of stream records."""
-    environment, sqs_client = _adapters()
-    return process_records(event["Records"], environment=environment, sqs_client=sqs_client)
+    environment, sqs_client, open_requests = _adapters()
+    return process_records(
+        event["Records"], environment=environment, sqs_client=sqs_client, open_requests=open_requests
+    )
 
 
 def process_records(
-    records: list[Mapping[str, Any]], *, environment: StreamProcessorEnvironment, sqs_client: Any
+    records: Sequence[Mapping[str, Any]],
+    *,
+    environment: StreamProcessorEnvironment,
+    sqs_client: Any,
+    open_requests: OpenRequests,
 ) -> dict[str, Any]:
     """Send the messages of a batch; on a failed send name the first record, so that the whole batch comes again."""
     references = []
-    requests: list[QueueRequest] = []
+    requests: list[_Asked] = []
     try:
         for record in records:
+            image: Item = {}
             try:
                 image = _new_image(record)
                 if is_request(image):
-                    requests.append(request_from_item(image))
+                    requests.append(_asked(image))
                 else:
                     references.append(run_from_item(image).reference)
             except PermanentError as error:
                 logger.error(str(error), extra={"error_code": error.code})
-                park(sqs_client, environment.stream_failure_queue_url, _parked_body(record), error)
+                # A request that was asked for again was parked when it was new.
+                if not (is_request(image) and tries_of(image)):
+                    park(sqs_client, environment.stream_failure_queue_url, _parked_body(record), error)
         for message in coalesce(references):
             url = environment.lines_queue_url if message.collection == "lines" else environment.words_queue_url
             outgoing = OutgoingMessage(
@@ -58,7 +82,7 @@ def process_records(
                 deduplication_id=message.deduplication_id,
             )
             send_batch(sqs_client, url, [outgoing])
-        _perform_all(requests, environment, sqs_client)
+        _perform_all(requests, environment, sqs_client, open_requests)
     except Exception as error:
         reason = in_the_tree(error)
         logger.exception("the batch comes again", extra={"error_code": reason.code})
@@ -66,25 +90,57 @@ def process_records(
     return {"batchItemFailures": []}
 
 
-def _perform_all(requests: list[QueueRequest], environment: StreamProcessorEnvironment, sqs_client: Any) -> None:
-    """Do each, and fail only then: a queue that takes nothing must not use up the tries of requests to another."""
-    failure: RetryableError | None = None
-    for request in requests:
+def _asked(image: Item) -> _Asked:
+    return _Asked(
+        request=request_from_item(image),
+        key={name: image[name] for name in ("PK", "SK")},
+        asked_at=asked_at(image),
+        tries=tries_of(image),
+    )
+
+
+def _perform_all(
+    requests: list[_Asked], environment: StreamProcessorEnvironment, sqs_client: Any, open_requests: OpenRequests
+) -> None:
+    """Perform each, and fail only then: a queue that takes nothing must not use up the tries of requests to another.
+
+    What was performed is deleted and not performed again, whatever announces it. A process that is killed in between
+    leaves the request open, so it is performed twice: SQS takes a dead letter with the same id once in five minutes,
+    and a message comes back at the same moment.
+    """
+    failure: PipelineError | None = None
+    for asked in requests:
         try:
-            _perform(request, environment, sqs_client)
-        except RetryableError as error:
-            failure = failure or error
+            if open_requests.is_open(asked.key) and _perform(asked, environment, sqs_client, open_requests.now()):
+                open_requests.close(asked.key)
+        # Whatever it is, the other requests have their turn.
+        except Exception as error:
+            reason = in_the_tree(error)
+            logger.exception(
+                "a request to SQS stays open",
+                extra={
+                    "error_code": reason.code,
+                    "action": asked.request.action,
+                    "collection": asked.request.collection,
+                    "message_id": asked.request.message_id,
+                    "tries": asked.tries,
+                },
+            )
+            if not asked.tries:
+                failure = failure or reason
     if failure is not None:
         raise failure
 
 
-def _perform(request: QueueRequest, environment: StreamProcessorEnvironment, sqs_client: Any) -> None:
-    """Do what the merge asks; done twice, it is as if it was done once."""
+def _perform(asked: _Asked, environment: StreamProcessorEnvironment, sqs_client: Any, now: datetime) -> bool:
+    """Do what the merge asks; False when a later try may succeed, and is early enough."""
+    request = asked.request
     is_of_words = request.collection == "words"
     if request.action == "come-back":
         url = environment.words_queue_url if is_of_words else environment.lines_queue_url
-        come_back_after(sqs_client, url, request.receipt_handle, request.seconds)
-        return
+        # To the moment that was asked for: a second try must not put it off.
+        seconds = math.ceil(request.seconds - (now - asked.asked_at).total_seconds())
+        return come_back_after(sqs_client, url, request.receipt_handle, max(0, seconds))
     send_dead_letter(
         sqs_client,
         environment.words_dead_letter_queue_url if is_of_words else environment.lines_dead_letter_queue_url,
@@ -94,6 +150,7 @@ def _perform(request: QueueRequest, environment: StreamProcessorEnvironment, sqs
         group_id=request.collection,
         message_id=request.message_id,
     )
+    return True
 
 
 def _new_image(record: Mapping[str, Any]) -> Item:
@@ -132,6 +189,8 @@ def _sequence_number(record: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _adapters() -> tuple[StreamProcessorEnvironment, Any]:
+def _adapters() -> tuple[StreamProcessorEnvironment, Any, OpenRequests]:
     configure_logging()
-    return StreamProcessorEnvironment.from_variables(os.environ), connect("sqs")
+    environment = StreamProcessorEnvironment.from_variables(os.environ)
+    open_requests = OpenRequests(table_name=environment.table_name, dynamodb=connect("dynamodb"))
+    return environment, connect("sqs"), open_requests

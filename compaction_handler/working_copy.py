@@ -76,7 +76,7 @@ class WorkingCopy:
 
     @property
     def directory(self) -> Path:
-        """Where it stands."""
+        """Its directory."""
         return self._private.path
 
     @property

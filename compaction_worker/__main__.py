@@ -1,7 +1,7 @@
 """The container's entry point, ``python -m compaction_worker``: builds the worker and runs it until it is stopped.
 
 Only what keeps a stop is imported at once. The rest takes seconds, and a SIGTERM that comes meanwhile must not be lost
-(a process 1 without a handler ignores it) nor end the worker with an exit code that nobody explains.
+(a process 1 without a handler ignores it) nor end the worker with an unexplained exit code.
 """
 
 import sys

@@ -115,7 +115,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             force_new_deployment=True,
             deployment_minimum_healthy_percent=0,
             deployment_maximum_percent=100,
-            # Without a rollback: the update would be told as a success, with another image than the stack's at work.
+            # Without a rollback: the update would be reported as a success while another image is at work.
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=False),
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
                 subnets=[subnet.id for subnet in args.network.subnets.values()],
@@ -297,7 +297,7 @@ class ChromaCompactionWorker(pulumi.ComponentResource):
             name,
             function.function,
             minutes=1,
-            # The function is not told the queue by itself: it is no consumer, and does not look like one.
+            # The function's own configuration does not name the queue: it is no consumer, and does not look like one.
             event=pulumi.Output.json_dumps({"queue_url": queue.url}),
             enabled=on,
             parent=self,

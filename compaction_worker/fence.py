@@ -1,6 +1,6 @@
 """The worker's last look before it polls: no mapping of its queue may be anything but Disabled. It looks, and refuses.
 
-Whatever made the mapping, this program, another, or a hand, two consumers would share the queue at random.
+Whether this program, another one or a person made the mapping: two consumers would share the queue at random.
 """
 
 import time

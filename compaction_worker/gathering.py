@@ -29,7 +29,7 @@ class Gathering:
 
     Args:
         maximum_inputs: of a request.
-        maximum_tokens: of a request; a token stands for at least one byte, so bytes are counted.
+        maximum_tokens: of a request; a token covers at least one byte, so bytes are counted.
     """
 
     def __init__(self, *, maximum_inputs: int = MAXIMUM_INPUTS, maximum_tokens: int = MAXIMUM_REQUEST_TOKENS) -> None:

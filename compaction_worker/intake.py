@@ -64,7 +64,7 @@ class Intake:
         if messages:
             self._held.hold(messages)
             try:
-                # After a long poll the last look is of before it, so the guard looks again.
+                # The last look was before a long poll, so the guard looks again.
                 self._fence.require_clear(anew=self._clock() - began > SHORT_POLL_SECONDS)
             except PipelineError:
                 self._held.release(messages)

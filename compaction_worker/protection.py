@@ -18,7 +18,7 @@ UNWANTED = "DEPLOYMENT_BLOCKED"
 PROTECTION_MINUTES = 60
 """1 to 2,880 (same page); a crashed task stays protected for no longer than this."""
 RENEWAL_SECONDS = 60.0
-"""A task that is always busy lets go this often: ECS can tell it only when it asks anew that it is unwanted."""
+"""A task that is always busy lets go this often: only a new request shows it that ECS wants to stop it."""
 REQUEST_TIMEOUT_SECONDS = 5
 
 
@@ -42,7 +42,7 @@ class TaskProtection:
         return cls(variables.get("ECS_AGENT_URI"))
 
     def set(self, protected: bool) -> bool:
-        """Change the protection if it differs; let go and ask anew when it was held for long.
+        """Change the protection if it differs; let go and ask again when it was held for long.
 
         Returns:
             False when ECS answers ``UNWANTED``: this task is not wanted any more and must stop polling.

@@ -1,4 +1,4 @@
-"""The three stages of the embedding core at work at the same time, each on other messages. It receives nothing.
+"""The three stages of the embedding core at work at the same time, each on different messages. It receives nothing.
 
 Reading and writing wait for S3 and DynamoDB, so several threads do them; one thread embeds, a gathering at a time.
 While one request is answered, the next is gathered and the last one's receipts are written.
@@ -128,7 +128,7 @@ class Stages:
                 self._changed.wait(WAKE_SECONDS)
 
     def finish(self) -> None:
-        """Bring everything to its end; returns early when that is not possible any more."""
+        """Finish everything; returns early when that is not possible any more."""
         with self._changed:
             self._more_is_expected = False
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The function that says every minute how many messages wait for the worker: the metric that its scaling goes by.
+"""The function that publishes every minute how many messages wait for the worker: the metric of its scaling.
 
 SQS's own metrics stop six hours after a queue was last used and come back up to fifteen minutes late, and a worker at
 zero uses nothing. This function only counts; Application Auto Scaling alone changes the number of tasks.

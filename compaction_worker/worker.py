@@ -177,6 +177,6 @@ class ChromaCompactionWorker:
 
 
 def _is_refusal(error: Exception) -> bool:
-    # The guard tells Lambda's refusal as its own error.
+    # The guard reports Lambda's refusal as its own error.
     cause = error if isinstance(error, ClientError) else error.__cause__
     return isinstance(cause, ClientError) and cause.response["Error"]["Code"] in REFUSED_CODES

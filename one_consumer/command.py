@@ -94,11 +94,11 @@ def _pack_path(folder: Path | None) -> int:
 def _audit(arguments: argparse.Namespace) -> int:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - of the extra `audit`
 
-    from one_consumer.audit.account import audit_account, scopes  # noqa: PLC0415 - the same
-    from one_consumer.audit.judgement import as_document  # noqa: PLC0415 - the same
-    from one_consumer.audit.sarif import as_sarif  # noqa: PLC0415 - the same
-    from one_consumer.audit.words import lines  # noqa: PLC0415 - the same
-    from one_consumer.live.clients import connect  # noqa: PLC0415 - the same
+    from one_consumer.audit.account import audit_account, scopes  # noqa: PLC0415 - of the extra `audit`
+    from one_consumer.audit.judgement import as_document  # noqa: PLC0415 - of the extra `audit`
+    from one_consumer.audit.sarif import as_sarif  # noqa: PLC0415 - of the extra `audit`
+    from one_consumer.audit.words import lines  # noqa: PLC0415 - of the extra `audit`
+    from one_consumer.live.clients import connect  # noqa: PLC0415 - of the extra `audit`
 
     try:
         audited = audit_account(

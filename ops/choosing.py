@@ -1,4 +1,4 @@
-"""What an operator's words name in a published version: an image by how its id begins, a merchant by any spelling.
+"""What an operator's words name in a published version: an image by a prefix of its id, a merchant by any spelling.
 
 Commands that take an image or a merchant ask here, so that they all accept the same.
 """

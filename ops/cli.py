@@ -79,7 +79,7 @@ def main() -> None:
         ended = application(standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except SystemExit as end:
-        # Typer ends so, without a word, after Ctrl-C.
+        # Typer ends with this code after Ctrl-C and prints nothing.
         if end.code == EXIT_INTERRUPTED:
             typer.echo(f"interrupted; {INTERRUPTED}", err=True)
             if as_json and not _has_written():

@@ -19,8 +19,10 @@ from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
 from ops.showing import show
+from ops.stacks.local import local_target
 from ops.submitting import UploadedDocument, upload
-from ops.target import Target, local_target
+from ops.target import Target
+from ops.views import show_search_result, show_status
 from ops.waiting import require_complete, wait_until_searchable
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.contracts.ocr import parse_ocr_document
@@ -40,7 +42,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
         The final status and what was searched, for ``--json``.
     """
     documents = [item for path in sorted(SAMPLES.glob("*.json")) for item in read_documents(path)]
-    # Receipts whose merchant is told come first: their siblings then have something to be resolved by.
+    # Receipts that name their merchant come first: their siblings then have something to be resolved by.
     documents.sort(key=lambda item: b'"merchant_name"' not in item[1])
     half = (len(documents) + 1) // 2
     with LocalStack(state_directory) as stack:
@@ -59,7 +61,7 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
             _process(output, target, documents[half:])
             output.heading("7. Which consumer did what")
             status = stack_status(target)
-            output.status(status)
+            show_status(output, status)
         finally:
             output.heading("8. Everything is torn down")
             stack.down(destroy=True)
@@ -69,7 +71,8 @@ def run_demo(output: Output, state_directory: Path) -> dict[str, Any]:
 
 def _switch(output: Output, stack: LocalStack, consumer: str) -> Target:
     result = stack.up({"embedConsumer": consumer})
-    output.steps(result.steps if result.unchanged else ())
+    for step in result.steps if result.unchanged else ():
+        output.step(step.operation, step.line)
     output.say(f"  {len(result.changes)} resources changed, {result.unchanged} unchanged")
     return local_target(stack)
 
@@ -77,8 +80,9 @@ def _switch(output: Output, stack: LocalStack, consumer: str) -> Target:
 def _picture(output: Output, target: Target, path: Path, marked: Path) -> dict[str, Any]:
     """Draw a receipt, upload the picture, search it, and draw the hit's box on it into ``marked``."""
     (receipt,) = parse_ocr_document(PICTURED.read_bytes(), PICTURED.name).receipts
-    path.write_bytes(encode(render([line.text for line in receipt.lines])))
-    uploaded = upload_picture(target, path.name, path.read_bytes())
+    content = encode(render([line.text for line in receipt.lines]))
+    write_picture(content, path)
+    uploaded = upload_picture(target, path.name, content)
     output.say(f"  {path.name} is {uploaded.key}")
     with output.progress("reading", 1) as bar:
         (picture,) = wait_until_read(target, [uploaded], timeout_seconds=WAIT_SECONDS, on_progress=bar.set)
@@ -111,5 +115,5 @@ def _wait(output: Output, target: Target, uploaded: Sequence[UploadedDocument]) 
 
 def _search(output: Output, target: Target, text: str, collection: Any, *, image: str | None = None) -> dict[str, Any]:
     result = search(target, text, collection=collection, limit=5 if image is None else 1, image=image)
-    output.search_result(text, result)
+    show_search_result(output, text, result)
     return json.loads(json.dumps({"text": text, "version": result.version, "matches": result.matches}))

@@ -1,6 +1,6 @@
 """``make docs``: fills the blocks of the documents that are made of the code; a test fails when one is out of date.
 
-A block stands between ``<!-- generated: name arguments -->`` and ``<!-- end -->``. Everything else is written by hand.
+A block is between ``<!-- generated: name arguments -->`` and ``<!-- end -->``. Everything else is written by hand.
 """
 
 import re
@@ -16,6 +16,7 @@ from ops.reconciling.comparison import MEANINGS as DIFFERENCES
 from ops.run_time_codes import RUN_TIME_CODES
 from ops.switching.checks import CHECK_TITLES
 from ops.switching.plan import plan
+from pipeline.files import replace_file
 from stack.alarm_rules import ALARMS, PERIOD_SECONDS, AlarmRule
 from stack.errors import MEANINGS as REFUSALS
 
@@ -108,6 +109,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "prices": tables.prices,
     "idle-month": tables.idle_month,
     "loaded-months": tables.loaded_months,
+    "picture-months": tables.picture_months,
     "model-times": tables.times,
     "saturation": tables.saturation,
     "scale": tables.scale,
@@ -115,7 +117,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
 
 
 def filled(text: str) -> str:
-    """A document with its blocks made anew."""
+    """A document with its blocks generated again."""
     return BLOCK.sub(lambda block: block[1] + GENERATORS[block["name"]](*block["arguments"].split()) + block[4], text)
 
 
@@ -132,7 +134,7 @@ def main() -> None:
     for path in documents():
         before = path.read_text()
         if (after := filled(before)) != before:
-            path.write_text(after)
+            replace_file(path, after)
 
 
 if __name__ == "__main__":

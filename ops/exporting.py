@@ -1,4 +1,4 @@
-"""``receipts export``: a published version into plain files. It writes none itself: see ``collections/export.py``."""
+"""``receipts export``: a published version as plain files, which ``pipeline/collections/export.py`` writes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which errors speak for themselves, to be told in a line; anything else is a bug and says where it came from.
+"""Which errors are meant for the operator, and are shown in a line; any other is a bug and is shown with its place.
 
 Errors are known by name: an error can only be raised by a module that is imported, so none is imported here for asking.
 """

@@ -104,8 +104,8 @@ def wait_until_read(
         if time.monotonic() > deadline:
             raise OperatorError(
                 "PICTURES_NOT_READ",
-                f"{', '.join(picture.name for picture in waiting[:5])}: nothing is said of {len(waiting)} pictures yet",
-                "receipts dead-letters list tells what could not be read; receipts status shows the others' queue",
+                f"{', '.join(picture.name for picture in waiting[:5])}: {len(waiting)} pictures have no result yet",
+                "receipts dead-letters list shows what could not be read; receipts status shows the others' queue",
             )
         time.sleep(POLL_SECONDS)
     return [read[picture.image_id] for picture in pictures]

@@ -1,6 +1,6 @@
-"""A receipt of our own that goes the whole way and is taken away again: for ``receipts send`` and a switch's checks.
+"""A test receipt that goes through all stages and is removed again: for ``receipts send`` and a switch's checks.
 
-It says what it is and when it was made, its image id is new, and no shop ever printed it.
+Its text says what it is and when it was made, its image id is new, and no shop ever printed it.
 """
 
 import json
@@ -124,7 +124,7 @@ def _follow(
             raise OperatorError(
                 "TEST_NOT_SEARCHABLE",
                 f"the test receipt's run {run.run_id} failed: {run.lines.error or run.words.error}",
-                "mend what it names; `receipts reconcile` tells of other runs that failed",
+                "mend what it names; `receipts reconcile` shows other runs that failed",
             )
         if run is None and (stopped := consumers.reason(time.monotonic(), came=False)) is not None:
             raise stopped

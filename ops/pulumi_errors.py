@@ -1,7 +1,7 @@
 """What Pulumi's CLI and engine say when they fail, as operators' errors. No command is run here.
 
 The cause of a failed update is in the engine's diagnostic events. A command that has no events, or fails before the
-first one, writes ``error: ...`` to standard error. The end of the output is no cause: there stands the list of outputs.
+first one, writes ``error: ...`` to standard error. The end of the output is no cause: it is the list of outputs.
 """
 
 import re
@@ -23,9 +23,9 @@ TRACEBACK = "Traceback (most recent call last):"
 OUTCOME = re.compile(r"(update|preview|refresh|destroy) failed|non-zero exit code: \d+")
 """How diagnostics end that only say that there was an error."""
 LIST = re.compile(r"\d+ errors? occurred:")
-"""The head of a list of errors, each of which stands behind an asterisk."""
+"""The head of a list of errors, each of which follows an asterisk."""
 STANDARD_ERROR = "\n stderr: "
-"""What stands before standard error in the text of the Automation API's CommandError, which has no attribute for it."""
+"""What precedes standard error in the text of the Automation API's CommandError, which has no attribute for it."""
 CLI = "pulumi"
 OLDEST_CLI = VersionInfo(3, 182)
 """It has resource hooks, by which a switch waits (pulumi's CHANGELOG, 3.182.0)."""
@@ -47,7 +47,7 @@ class Diagnostics:
         message = in_a_line(COLOURS.sub("", diagnostic.message))
         resource = resource_name(diagnostic.urn or "")
         error = f"{resource}: {message}" if resource else message
-        # The engine repeats what the program told, behind words of its own.
+        # The engine repeats the program's message, after words of its own.
         if message and not any(error.endswith(known) for known in self._errors):
             self._errors.append(error)
 

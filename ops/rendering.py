@@ -1,6 +1,6 @@
 """Draws a receipt's texts as a picture that could be a scan: for ``receipts demo``, tests and benchmarks.
 
-The letters are those of the font that Pillow brings along, so nobody else's font or picture is needed. Stage 0 has to
+The letters are those of the font that Pillow brings along, so no other font or picture is needed. Stage 0 has to
 read what it draws. It is not how a stored receipt is shown.
 """
 
@@ -17,7 +17,7 @@ INK, PAPER = 40, 250
 
 
 def render(texts: Sequence[str], *, width: int = WIDTH) -> Image.Image:
-    """Draw lines of text below each other. Where a text has several blanks, what follows them stands at the right edge.
+    """Draw lines of text below each other. Where a text has several blanks, what follows them is at the right edge.
 
     Args:
         texts: a line each, in letters that the font has: of Latin script.

@@ -101,7 +101,7 @@ def _queue(target: Target, name: str, url: str) -> QueueStatus:
     except ClientError as error:
         if not is_missing_queue(error):
             raise
-        # An update that was to leave `hybrid` and has not ended: `receipts audit` tells the queue as missing.
+        # An update that was to leave `hybrid` and has not ended: `receipts audit` reports the queue as missing.
         return {"name": name, "visible": 0, "in_flight": 0}
     return {"name": name, "visible": int(attributes[names[0]]), "in_flight": int(attributes[names[1]])}
 

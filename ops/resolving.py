@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from ops.operations import repository
 from ops.target import Target
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.unresolved import PublishedUnresolved
 from pipeline.merchants.later import resolve_later
 from pipeline.merchants.resolution import MerchantResolver
+from pipeline.unresolved import PublishedUnresolved
 
 EVERY_RECEIPT = 2**31 - 1
 

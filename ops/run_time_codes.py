@@ -1,6 +1,6 @@
 """What each code of ``pipeline/errors.py`` means to a person; docs/operations.md is made from it.
 
-A test holds that no code is missing. The error itself says more: the value that was met, the rule and the way out.
+A test checks that no code is missing. The error itself says more: the value that was met, the rule and the way out.
 """
 
 from collections.abc import Mapping
@@ -156,7 +156,7 @@ RUN_TIME_CODES: Mapping[ErrorCode, Advice] = {
     ),
     ErrorCode.MERGE_BROKEN: Advice(
         "retried",
-        "A merge failed for a reason that nobody foresaw; its runs are tried in smaller portions, and quarantined at "
+        "A merge failed for an unforeseen reason; its runs are tried in smaller portions, and quarantined at "
         "the fifth time.",
         "Read the traceback in the merge function's log, and report it.",
     ),

@@ -56,7 +56,7 @@ def search(
 ) -> SearchResult:
     """Ask the published collection for ``text``.
 
-    Mode ``text`` compares letters only. It never calls the embedder, so it needs no key, and it tells no distances.
+    Mode ``text`` compares letters only. It never calls the embedder, so it needs no key, and it gives no distances.
 
     Args:
         target: the stack.

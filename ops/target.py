@@ -1,4 +1,7 @@
-"""A deployed stack as the command line sees it: its outputs and AWS clients, on one machine or in an account."""
+"""A deployed stack as the commands see it: its outputs and AWS clients, on one machine or in an account.
+
+It finds no stack: ``ops.stacks.by_name`` does.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from one_consumer.live.observer import ConsumerObserver
-from ops import LOCAL_STACK_NAME
 from ops.errors import OperatorError
-from ops.local.paths import LOGS_DIRECTORY
-from ops.local.provisioners.context import make_client
-from ops.local.stack import LocalStack
-from pipeline.aws import AwsClient
+from pipeline.aws import AwsClient, connect
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
@@ -49,7 +48,7 @@ class Target:
             on AWS.
         cache_directory: where snapshots are cached for searching.
         unfinished: the consumer that an update chose which has begun and not ended; None when there is none, and on
-            AWS, where ``pulumi stack history`` tells.
+            AWS, where ``pulumi stack history`` shows it.
         log_directory: the stages' logs, where they are files; None where they are in CloudWatch.
     """
 
@@ -61,7 +60,7 @@ class Target:
 
     def client(self, service: str, **options: Any) -> AwsClient:
         """A client of this stack's account, with further options if given."""
-        return make_client(service, {"session": self._session, **self.client_options, **options})
+        return connect(service, **{"session": self._session, **self.client_options, **options})
 
     @cached_property
     def _session(self) -> Any:
@@ -88,61 +87,3 @@ class Target:
     def dynamodb(self) -> AwsClient:
         """The DynamoDB client."""
         return self.client("dynamodb")
-
-
-def connect(stack_name: str) -> Target:
-    """Find a stack by name: ``local`` is the one on this machine, any other is asked of Pulumi.
-
-    Raises:
-        OperatorError: STACK_NOT_RUNNING; for another stack as ``pulumi_target``.
-    """
-    if stack_name == LOCAL_STACK_NAME:
-        return local_target(LocalStack())
-    return pulumi_target(stack_name)
-
-
-def local_target(stack: LocalStack) -> Target:
-    """The stack on this machine, which must be up."""
-    if not stack.is_running():
-        raise OperatorError("STACK_NOT_RUNNING", "the local stack is not up", "receipts local up")
-    return Target(
-        outputs=StackOutputs(stack.outputs(), "receipts local up"),
-        client_options=stack.client_options(),
-        cache_directory=stack.state_directory / "search",
-        unfinished=stack.unfinished(),
-        log_directory=stack.state_directory / LOGS_DIRECTORY,
-    )
-
-
-def pulumi_stack(stack_name: str) -> Any:
-    """The stack by Pulumi's Automation API, which runs the Pulumi CLI.
-
-    Raises:
-        OperatorError: STACK_UNKNOWN, or what is wrong with the CLI, its login or the stack's passphrase.
-    """
-    from pulumi import automation  # noqa: PLC0415 - takes a third of a second, and only stacks on AWS need it
-
-    from ops.pulumi_errors import OLDEST_CLI, explaining  # noqa: PLC0415 - the same
-
-    with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack ls` lists the stacks"):
-        options = automation.LocalWorkspaceOptions(pulumi_command=automation.PulumiCommand(version=OLDEST_CLI))
-        return automation.select_stack(stack_name, work_dir=str(PROJECT_DIRECTORY), opts=options)
-
-
-def pulumi_target(stack_name: str) -> Target:
-    """A stack in an account, by its name in Pulumi.
-
-    Raises:
-        OperatorError: as ``pulumi_stack``; STACK_UNREADABLE.
-    """
-    from ops.pulumi_errors import explaining  # noqa: PLC0415 - it imports Pulumi
-
-    stack = pulumi_stack(stack_name)
-    with explaining(stack_name, "STACK_UNREADABLE", "mend what it names; `pulumi stack output` shows the same"):
-        outputs = {name: output.value for name, output in stack.outputs().items()}
-    return Target(
-        outputs=StackOutputs(outputs, f"pulumi up --stack {stack_name}"),
-        # The stack's region, whatever the shell's is; credentials are the shell's.
-        client_options={"region_name": outputs["region"]} if "region" in outputs else {},
-        cache_directory=PROJECT_DIRECTORY / ".receipts" / "search" / stack_name,
-    )

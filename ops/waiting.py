@@ -1,6 +1,6 @@
 """Waiting for receipts: until each is published as it was uploaded, has failed, or can go no further.
 
-A wait ends early where nobody consumes: it would last for ever, and the receipts wait as well without it.
+A wait ends early where nobody consumes: it would never end, and the receipts wait in any case.
 """
 
 import time
@@ -24,9 +24,9 @@ POLL_SECONDS = 0.25
 LOOK_SECONDS = 10.0
 """Between two looks at who consumes, while nothing comes."""
 ABSENT_SECONDS = 60.0
-"""For so long nobody must have been seen: a switch leaves a gap between two consumers, on one machine of seconds."""
+"""Seconds that a queue must have been without a consumer: a switch leaves a gap, on one machine of seconds."""
 CLOCK = timedelta(seconds=2)
-"""S3 tells the end of an upload in whole seconds, and dates the announcement of the object itself."""
+"""S3 gives the end of an upload in whole seconds, and dates the announcement of the object itself."""
 
 Stages = Mapping[str, int]
 OnProgress = Callable[[int, int, Stages], object]
@@ -83,7 +83,7 @@ def wait_until_searchable(
 
 
 def is_of_before(run: CompactionRun, uploaded_at: datetime | None) -> bool:
-    """Whether a run is of an earlier upload of the same content: that one's failure is not this one's. Pure."""
+    """Whether a run is of an earlier upload of the same content, whose failure is not this upload's. Pure."""
     return uploaded_at is not None and run.uploaded_at is not None and run.uploaded_at < uploaded_at - CLOCK
 
 
@@ -152,7 +152,7 @@ class ConsumerWatch:
 
     Args:
         target: the stack.
-        look: tells the queues that lack a consumer; a test passes another.
+        look: returns the queues that lack a consumer; a test passes another.
     """
 
     def __init__(self, target: Target, look: Callable[[Target], list[str]] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Deltas in the vectors bucket: written once under a key that holds their digest, found and read by that digest.
 
 The format is in ``contracts/delta.py``. A run records the digests of its deltas; an object whose digest no run records
-is read by nobody, so two deliveries of one message may both write and neither harms the other.
+is never read, so two deliveries of one message may both write and neither harms the other.
 """
 
 import re

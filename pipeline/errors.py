@@ -1,7 +1,7 @@
 """What can go wrong at run time, as a small closed tree.
 
     PipelineError
-    ├── PermanentError   the same input fails again: park it on the dead letter queue (or fail the run) with its reason
+    ├── PermanentError   the same input fails again: send it to the dead letter queue (or fail the run) with its reason
     └── RetryableError   the world may be better later: leave the message for its next delivery
 
 Every error carries a stable code, the value that was met, the rule it broke and the way out. Refusals of the
@@ -75,7 +75,7 @@ class PipelineError(Exception):
 
 
 class PermanentError(PipelineError):
-    """The same input will fail again. Its message is parked with the reason; its neighbours go on."""
+    """The same input will fail again. Its message is dead-lettered with the reason; its neighbours go on."""
 
 
 class RetryableError(PipelineError):

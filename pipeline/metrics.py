@@ -11,7 +11,7 @@ from typing import Any
 
 NAMESPACE = "Receipts"
 DIMENSION = "Table"
-"""The name of the stack's table: it is of one stack alone, and whoever measures knows it."""
+"""The name of the stack's table: it belongs to one stack alone, and every caller knows it."""
 METADATA_FIELD = "metrics"
 """What the format calls ``_aws``. The formatter leaves out fields that begin with an underscore, so
 ``pipeline/logs.py`` renames it when the line is written."""
@@ -25,6 +25,7 @@ class Measure(StrEnum):
         OLDEST_RUN: seconds since the oldest run was recorded that is PENDING or MERGED; 0 without one.
         FAILED_RUNS: runs that are FAILED, counted up to a limit.
         STALE_LEASE: seconds by which a lease that runs wait for is older, or newer, than a live holder's can be.
+        OLDEST_REQUEST: seconds since the oldest request to SQS was written that nobody has performed; 0 without one.
         LOW_RECALL: 1 for a publication that was refused because the strongest index does not find its texts.
     """
 
@@ -32,6 +33,7 @@ class Measure(StrEnum):
     OLDEST_RUN = "OldestUnfinishedRun"
     FAILED_RUNS = "FailedRuns"
     STALE_LEASE = "StaleLease"
+    OLDEST_REQUEST = "OldestQueueRequest"
     LOW_RECALL = "LowRecall"
 
 
@@ -40,6 +42,7 @@ UNITS: Mapping[Measure, str] = {
     Measure.OLDEST_RUN: "Seconds",
     Measure.FAILED_RUNS: "Count",
     Measure.STALE_LEASE: "Seconds",
+    Measure.OLDEST_REQUEST: "Seconds",
     Measure.LOW_RECALL: "Count",
 }
 

@@ -1,8 +1,8 @@
-"""S3 as the pipeline uses it: conditional, checksummed writes and reads held against a digest.
+"""S3 as the pipeline uses it: conditional, checksummed writes, and reads compared with a digest.
 
 It knows objects and files; that a published version is a tree of them is known in ``pipeline/collections``.
 
-Longer than most modules: the conditions and checksums of every way to write and read stand side by side.
+Longer than most modules: the conditions and checksums of every way to write and read are side by side.
 """
 
 import hashlib

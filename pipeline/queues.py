@@ -1,4 +1,4 @@
-"""Sending to SQS: FIFO messages with group and deduplication ids, and parking on a dead letter queue with a reason.
+"""Sending to SQS: FIFO messages with group and deduplication ids, and dead-lettering a message with a reason.
 
 Receiving is not here: Lambda's mapping does it for the functions, ``compaction_worker`` for the worker.
 """
@@ -19,10 +19,13 @@ logger = logging.getLogger(__name__)
 SEND_BATCH_LIMIT = 10
 """Entries of one SendMessageBatch (Amazon SQS API reference, SendMessageBatch)."""
 SEND_ATTEMPTS = 4
-"""Tries for the entries that a batch left unsent, before the caller is told."""
+"""Tries for the entries that a batch left unsent, before the caller gets an error."""
 INVALID_MESSAGE_CODES = frozenset({"InvalidMessageContents", "InvalidParameterValue", "BatchRequestTooLong"})
 """Of a call or of an entry: SQS never carries this message, for a character or for its size (Amazon SQS API reference,
 SendMessage). With AWS's query protocol a code may have a prefix that ends with a dot."""
+DELIVERY_OVER_CODES = frozenset({"MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"})
+"""Of a change of a message's visibility: its delivery is over, or was followed by another (docs/facts.md, "Receipt
+handles")."""
 MESSAGE_BYTES = 1024 * 1024
 """Of a body with its attributes (Amazon SQS developer guide, message quotas)."""
 REASON_LIMIT = 1_024
@@ -82,7 +85,7 @@ def send_batch(
 def _send_once(
     sqs_client: AwsClient, queue_url: str, messages: list[OutgoingMessage], invalid: list[str]
 ) -> tuple[list[OutgoingMessage], str]:
-    """Send one batch; give back what is to be sent again, and why. What SQS never carries is told in ``invalid``."""
+    """Send one batch; return what is to be sent again, and why. What SQS never carries is added to ``invalid``."""
     entries = [
         {
             "Id": str(index),
@@ -119,7 +122,7 @@ def _is_invalid(code: str) -> bool:
     return code.rpartition(".")[2] in INVALID_MESSAGE_CODES
 
 
-def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> None:
+def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, seconds: int) -> bool:
     """Let a message that failed come back sooner than its queue would bring it; a failure of this costs only time.
 
     Args:
@@ -127,13 +130,20 @@ def come_back_after(sqs_client: AwsClient, queue_url: str, receipt_handle: str, 
         queue_url: the queue that it is from.
         receipt_handle: of this delivery.
         seconds: from now; 0 to 43,200.
+
+    Returns:
+        False when another try may succeed: SQS did not answer, or refused for a passing reason or a missing right.
     """
     try:
         sqs_client.change_message_visibility(
             QueueUrl=queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
-    except (ClientError, BotoCoreError):
+    except (ClientError, BotoCoreError) as error:
         logger.warning("a message comes back only when its queue brings it", exc_info=True)
+        return isinstance(error, ClientError) and (
+            error.response["Error"]["Code"].rpartition(".")[2] in DELIVERY_OVER_CODES
+        )
+    return True
 
 
 def park(
@@ -148,12 +158,12 @@ def park(
     """Put a message that can never succeed on its dead letter queue, with the reason beside it.
 
     On a FIFO queue the id that SQS gave the message is its deduplication id. All deliveries of a message have the same
-    id, so a message that is parked again because it could not be deleted is one dead letter. A redrive gives it a new
-    id (Amazon SQS developer guide, dead-letter queue redrive), so a message that fails again right after a redrive is
-    taken again. With the deduplication id that its sender chose, SQS would drop it for five minutes, and the original
-    would be deleted.
+    id, so a message that is dead-lettered again because it could not be deleted is one dead letter. A redrive gives it
+    a new id (Amazon SQS developer guide, dead-letter queue redrive), so a message that fails again right after a
+    redrive is taken again. With the deduplication id that its sender chose, SQS would drop it for five minutes, and the
+    original would be deleted.
 
-    A body that leaves no room for the reason is parked without it; the log has it under the message's id.
+    A body that leaves no room for the reason is sent without it; the log has it under the message's id.
 
     Args:
         sqs_client: a boto3 SQS client.
@@ -197,8 +207,8 @@ def send_dead_letter(
     except (ClientError, BotoCoreError) as send_error:
         raise RetryableError(
             ErrorCode.SEND_FAILED,
-            value=f"{queue_url} did not take a message to park: {send_error}",
-            rule="a message leaves its queue only when it is done or parked",
+            value=f"{queue_url} did not take a dead letter: {send_error}",
+            rule="a message leaves its queue only when it is done or dead-lettered",
             way_out="it is delivered again; check the role's right to send to the dead letter queue",
         ) from send_error
 

@@ -1,6 +1,6 @@
 """What an error of a local disk or of EFS means for the work that it stopped. It writes nothing.
 
-A full disk is nobody's fault: the work is done again when there is room, and no run or message is given up for it.
+A full disk is no run's fault: the work is done again when there is room, and no run or message is given up for it.
 """
 
 import errno

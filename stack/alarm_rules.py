@@ -33,7 +33,7 @@ class Subject:
         name: part of the alarm's name; empty for the stack as a whole.
         names: the physical names that readings are filled with, by the keys that they use; may be outputs.
         visibility_seconds: of a queue.
-        is_paused: a person decided that nobody consumes this queue.
+        is_paused: an operator decided that no consumer is on.
     """
 
     kind: Kind
@@ -357,6 +357,23 @@ ALARMS: tuple[AlarmRule, ...] = (
         action="Look at `expires` of the item COLLECTION#<name>, LEASE in the table; a date far ahead was written by "
         "hand or by a wrong clock: set it to 0.",
         command="receipts status",
+    ),
+    AlarmRule(
+        name="requests-open",
+        kinds=("stack",),
+        readings={"age": _own(Measure.OLDEST_REQUEST, "Maximum")},
+        threshold=lambda *_: 900,
+        limit="15 minutes",
+        periods=3,
+        breaching=3,
+        missing="notBreaching",
+        why="A request is performed within seconds, or asked for again by every tick. A tick that did not run has an "
+        "alarm of its own: missing data is good here.",
+        meaning="What the merge asked of SQS is not performed: dead letters are missing from their queue, or messages "
+        "come back late.",
+        action="Read the stream processor's log for `a request to SQS stays open`: its `error_code` and reason tell "
+        "what to mend. The next tick asks again; a request is removed after 14 days.",
+        command="receipts logs --stage stream",
     ),
     AlarmRule(
         name="worker-absent",

@@ -1,7 +1,7 @@
-"""The alarms, the topic that they tell, the budget: made from ``alarm_rules.py``; the dashboard is in ``dashboard.py``.
+"""The alarms, the topic that they notify, the budget, from ``alarm_rules.py``; the dashboard is in ``dashboard.py``.
 
-An alarm whose topic refuses it says so to nobody, so the topic's policy names who may publish, and it is not encrypted
-with the key ``alias/aws/sns``, which CloudWatch may not use (docs/facts.md, "Alarms").
+An alarm whose topic refuses it fails without a message, so the topic's policy names who may publish, and it is not
+encrypted with the key ``alias/aws/sns``, which CloudWatch may not use (docs/facts.md, "Alarms").
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,8 @@
 
 ``pulumi_aws`` imports a service as a whole, with all its resources, when the first class of it is used: 500 modules of
 which the program needs a hundred (docs/facts.md, "Importing the AWS SDK"). Here a service is a package whose
-``__init__`` has not run. A class is looked for in the module that is called after it; whatever is not found so is found
-as always, by importing the service.
+``__init__`` has not run. A class is looked for in the module that is called after it; anything else is found as
+usual, by importing the service.
 """
 
 import importlib
@@ -61,7 +61,7 @@ class Service(ModuleType):
     """A service's package before its ``__init__`` has run; after that it is a plain module."""
 
     def __getattr__(self, name: str) -> Any:
-        """Import what the name stands for; what has been asked for once is an attribute."""
+        """Import what the name means; what has been asked for once is an attribute."""
         if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
         for place in places(name):

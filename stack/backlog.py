@@ -1,6 +1,6 @@
 """Scaling of a service by its queue's backlog: target, policies, alarms. What a backlog is worth is in ``scaling.py``.
 
-While the service is off nothing here does anything: its alarms call nobody, its target is suspended and from 0 to 0.
+While the service is off nothing here does anything: its alarms have no action, its target is suspended and from 0 to 0.
 Why the metric is the stack's own, and not one of SQS: docs/adr/0008-waking-from-zero.md.
 """
 

@@ -1,4 +1,4 @@
-"""Choices of the settings: the embed queue's consumer, with which queue is whose, and the reader of pictures. Pure."""
+"""Choices of the settings: who consumes each embed queue, and what reads pictures. Pure."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -8,7 +8,6 @@ Longer than most modules: it is a list of rules.
 import ipaddress
 import math
 import re
-from typing import TYPE_CHECKING
 
 from stack.errors import Refusal, RefusalCode
 from stack.limits import (
@@ -23,9 +22,7 @@ from stack.limits import (
     VISIBILITY_TIMES,
     partition_of,
 )
-
-if TYPE_CHECKING:
-    from stack.settings import Settings
+from stack.settings import Settings
 
 IMAGE_BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 ZONE = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d[a-z]")
@@ -40,7 +37,7 @@ FIXED_INTERFACES = 3
 """Network interfaces of a zone beside the tasks': the mount target's, the SQS endpoint's and the merge function's."""
 
 
-def combination_refusals(settings: "Settings") -> list[Refusal]:
+def combination_refusals(settings: Settings) -> list[Refusal]:
     """What is wrong with these settings together."""
     return [
         *_consumer(settings),
@@ -52,7 +49,7 @@ def combination_refusals(settings: "Settings") -> list[Refusal]:
     ]
 
 
-def deployment_refusals(settings: "Settings", *, region: str | None, emulated: bool) -> list[Refusal]:
+def deployment_refusals(settings: Settings, *, region: str | None, emulated: bool) -> list[Refusal]:
     """What is wrong with these settings where they are to be deployed.
 
     Args:
@@ -92,7 +89,7 @@ def deployment_refusals(settings: "Settings", *, region: str | None, emulated: b
     return refusals
 
 
-def _consumer(settings: "Settings") -> list[Refusal]:
+def _consumer(settings: Settings) -> list[Refusal]:
     chosen, count = settings.embed_consumer, settings.ecs.desired_count
     if chosen not in ("ecs", "hybrid") and count:
         return [
@@ -115,7 +112,7 @@ def _consumer(settings: "Settings") -> list[Refusal]:
     return []
 
 
-def _handover(settings: "Settings") -> list[Refusal]:
+def _handover(settings: Settings) -> list[Refusal]:
     given = settings.handover.timeout_seconds
     waits = {
         "receipts:lambda.timeoutSeconds": (
@@ -139,7 +136,7 @@ def _handover(settings: "Settings") -> list[Refusal]:
     ]
 
 
-def _queue(settings: "Settings") -> list[Refusal]:
+def _queue(settings: Settings) -> list[Refusal]:
     queue, timeout = settings.queue, settings.lambda_.timeout_seconds
     visibility, stop = settings.visibility_timeout_seconds, settings.stop_timeout_seconds
     refusals = []
@@ -187,7 +184,7 @@ def _queue(settings: "Settings") -> list[Refusal]:
     return refusals
 
 
-def _embedding(settings: "Settings") -> list[Refusal]:
+def _embedding(settings: Settings) -> list[Refusal]:
     embedder, model, dimensions = settings.embedder, settings.embedding_model, settings.embedding_dimensions
     default_model, default_dimensions = EMBEDDING_DEFAULTS[embedder]
     rule = None
@@ -213,7 +210,7 @@ def _embedding(settings: "Settings") -> list[Refusal]:
     ]
 
 
-def _sizes(settings: "Settings") -> list[Refusal]:
+def _sizes(settings: Settings) -> list[Refusal]:
     refusals = []
     cpu, memory = settings.ecs.cpu, settings.ecs.memory_mb
     if memory not in FARGATE_MEMORY_MB.get(cpu, ()):
@@ -249,7 +246,7 @@ def _sizes(settings: "Settings") -> list[Refusal]:
     return refusals
 
 
-def _network(settings: "Settings") -> list[Refusal]:
+def _network(settings: Settings) -> list[Refusal]:
     network = settings.network
     refusals = []
     try:

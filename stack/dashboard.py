@@ -1,6 +1,6 @@
 """The dashboard: a receipt's way from left to right, and below it the alarms. Pure: it returns the body as a value.
 
-Every metric on which the stack has an alarm is on it; a test holds that.
+Every metric on which the stack has an alarm is on it; a test checks that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,9 @@ LINES: Mapping[Kind, Mapping[str, Sequence[Line]]] = {
         "Ticks that failed, publications refused": [
             ("Receipts", metric, "Sum", {"Table": "table"}) for metric in ("FailedTicks", "LowRecall")
         ],
-        "Seconds that a lease is stale": [("Receipts", "StaleLease", "Maximum", {"Table": "table"})],
+        "Seconds that a lease is stale, that a request to SQS is open": [
+            ("Receipts", metric, "Maximum", {"Table": "table"}) for metric in ("StaleLease", "OldestQueueRequest")
+        ],
     },
     "worker": {
         "Tasks, by their reports": [

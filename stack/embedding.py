@@ -202,7 +202,7 @@ FunctionHost = TypeVar("FunctionHost", bound=_Host)
 WorkerHost = TypeVar("WorkerHost", bound=_Host)
 
 
-def loser_first(
+def outgoing_first(
     queues: EmbedQueues,
     function: Callable[[Handover | None], FunctionHost],
     worker: Callable[[Handover | None], WorkerHost],

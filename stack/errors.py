@@ -44,7 +44,7 @@ class RefusalCode(StrEnum):
 
 
 MEANINGS: Mapping[RefusalCode, str] = {
-    RefusalCode.SETTING_UNKNOWN: "A setting that does not exist. Pulumi itself would pass it in silence.",
+    RefusalCode.SETTING_UNKNOWN: "A setting that does not exist. Pulumi itself would ignore it without a message.",
     RefusalCode.SETTING_INVALID: "A setting of the wrong type or form.",
     RefusalCode.CHOICE_UNKNOWN: "A setting that is a choice, with a value that is none of the choices.",
     RefusalCode.OUT_OF_RANGE: "A number outside its range; the range is AWS's wherever AWS has one.",

@@ -64,9 +64,9 @@ def send_to(sid: str, *queue_arns: Any) -> Statement:
 
 
 def read_objects(sid: str, bucket: aws.s3.Bucket, *patterns: str) -> list[Statement]:
-    """Read, and list, so that what is missing is told from what is forbidden.
+    """Read, and list, so that S3 distinguishes a missing object from a forbidden one.
 
-    To tell that of one object, S3 asks for the right to list without a prefix, hence ``IfExists``.
+    To do so for one object, S3 demands the right to list without a prefix, hence ``IfExists``.
     """
     return [
         statement(f"Read{sid}", ["s3:GetObject"], [pulumi.Output.concat(bucket.arn, "/", item) for item in patterns]),
@@ -86,9 +86,9 @@ def write_objects(sid: str, bucket: aws.s3.Bucket, *patterns: str) -> Statement:
     )
 
 
-def use_table(sid: str, table: aws.dynamodb.Table, *operations: str) -> Statement:
+def use_table(sid: str, table: aws.dynamodb.Table, *operations: str, **rest: Any) -> Statement:
     """Operations on the table's items; nothing about the table itself. A transaction needs those of its parts."""
-    return statement(sid, [f"dynamodb:{operation}" for operation in operations], [table.arn])
+    return statement(sid, [f"dynamodb:{operation}" for operation in operations], [table.arn], **rest)
 
 
 def ask_index(table: aws.dynamodb.Table) -> Statement:

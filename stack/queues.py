@@ -232,7 +232,7 @@ class Queue(pulumi.ComponentResource):
         return statement("ConsumeWhereTheQueueLets", actions, [self.arn])
 
     def _lock(self, handover: Handover) -> aws.sqs.QueuePolicy:
-        """The queue's own policy: in a switch it changes hands after the loser is off and before the winner is on."""
+        """The queue's own policy: a switch changes it when the outgoing consumer is off, before the other starts."""
         senders: list[Statement] = []
         if self._args.announces is not None:
             senders.append(
@@ -289,8 +289,10 @@ def _tls_only(queue_arn: pulumi.Output[str]) -> Statement:
     return refuse_without_tls("sqs", MESSAGE_ACTIONS, [queue_arn])
 
 
-def filter_pattern(pattern: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:
-    """A mapping's filter of one pattern."""
+def filter_patterns(*patterns: dict[str, Any]) -> aws.lambda_.EventSourceMappingFilterCriteriaArgs:
+    """A mapping's filter, which admits what one of up to five patterns admits."""
     return aws.lambda_.EventSourceMappingFilterCriteriaArgs(
-        filters=[aws.lambda_.EventSourceMappingFilterCriteriaFilterArgs(pattern=json.dumps(pattern))]
+        filters=[
+            aws.lambda_.EventSourceMappingFilterCriteriaFilterArgs(pattern=json.dumps(pattern)) for pattern in patterns
+        ]
     )

@@ -22,7 +22,7 @@ class ScalingStep:
 
 
 def scaling_steps(maximum_tasks: int, messages_per_task: int) -> Sequence[ScalingStep]:
-    """One step a task, or as many even steps as a policy may have; nobody waits for a task that a step left out.
+    """One step a task, or as many even steps as a policy may have; no message waits for a task that a step left out.
 
     Args:
         maximum_tasks: the capacity of the last step; at least 1.

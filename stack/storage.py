@@ -134,10 +134,10 @@ class Storage(pulumi.ComponentResource):
         )
 
     def let_in(self, *, writer: aws.iam.Role, reader: aws.iam.Role) -> None:
-        """Let two roles use the collections, by the access point and TLS, and nobody else; said once.
+        """Let two roles use the collections, by the access point and TLS, and no other role; call it once.
 
-        Without a policy EFS gives whoever reaches a mount target everything, whatever the roles say (Amazon EFS user
-        guide, iam-access-control-nfs-efs).
+        Without a policy EFS gives everything to any client that reaches a mount target, whatever the roles say (Amazon
+        EFS user guide, iam-access-control-nfs-efs).
         """
         mount, write = "elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"
         statements: list[Statement] = [

@@ -1,12 +1,22 @@
-"""Which tests run, and in what order: those that take longest come first, so that no worker waits for one at the end.
+"""Which tests run, and in what order; and the fixtures of more than one package.
+
+Those that take longest come first, so that no worker waits for one at the end.
 
 The Makefile lets xdist keep this order (``--no-loadscope-reorder``). What is marked ``long`` repeats, with other steps,
 what a shorter test shows; ``make torture`` runs it.
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+# Imported where they are used: most test files need none of them.
+if TYPE_CHECKING:
+    from ops.local.emulator import Emulator
+    from tests.operations.published import Shop
 
 # A process that has served gRPC, for a policy pack, starts others afterwards. Once a child was aborted; its log had
 # only gRPC's "epoll_wait error: Bad file descriptor" (grpcio 1.85.1). No child here needs gRPC's handlers of a fork.
@@ -49,3 +59,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items if not LONG else ():
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="of the long list, which `make torture` runs"))
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    """AWS is moto, in this process; moto also sets credentials that belong to nobody."""
+    from moto import mock_aws
+
+    with mock_aws():
+        yield
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Emulator]":
+    """One emulator for the tests of a file."""
+    from tests.world import running_emulator
+
+    with running_emulator(tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def endpoint(emulator: "Emulator") -> str:
+    """The emulator's address."""
+    return emulator.endpoint
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of published versions are kept for the next test."""
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture
+def shop(
+    aws: None, tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> "Shop":
+    """A bucket with versions, a table with runs, and the command."""
+    from tests.operations.published import open_shop
+
+    return open_shop(tmp_path, built, monkeypatch, capsys)

@@ -15,7 +15,8 @@ SIZES = dict.fromkeys(COLLECTIONS, 1e6), dict.fromkeys(COLLECTIONS, 2e7)
 
 def test_times_that_are_fitted_to_three_loads_foretell_the_others():
     merge = {
-        name: MergeTimes(delta=0.06, publication=0.2, publication_a_byte=5e-8, upload_a_byte=0) for name in COLLECTIONS
+        name: MergeTimes(invocation=0.2, delta=0.1, publication=0.2, publication_a_byte=5e-8, upload_a_byte=0)
+        for name in COLLECTIONS
     }
     true = replace(START, notification=0.3, upload=0.13, embed=0.1, embed_a_receipt=0.04, stream=0.3, merge=merge)
     fitted = fit([foretold(true, load, SIZES[name == GROWN_LOAD]) for name, load in FITTED_LOADS.items()], START)

@@ -1,14 +1,11 @@
 """Deltas in the bucket. A failure here loses a delta that a run has recorded, or lets a merge read another one."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from pipeline.contracts.delta import Delta, make_delta
 from pipeline.contracts.identifiers import delta_key, legacy_delta_key, sha256_hex
@@ -16,8 +13,9 @@ from pipeline.deltas import delta_objects, has_delta, read_delta, write_delta
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import CONDITIONAL_TRIES, ObjectStore
 from tests.test_delta import version_1
+from tests.world import BUCKET, MOTO
 
-BUCKET, RUN = "vectors", "0" * 32
+RUN = "0" * 32
 VERSION_1 = version_1([["i", "T", {"a": 1}]], np.ones((1, 2), np.float32))
 
 
@@ -34,13 +32,9 @@ def delta(number: float = 1.0) -> Delta:
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
+def s3(aws: None) -> Any:
+    MOTO("s3").create_bucket(Bucket=BUCKET)
+    return MOTO("s3")
 
 
 def refused(*arguments: Any) -> ErrorCode:
@@ -146,3 +140,12 @@ def test_a_condition_that_does_not_hold_is_no_conflict(put):
     client = Conflicting(99, "PreconditionFailed")
     assert put(ObjectStore(client)) is False
     assert client.puts == 1
+
+
+def test_a_delta_whose_object_was_changed_is_refused_and_no_other_object_of_its_run_is_taken_for_it(s3):
+    objects = ObjectStore(s3)
+    digest = sha256_hex(VERSION_1)
+    s3.put_object(Bucket=BUCKET, Key=legacy_delta_key("words", RUN), Body=VERSION_1, ChecksumAlgorithm="SHA256")
+    assert read_delta(objects, BUCKET, "words", RUN, digest).texts == ("T",)
+    s3.put_object(Bucket=BUCKET, Key=delta_key("words", RUN, digest), Body=b"changed", ChecksumAlgorithm="SHA256")
+    assert refused(objects, BUCKET, "words", RUN, digest) is ErrorCode.OBJECT_CHANGED

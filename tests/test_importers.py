@@ -138,6 +138,17 @@ def test_where_pictures_are_read_nobody_is_told_to_recognize_them_first(tmp_path
     assert "tesseract" not in str(refused[0])
 
 
+@pytest.mark.parametrize("content", [b"", b"this is a text\n", b"\x00\x01"])
+def test_a_file_that_is_a_picture_by_its_name_alone_is_called_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "photo.JPG").write_bytes(content)
+    (tmp_path / "result.jpg").write_bytes((OCR_FILES / "bakery.xml").read_bytes())
+    refused: list[PermanentError] = []
+    read = list(read_documents(tmp_path, refused.append, on_picture=lambda _name, _content: None))
+    assert read
+    (error,) = refused
+    assert (error.code, error.value) == ("PICTURE_UNREADABLE", "photo.JPG: it begins like no kind of picture")
+
+
 def test_a_page_that_breaks_a_bound_does_not_take_the_other_page_with_it(tmp_path: Path) -> None:
     rows = [f"5\t{page}\t1\t1\t1\t1\t0\t0\t9\t9\t90\t{text}" for page, text in ((1, "x" * 9_000), (2, "milk"))]
     (tmp_path / "a.tsv").write_text("\n".join(["1\t1\t0\t0\t0\t0\t0\t0\t9\t9\t-1\t", *rows]))

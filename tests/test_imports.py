@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -66,8 +68,40 @@ PROGRAM_NEEDS = {
     *("cython_runtime", "packaging", "parver", "semver", "six"),
     *TYPER_PARSES_WITH,
 }
+RECORDING_ENGINE = {
+    *("ops", "ops.local", "ops.local.engines", "ops.local.engines.settling"),
+    *("ops.local.engines.steps", "ops.local.provisioners", "ops.local.state"),
+}
+"""What the tests' engine takes from this machine's: how it waits, and the package around that."""
 AWS_MODULES = 120
 """Of the SDK, at most; the services as wholes have 500."""
+
+
+LOCAL_ENGINE = ("ops.local", "ops.stacks.local", "ops.stacks.local_view", "ministack")
+ABOUT_THIS_MACHINE = {
+    *("ops", "ops.stacks", "ops.stacks.by_name", "ops.cli", "ops.demo", "ops.documentation"),
+    *("ops.page", "ops.page.__main__", "ops.page.serving"),
+}
+"""Modules of ops/ that the contract does not list, beside the commands and those of the prefixes below."""
+ASK_NO_ACCOUNT = ("ops.cost.",)
+"""``receipts cost`` evaluates the program in this process and asks no account."""
+ON_AWS = """
+import sys
+from ops.errors import OperatorError
+from ops.stacks import account, account_view, by_name
+
+account.pulumi_stack = lambda name: (_ for _ in ()).throw(OperatorError("STACK_UNKNOWN", name, "none"))
+for ask in (by_name.connect, by_name.switchable, by_name.view):
+    try:
+        ask("dev")
+    except OperatorError as error:
+        assert error.code == "STACK_UNKNOWN"
+    else:
+        raise AssertionError(ask)
+from ops.switching import procedure
+from ops.watching import gathering, terminal
+from ops.doctor import looking
+"""
 
 
 def imported(program: str) -> set[str]:
@@ -94,6 +128,27 @@ def test_the_help_and_mistyped_options_of_every_command_import_no_more_than_type
     assert {name for name in modules if name.startswith("ops.")} == COMMAND_MODULES
 
 
+def below(name: str, packages: Iterable[str]) -> bool:
+    """Whether a module is one of these packages or in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def test_a_stack_on_aws_is_reached_switched_and_watched_without_the_local_engine():
+    assert [name for name in imported(ON_AWS) if below(name, LOCAL_ENGINE)] == []
+
+
+def test_every_module_of_the_commands_is_kept_from_the_local_engine_or_is_about_this_machine():
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (wall,) = [contract for contract in contracts if "ops.local" in contract.get("forbidden_modules", ())]
+    modules = {
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (PROJECT / "ops").rglob("*.py")
+    }
+    others = {name for name in modules if not below(name, [*wall["source_modules"], *LOCAL_ENGINE])}
+    others -= {name for name in others if name.startswith(ASK_NO_ACCOUNT)} | {"ops.cost"} | COMMAND_MODULES
+    assert others == ABOUT_THIS_MACHINE - COMMAND_MODULES
+
+
 STATUS = """
 import sys
 from pathlib import Path
@@ -114,7 +169,7 @@ def test_status_imports_no_contracts_of_documents_and_nothing_that_transfers_fil
 
 
 def test_the_program_imports_neither_numbers_nor_clients_and_of_the_sdk_what_it_uses():
-    modules = imported(PREVIEW)
+    modules = imported(PREVIEW) - RECORDING_ENGINE
     assert packages(modules) <= PROGRAM_NEEDS
     sdk = [name for name in modules if name.startswith("pulumi_aws")]
     assert AWS_MODULES / 2 < len(sdk) <= AWS_MODULES

@@ -8,14 +8,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
 from one_consumer.audit.account import RIGHTS
 from one_consumer.live.observer import ConsumerObserver
 from tests.program.engine import PROJECT, run_program
 from tests.switching.test_observer import ARN, URL, Answers
+from tests.world import REGION, Clients
 
+CLIENTS = Clients(region_name=REGION)
+"""Only their models of the services are asked."""
 BLOCKS: dict[str, dict[str, Any]] = {
     name: json.loads(text)
     for name, text in re.findall(
@@ -50,7 +52,7 @@ def test_every_right_is_named_as_a_whole_and_exists(role):
         assert "*" not in action
         if service == "s3":
             continue  # Its rights have other names than its calls.
-        client = boto3.client(SERVICES.get(service, service), region_name="us-east-1")
+        client = CLIENTS(SERVICES.get(service, service))
         known = set(client.meta.service_model.operation_names)
         assert name in known, action
 
@@ -107,7 +109,7 @@ def test_an_audit_makes_the_calls_that_the_nightly_role_allows_and_no_other():
     answers = Busy()
 
     def client(service: str) -> Any:
-        calls = boto3.client(service, region_name="us-east-1").meta.method_to_api_mapping
+        calls = CLIENTS(service).meta.method_to_api_mapping
 
         class Recording:
             def __getattr__(self, name: str) -> Callable[..., Any]:

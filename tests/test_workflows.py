@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ WRITES = {
     ("release.yml", "propose"): {"contents", "pull-requests"},
 }
 """What each job may write; what is not here may only read."""
+LONG_MINUTES = {("nightly.yml", "torture"): 180}
+"""What runs for longer than the others may."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "receipts"
 ACTIONLINT = shutil.which("actionlint") or next(map(str, CACHE.glob("actionlint-*/actionlint")), None)
 
@@ -82,7 +85,7 @@ def test_a_job_has_the_rights_it_needs_a_limit_of_time_and_no_more(workflow, job
     described = WORKFLOWS[workflow]["jobs"][job]
     rights = described.get("permissions", {})
     assert {name for name, level in rights.items() if level == "write"} == WRITES.get((workflow, job), set())
-    assert described["timeout-minutes"] <= 40
+    assert described["timeout-minutes"] <= LONG_MINUTES.get((workflow, job), 40)
     if "id-token" in rights:
         # What can take on a role in AWS can write nothing in GitHub.
         assert WRITES[workflow, job] == {"id-token"}
@@ -101,6 +104,15 @@ def test_every_action_is_pinned_by_its_whole_commit(path):
 def test_nothing_from_outside_is_pasted_into_a_script(workflow, job):
     for step in steps(workflow, job):
         assert "${{" not in step.get("run", ""), step
+
+
+def test_the_whole_suite_runs_every_night_on_each_python_that_the_project_declares_and_so_does_the_long_form():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    ((oldest, newest),) = re.findall(r"^>=3\.(\d+),<3\.(\d+)$", project["requires-python"])
+    suite = WORKFLOWS["nightly.yml"]["jobs"]["suite"]
+    assert suite["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(int(oldest), int(newest))]
+    assert "make test" in {step.get("run") for step in steps("nightly.yml", "suite")}
+    assert "make torture" in {step.get("run") for step in steps("nightly.yml", "torture")}
 
 
 def test_a_pull_request_writes_nothing_and_its_code_never_runs_beside_a_token_that_can():

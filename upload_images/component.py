@@ -1,6 +1,6 @@
 """Stage 1 as it is deployed: OCR results arrive in the bucket, are announced on a queue and consumed by a function.
 
-With ``receipts:ocr`` stage 0 stands before it (``pictures/component.py``). Both are announced by one notification:
+With ``receipts:ocr`` stage 0 comes before it (``pictures/component.py``). Both are announced by one notification:
 a bucket has no second one.
 """
 

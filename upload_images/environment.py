@@ -9,7 +9,7 @@ class ProcessOcrResultsEnvironment(Environment):
     Attributes:
         large_receipt_queue_url: of large receipts, where they have a queue of their own.
         large_receipt_rows: a receipt of more lines and words than this is large.
-        ocr_results_dead_letter_queue_url: where a bad document is parked with its reason.
+        ocr_results_dead_letter_queue_url: where a bad document is sent with its reason.
         embedding_model: part of the run id that the embed message carries.
     """
 

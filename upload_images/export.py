@@ -58,7 +58,7 @@ def export_receipt(
         bucket: the artifacts bucket, named in the message.
         embedding_model: the model that will embed it; part of the run id.
         dimensions: the model's vector length; part of the run id.
-        uploaded_at: when the document arrived, as S3 tells it.
+        uploaded_at: when the document arrived, by S3's clock.
         sequencer: S3's, of the same event.
     """
     lines = encode_rows(_line_rows(receipt))

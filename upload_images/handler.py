@@ -5,18 +5,18 @@ What is written and sent is decided in ``export.py``; this module does it and an
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pipeline.aws import AwsClient, connect
-from pipeline.batches import BatchResponse, SqsRecord, batch_response
+from pipeline.batches import BatchResponse, SqsRecord
 from pipeline.contracts.ocr import parse_ocr_document, refusal_of, require_document_size
-from pipeline.errors import PermanentError, in_the_tree
+from pipeline.errors import PermanentError
 from pipeline.logs import configure_logging
 from pipeline.objects import ObjectStore
-from pipeline.queues import OutgoingMessage, park, send_batch
+from pipeline.queues import OutgoingMessage, send_batch
+from upload_images.batch import process_each
 from upload_images.environment import ProcessOcrResultsEnvironment
 from upload_images.export import export_receipt
 from upload_images.notification import ArrivedObject, arrived_objects, require_own
@@ -34,24 +34,13 @@ class OcrResultsProcessor:
     sqs_client: AwsClient
 
     def process(self, records: list[SqsRecord]) -> BatchResponse:
-        """Handle a batch; what is bad is parked with its reason and harms no neighbour."""
-        failed: set[str] = set()
-        for record in records:
-            try:
-                refused = self._export_all(record["body"])
-            except Exception as error:
-                # Nothing is parked yet: another delivery says again what is refused.
-                reason = in_the_tree(error)
-                logger.exception(
-                    "left for another delivery", extra={"message_id": record["messageId"], "error_code": reason.code}
-                )
-                failed.add(record["messageId"])
-                continue
-            for error in refused:
-                logger.error("refused", extra={"error_code": error.code, "reason": str(error)})
-            if refused:
-                self._park(record, _together(refused), failed)
-        return batch_response(records, failed)
+        """Handle a batch; what is bad is dead-lettered with its reason and harms no neighbour."""
+        return process_each(
+            records,
+            lambda record: self._export_all(record["body"]),
+            sqs_client=self.sqs_client,
+            dead_letter_queue_url=self.environment.ocr_results_dead_letter_queue_url,
+        )
 
     def _export_all(self, body: str) -> list[PermanentError]:
         """Export what a notification announces; what is refused comes back, when all of the rest is sent."""
@@ -105,27 +94,6 @@ class OcrResultsProcessor:
                 refused.append(error)
         logger.info("exported", extra={"key": arrived.key, "receipts": len(document.receipts)})
         return refused
-
-    def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
-        try:
-            park(self.sqs_client, self.environment.ocr_results_dead_letter_queue_url, record["body"], error)
-        except Exception as park_error:
-            reason = in_the_tree(park_error)
-            logger.exception("could not park; the message stays on its queue", extra={"error_code": reason.code})
-            failed.add(record["messageId"])
-
-
-def _together(refused: Sequence[PermanentError]) -> PermanentError:
-    """One error of all that is refused of a message, which is parked once."""
-    first, *others = refused
-    if not others:
-        return first
-    return PermanentError(
-        first.code,
-        value="; ".join(error.value for error in refused),
-        rule=first.rule,
-        way_out=first.way_out,
-    )
 
 
 @cache

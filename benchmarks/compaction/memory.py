@@ -38,8 +38,14 @@ class Memory:
     peak_with_check: int
 
 
-def measure_memory(world: World, references: Sequence[RunReference]) -> Memory:
-    """Merge and publish in a fresh process and watch it."""
+def measure_memory(world: World, references: Sequence[RunReference], removal: RunReference | None = None) -> Memory:
+    """Merge and publish in a fresh process and watch it.
+
+    Args:
+        world: whose published version is merged into.
+        references: runs that add rows.
+        removal: a run that removes a receipt, merged after them: the index is built again without its texts.
+    """
     rows = world.pointer.count
     job = {
         "world": {
@@ -51,6 +57,7 @@ def measure_memory(world: World, references: Sequence[RunReference]) -> Memory:
             "collection": world.collection,
         },
         "references": [reference.model_dump(mode="json") for reference in references],
+        "removal": None if removal is None else removal.model_dump(mode="json"),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.compaction.memory"],
@@ -65,7 +72,7 @@ def measure_memory(world: World, references: Sequence[RunReference]) -> Memory:
         process.stdin.close()
         together = 0
         while process.poll() is None:
-            together = max(together, sum(_status(one, "VmRSS") for one in _family(process.pid)))
+            together = max(together, sum(status(one, "VmRSS") for one in family(process.pid)))
             time.sleep(LOOK_SECONDS)
         assert process.stdout is not None  # noqa: S101 - for the type checker
         output = process.stdout.read()
@@ -80,7 +87,7 @@ def measure_memory(world: World, references: Sequence[RunReference]) -> Memory:
     return Memory(rows=rows, **found, peak_with_check=max(together, found["peak"]))
 
 
-def _family(process_id: int) -> Iterator[int]:
+def family(process_id: int) -> Iterator[int]:
     """A process and what it started, and so on."""
     yield process_id
     for path in Path(f"/proc/{process_id}/task").glob("*/children"):
@@ -89,10 +96,10 @@ def _family(process_id: int) -> Iterator[int]:
         except OSError:
             continue
         for child in children:
-            yield from _family(int(child))
+            yield from family(int(child))
 
 
-def _status(process_id: int | str, name: str) -> int:
+def status(process_id: int | str, name: str) -> int:
     """A field of /proc/<id>/status in bytes; 0 when the process has ended."""
     try:
         lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
@@ -110,11 +117,13 @@ def main() -> None:
     references = [RunReference.model_validate(reference) for reference in job["references"]]
     merger = world.merger()
     try:
-        started = _status("self", "VmRSS")
+        started = status("self", "VmRSS")
         merger.merge([])
-        opened = _status("self", "VmRSS")
+        opened = status("self", "VmRSS")
         merger.merge(references)
-        peak = _status("self", "VmHWM")
+        if job["removal"] is not None:
+            merger.merge([RunReference.model_validate(job["removal"])])
+        peak = status("self", "VmHWM")
     finally:
         merger.close()
     world.require_completed(references)

@@ -47,6 +47,7 @@ class Receipts:
         number: of the next receipt; no two makers of one collection share any.
         collection: whether rows are words or lines.
         documents: the receipts; made-up ones from ``number`` on when there are none. Given ones end.
+        distinct: leave out a row whose text came before, so that a collection has as many texts as rows.
         with_noise: keep rows without a letter or digit, which stage 2 does not embed.
     """
 
@@ -54,6 +55,7 @@ class Receipts:
     number: int = 1
     collection: CollectionName = COLLECTION
     documents: Iterable[OcrDocument] | None = None
+    distinct: bool = False
     with_noise: bool = False
     _rows: Iterator[_Source] = field(init=False)
     _vectors: "TextVectors" = field(init=False)
@@ -61,6 +63,8 @@ class Receipts:
     def __post_init__(self) -> None:
         documents = generate_all(self.number) if self.documents is None else self.documents
         self._rows = _sources(documents, self.collection, with_noise=self.with_noise)
+        if self.distinct:
+            self._rows = _first_ones(self._rows)
         self._vectors = TextVectors(self.dimensions)
 
     def delta(self, rows: int) -> Delta:
@@ -90,6 +94,14 @@ class TextVectors:
         unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
         self._known.update(zip(unknown, self._embedder.embed(unknown), strict=True))
         return np.stack([self._known[text] for text in texts])
+
+
+def _first_ones(sources: Iterable[_Source]) -> Iterator[_Source]:
+    seen: set[str] = set()
+    for source in sources:
+        if source.row.text not in seen:
+            seen.add(source.row.text)
+            yield source
 
 
 def _sources(documents: Iterable[OcrDocument], collection: CollectionName, *, with_noise: bool) -> Iterator[_Source]:

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError
@@ -39,7 +40,8 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.objects import ObjectStore
-from pipeline.runs.repository import UNFINISHED_INDEX, RunRepository
+from pipeline.runs.repository import RunRepository
+from tests.world import create_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRACE_OVER = timedelta(hours=1)
@@ -132,6 +134,7 @@ class World:
         s3_endpoint: the address of S3.
         dimensions: numbers a vector.
         collection: the one that is merged.
+        distinct: no text of its own deltas comes twice; a fork's may repeat those that it started from.
         receipts: where its deltas come from.
     """
 
@@ -141,6 +144,7 @@ class World:
     s3_endpoint: str
     dimensions: int
     collection: CollectionName = COLLECTION
+    distinct: bool = False
     receipts: Receipts = field(init=False)
     dynamodb: AwsClient = field(init=False)
     s3: AwsClient = field(init=False)
@@ -151,30 +155,12 @@ class World:
     def __post_init__(self) -> None:
         self.dynamodb, self.s3 = _client("dynamodb", self.dynamodb_endpoint), _client("s3", self.s3_endpoint)
         self.objects, self.runs = ObjectStore(self.s3), RunRepository(self.name, self.dynamodb)
-        self.receipts = Receipts(self.dimensions, collection=self.collection)
+        self.receipts = Receipts(self.dimensions, collection=self.collection, distinct=self.distinct)
 
     def create(self) -> Self:
         """Make the table, as the stack makes it, and the bucket."""
         self.s3.create_bucket(Bucket=self.name)
-        self.dynamodb.create_table(
-            TableName=self.name,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-            AttributeDefinitions=[
-                {"AttributeName": attribute, "AttributeType": "S"}
-                for attribute in ("PK", "SK", "unfinished_state", "created_at")
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": UNFINISHED_INDEX,
-                    "KeySchema": [
-                        {"AttributeName": "unfinished_state", "KeyType": "HASH"},
-                        {"AttributeName": "created_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        create_table(self.dynamodb, self.name)
         return self
 
     @property
@@ -224,6 +210,32 @@ class World:
         """Upload a delta of each size and record its run, as stage 2 does."""
         return [self._recorded(rows) for rows in sizes]
 
+    def removal(self, reference: RunReference) -> RunReference:
+        """Record that a run's receipt is removed."""
+        moment = datetime.now(UTC)
+        progress = {
+            "words": CollectionProgress(state=RunState.COMPLETED, expected_count=0),
+            "lines": CollectionProgress(state=RunState.COMPLETED, expected_count=0),
+            self.collection: CollectionProgress(expected_count=0),
+        }
+        run = CompactionRun(
+            words=progress["words"],
+            lines=progress["lines"],
+            kind="delete",
+            image_id=reference.image_id,
+            receipt_id=reference.receipt_id,
+            run_id=uuid4().hex,
+            embedding_model=MODEL,
+            dimensions=self.dimensions,
+            delta_bucket=self.name,
+            merchant_source="none",
+            consumer="lambda",
+            created_at=moment,
+            updated_at=moment,
+        )
+        self.runs.record(run)
+        return run.reference
+
     def lose_marks(self, references: Iterable[RunReference]) -> None:
         """Put applied runs back to PENDING, as if the merge had been killed before it marked any of them."""
         for reference in references:
@@ -259,9 +271,10 @@ class World:
             s3_endpoint=s3_endpoint or self.s3_endpoint,
             dimensions=self.dimensions,
             collection=self.collection,
+            distinct=self.distinct,
         ).create()
         number = self.receipts.number + RECEIPTS_A_WORLD
-        forked.receipts = Receipts(self.dimensions, number=number, collection=self.collection)
+        forked.receipts = Receipts(self.dimensions, number=number, collection=self.collection, distinct=self.distinct)
         target = version_path(forked.root, self.collection, self.pointer.version)
         shutil.copytree(self.version, target, copy_function=os.link)
         for item in ("LEASE", "CURRENT"):

@@ -22,9 +22,9 @@ class Finding(StrEnum):
 
 MEANINGS: Mapping[Finding, str] = {
     Finding.TWO_CONSUMERS: "More than one consumer is on: they share the queue's messages at random.",
-    Finding.NO_CONSUMER: "Nobody is on where somebody should be: messages wait, up to the queue's retention.",
+    Finding.NO_CONSUMER: "No consumer is on although one should be: messages wait, up to the queue's retention.",
     Finding.WRONG_CONSUMER: "Another consumer is on than the one that should be.",
-    Finding.UNEXPECTED_CONSUMER: "Somebody is on where messages should wait.",
+    Finding.UNEXPECTED_CONSUMER: "A consumer is on although messages should wait.",
     Finding.QUEUE_MISSING: "The queue does not exist in this account and region.",
 }
 

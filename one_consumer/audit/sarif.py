@@ -70,6 +70,6 @@ def _result(item: AuditedQueue, finding: Finding, index: int, location: str) -> 
                 "logicalLocations": [{"fullyQualifiedName": item.expected.url, "kind": "resource"}],
             }
         ],
-        # The same finding of the same queue is the same alert at every run, whoever its consumers are.
+        # The same finding of the same queue is the same alert at every run, whatever its consumers are.
         "partialFingerprints": {"primaryLocationLineHash": f"{identity[:16]}:1"},
     }

@@ -71,7 +71,7 @@ class ServiceConsumer:
 
     @property
     def on(self) -> str | None:
-        """Why it is on, or None; a desired count of 0 is not off while scaling may add tasks, or nobody obeys it."""
+        """Why it is on, or None; a count of 0 is not off while scaling may add tasks or the count is ignored."""
         if self.desired_count > 0:
             return f"desired count {self.desired_count}"
         if self.maximum_capacity > 0 or self.minimum_capacity > 0:

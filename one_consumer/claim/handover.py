@@ -41,7 +41,7 @@ def drained_hook(
 ) -> pulumi.ResourceHook:
     """Before a queue's policy changes: wait until everybody else is off. For ``before_create`` and ``before_update``.
 
-    The hook is bound to the ``aws.sqs.QueuePolicy``, which tells it the queue.
+    The hook is bound to the ``aws.sqs.QueuePolicy``, which gives it the queue.
 
     Args:
         name: of the hook, once in a program.
@@ -53,7 +53,7 @@ def drained_hook(
 
     async def wait(args: pulumi.ResourceHookArgs) -> None:
         from one_consumer.live.drain import Patience, wait_until_drained  # noqa: PLC0415 - when it runs
-        from one_consumer.live.observer import ConsumerObserver  # noqa: PLC0415 - the same
+        from one_consumer.live.observer import ConsumerObserver  # noqa: PLC0415 - when it runs
 
         url = (args.new_inputs or {})["queueUrl"]
         if isinstance(url, pulumi.Output):  # It was made of a secret.

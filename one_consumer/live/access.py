@@ -66,7 +66,7 @@ class AwsAccess:
 
 
 def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
-    """How the AWS provider is told to reach AWS.
+    """How the AWS provider is configured to reach AWS.
 
     Args:
         get: the value of a key of the namespace ``aws``; objects may be JSON, what is not set is None.
@@ -95,13 +95,13 @@ def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
 
 
 def endpoint_of(get: Callable[[str], Any]) -> str | None:
-    """The address of an emulator that the provider is told to use; None on AWS. ``get`` as in ``access_from``."""
+    """The address of an emulator that the provider is configured to use; None on AWS. ``get`` as in ``access_from``."""
     endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
     return endpoints.get("sqs")
 
 
 def _decoded(value: Any) -> Any:
-    """What a key's value stands for; the command line keeps objects as JSON."""
+    """What a key's value means; the command line keeps objects as JSON."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)

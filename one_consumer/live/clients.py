@@ -1,4 +1,4 @@
-"""The one place that makes boto3 clients. How long a call may take is its caller's to say."""
+"""The one place that makes boto3 clients. The caller says how long a call may take."""
 
 from typing import Any
 

@@ -84,7 +84,7 @@ async def move_and_wait_until_empty(
 ) -> int:
     """Move a queue's messages, and wait until it has been empty for the quiet time: then it can be deleted.
 
-    Group and deduplication ids go with a message; it is deleted here only when it stands there.
+    Group and deduplication ids go with a message; it is deleted here only when it is there.
 
     Args:
         sqs_client: a boto3 SQS client.

@@ -1,4 +1,4 @@
-"""What can go wrong while the guard looks at AWS or waits for it. What a program may not say is in ``claim``."""
+"""What can go wrong while the guard looks at AWS or waits for it. What a program may not declare is in ``claim``."""
 
 from enum import StrEnum
 

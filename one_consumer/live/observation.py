@@ -150,17 +150,7 @@ def consumers(seen: QueueObservation, now: datetime) -> tuple[LiveConsumer, ...]
     return (
         *(_mapping(seen, mapping, now) for mapping in seen.mappings),
         *(_service(service) for service in seen.services),
-        *(
-            LiveConsumer(
-                kind="task",
-                name=task.name,
-                cluster=task.cluster,
-                standing=Standing.ON,
-                why=f"runs in cluster {task.cluster}",
-                because=task.because,
-            )
-            for task in seen.tasks
-        ),
+        *(_of_ecs("task", task, Standing.ON, f"runs in cluster {task.cluster}") for task in seen.tasks),
         *(
             LiveConsumer(
                 kind="pipe",
@@ -183,7 +173,7 @@ def _mapping(seen: QueueObservation, mapping: SeenMapping, now: datetime) -> Liv
     elif not seen.in_flight and settled <= now:
         standing, why = Standing.OFF, "Disabled, and nothing is in flight"
     elif ended <= now:
-        # An invocation that began before ended by then; what is in flight still is hidden, and nobody works on it.
+        # An invocation that began before has ended by then; what is still in flight is hidden, and nothing works on it.
         standing, why = Standing.OFF, f"Disabled for more than the function's {mapping.function_timeout_seconds} s"
     else:
         standing = Standing.DRAINING
@@ -205,14 +195,7 @@ def _service(service: SeenService) -> LiveConsumer:
         standing, why = Standing.DRAINING, f"{service.tasks} tasks are stopping"
     else:
         standing, why = Standing.OFF, "no task, and none may start"
-    return LiveConsumer(
-        kind="service",
-        name=service.name,
-        cluster=service.cluster,
-        standing=standing,
-        why=why,
-        because=service.because,
-    )
+    return _of_ecs("service", service, standing, why)
 
 
 def _schedule(schedule: SeenSchedule) -> LiveConsumer:
@@ -222,11 +205,10 @@ def _schedule(schedule: SeenSchedule) -> LiveConsumer:
         standing, why = Standing.ON, f"its rules and schedules are disabled, and {schedule.tasks} tasks run"
     else:
         standing, why = Standing.OFF, "its rules and schedules are disabled, and no task runs"
+    return _of_ecs("schedule", schedule, standing, why)
+
+
+def _of_ecs(kind: str, seen: SeenTask | SeenService | SeenSchedule, standing: Standing, why: str) -> LiveConsumer:
     return LiveConsumer(
-        kind="schedule",
-        name=schedule.name,
-        cluster=schedule.cluster,
-        standing=standing,
-        why=why,
-        because=schedule.because,
+        kind=kind, name=seen.name, cluster=seen.cluster, standing=standing, why=why, because=seen.because
     )

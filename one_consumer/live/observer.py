@@ -84,7 +84,7 @@ class ConsumerObserver:
         )
 
     def mappings(self, queue_arn: str) -> Iterator[SeenMapping]:
-        """The queue's mappings, whoever made them."""
+        """The queue's mappings, also those made elsewhere."""
         for mapping in list_mappings(self._client("lambda"), queue_arn):
             function = mapping["FunctionArn"]
             yield SeenMapping(
@@ -137,7 +137,7 @@ class _Surroundings:
 
 
 class _Look:
-    """One queue held against what surrounds it."""
+    """One queue compared with what surrounds it."""
 
     def __init__(self, url: str, arn: str, surroundings: _Surroundings) -> None:
         self._url, self._arn, self._surroundings = url, arn, surroundings
@@ -205,7 +205,7 @@ class _Look:
         try:
             return self._because(starter.definition, starter.overrides)
         except ClientError as error:
-            # Nobody can start a task of a definition that is gone.
+            # No task of a deleted definition can be started.
             if error.response["Error"]["Code"] == "ClientException":
                 return None
             raise
@@ -218,7 +218,7 @@ class _Look:
 
 
 def list_mappings(lambda_client: AwsClient, queue_arn: str) -> Iterator[dict[str, Any]]:
-    """The queue's mappings as Lambda tells them: the one call that a worker's own check is allowed."""
+    """The queue's mappings as Lambda lists them: the one call that a worker's own check is allowed."""
     for page in lambda_client.get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue_arn):
         yield from page["EventSourceMappings"]
 

@@ -31,7 +31,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Something that a container is told.
+    """Something that a container is given.
 
     Attributes:
         place: where, such as "variable QUEUE_URL of container worker".
@@ -98,7 +98,7 @@ class Receivers:
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchEntity":
-                return False  # A role that is gone gives nobody credentials.
+                return False  # A deleted role gives no credentials.
             raise
         return any(result["EvalDecision"] == "allowed" for result in answer["EvaluationResults"])
 

@@ -13,7 +13,7 @@ class Code(Enum):
 
     ONE_CONSUMER = "A queue has at most one consumer that is on; two would share its messages at random."
     ONE_CONSUMER_UNPROVEN = (
-        "A queue has at most one consumer; whether a further one may receive cannot be told, or not before the update."
+        "A queue has at most one consumer; whether another one may receive is unknown, or unknown before the update."
     )
     FIFO_BATCHING_WINDOW = "A FIFO queue's mapping has no batching window; AWS refuses it."
     FIFO_BATCH_SIZE = f"A FIFO queue's mapping takes 1 to {FIFO_BATCH_MAXIMUM} messages at once."
@@ -62,5 +62,5 @@ class Violation:
 
     @property
     def message(self) -> str:
-        """For a reader; the rule stands above it, as the policy's description."""
+        """For a reader; the rule is above it, as the policy's description."""
         return f"{self.code.name}: {self.value}. Way out: {self.way_out}."

@@ -1,4 +1,4 @@
-"""One queue, one consumer: everything of a stack that takes a queue's messages, by the queue."""
+"""One queue, one consumer: everything of a stack that takes messages, grouped by queue."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ def is_proof(workload: Workload, right: Right, *, alone: bool) -> bool:
 def _may_poll(workload: Workload, queue: Queue, right: Right) -> bool:
     """May code that is called with its input poll as well? It must at least know the queue and have a right to it.
 
-    While the right is unknown every function that sends looks like one that polls, so the schedule tells them apart.
+    While the right is unknown every function that sends looks like one that polls, so the schedule distinguishes them.
     """
     told = any(program.knowledge.queues.get(queue) for program in workload.programs)
     return told and (right >= Right.RECEIVES or (right is Right.NOT_YET_KNOWN and workload.scheduled))

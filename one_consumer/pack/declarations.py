@@ -1,7 +1,7 @@
 """Declarations that a workload only sends to a queue, by a tag or the pack's configuration, and what contradicts them.
 
 Two programs with one role, or one with a broad policy, look alike whether they receive or only send. A declaration
-tells them apart, and is checked against the rest of the stack: it is not believed where the stack says otherwise.
+distinguishes them, and is checked against the rest of the stack: it is not believed where the stack says otherwise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
-"""A value that nobody knows before the update; not the same as unset, which is ``None``."""
+"""A value that is unknown before the update; not the same as unset, which is ``None``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Queue:
     """A queue of the stack, or one that the stack only names.
 
     Attributes:
-        key: what tells it from other queues: its ARN, or its URN while the ARN is unknown.
+        key: what distinguishes it from other queues: its ARN, or its URN while the ARN is unknown.
         resource: None outside the stack.
     """
 
@@ -191,7 +191,7 @@ class Graph:
         return [resource for kind in types for resource in self._by_type.get(kind, ())]
 
     def made_of(self, resource: Resource, name: str) -> frozenset[str]:
-        """URNs that a property's value was made of; a component stands for what it holds."""
+        """URNs that a property's value was made of; a component represents its children."""
         urns = resource.property_dependencies.get(name, frozenset())
         return urns.union(*(self._beneath.get(urn, ()) for urn in urns))
 
@@ -206,7 +206,7 @@ class Graph:
     def referred(self, resource: Resource, name: str, *types: str, path: tuple[str, ...] = ()) -> list[Resource]:
         """Resources of these types that a property refers to, by its value or else by its dependencies.
 
-        With ``path``, by what the property holds there; Pulumi tells dependencies of whole properties only.
+        With ``path``, by what the property holds there; Pulumi gives dependencies of whole properties only.
         """
         named = [item for text in resource.texts(name, *path) for item in self.named(text, *types)]
         if named:

@@ -16,7 +16,7 @@ NAME = "one-consumer-pack"
 NEEDED = ("grpc", "pulumi", "yaml")
 """What the extra ``pack`` brings; without it Pulumi would only say that the pack did not start."""
 PROJECT_FILE = """\
-description: One queue, one consumer, over any stack; and the rules of SQS that AWS tells too late.
+description: One queue, one consumer, over any stack; and the rules of SQS that AWS enforces too late.
 version: {version}
 runtime:
   name: python

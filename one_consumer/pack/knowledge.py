@@ -1,4 +1,4 @@
-"""Which queues a program is told of, by variables, arguments or a script. What it may do is no question here."""
+"""Which queues a program knows, by variables, arguments or a script. What the program may do is decided elsewhere."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ SPEAKS_OF_A_QUEUE: Final = re.compile("queue|sqs", re.IGNORECASE)
 ELSEWHERE: Final = ("secrets", "environmentFiles", "envFrom", "valueFrom")
 """Where containers name values that are kept in a parameter, a secret, a file or a config map."""
 Word = tuple[str, str]
-"""A word, and what stands before it and says what it means: a variable's name, an option, another word."""
+"""A word, and what precedes it and says what it means: a variable's name, an option, another word."""
 
 
 @dataclass(frozen=True)

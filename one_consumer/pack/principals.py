@@ -1,6 +1,6 @@
-"""Whom a policy's statement is about: does it concern a task's role? What it allows or denies is no question here.
+"""Whether a policy's statement concerns a task's role. What it allows or denies is decided elsewhere.
 
-Answers are True, False, or None where a policy pack cannot tell.
+Answers are True, False, or None where a policy pack cannot know.
 """
 
 import re
@@ -27,7 +27,7 @@ EXACT, PATTERN = ("stringequals",), ("stringlike", "arnequals", "arnlike")
 
 @dataclass(frozen=True)
 class Principal:
-    """A task's role: one of the stack, one that is only named, or nobody that is known.
+    """A task's role: one of the stack, one that is only named, or an unknown one.
 
     Attributes:
         resource: the role when it is in the stack.
@@ -77,7 +77,7 @@ class Principal:
         if self.arn is not None:
             return fnmatchcase(self.arn, arn) if wild else self.arn == arn
         if arn == EVERYBODY or not wild:
-            # Before the update nobody can have written the ARN of a role whose name is not known yet.
+            # Before the update no text can hold the ARN of a role whose name is not known yet.
             return wild or arn.rsplit("/", 1)[-1] == self.name
         return None
 
@@ -142,7 +142,7 @@ def every(answers: Iterable[bool | None]) -> bool | None:
 
 
 def opposite(answer: bool | None) -> bool | None:
-    """The contrary; of what cannot be told neither can the contrary."""
+    """The contrary; unknown stays unknown."""
     return None if answer is None else not answer
 
 

@@ -73,7 +73,7 @@ class Document:
         statements: None when there are none to read.
         made_of: URNs that the text is made of.
         unknown: is there a text that is not known before the update, or whose changes are ignored?
-        shown: does the queue itself show it, though nothing tells that the program wrote it?
+        shown: does the queue itself show it, although nothing shows that the program wrote it?
     """
 
     statements: list[Mapping[str, Any]] | None
@@ -252,7 +252,7 @@ class Access:
                     yield from ((queue, Right.NOT_YET_KNOWN) for queue in covered_too)
 
     def _denied_by_queue(self, queue: Queue, principal: Principal, *, locks: bool) -> bool | None:
-        """Does the queue's policy keep a role from receiving? None when that cannot be told, or not yet.
+        """Does the queue's policy keep a role from receiving? None when that is unknown, or not yet known.
 
         With ``locks``, also by a denial for everybody but some.
 

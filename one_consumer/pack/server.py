@@ -47,7 +47,7 @@ LEVELS: Final = {True: analyzer_pb2.MANDATORY, False: analyzer_pb2.ADVISORY}
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
-    """The pack as Pulumi's engine calls it: told its configuration, then shown the stack."""
+    """The pack as Pulumi's engine calls it: given its configuration, then the stack."""
 
     def __init__(self) -> None:
         self._settings = Settings()

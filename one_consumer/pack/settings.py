@@ -1,8 +1,8 @@
 """The pack's configuration, read from plain values: exceptions from a rule, and workloads that only send.
 
 Pulumi validates a configuration by ``ALLOW_SCHEMA`` and ``SENDS_ONLY_SCHEMA`` before it reaches the pack
-(https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/); what a schema cannot say, such as a
-date that does not exist, is said here.
+(https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/); what a schema cannot express, such
+as a date that does not exist, is checked here.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
-"""What all that runs code has in common: a role, and words that it is started with. It judges nothing.
+"""What everything that runs code has in common: a role, and words that it is started with. It judges nothing.
 
-Each kind of workload, such as an ECS service, is read by a module of its own in ``policy/consumers/``.
+Each kind of workload, such as an ECS service, is read by a module of its own in ``consumers/``.
 """
 
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Workload:
 
 
 def principals_of(graph: Graph, resource: Resource, name: str, *path: str) -> tuple[Principal, ...]:
-    """The role that a property names: of the stack, or by its ARN or name, or nobody that is known."""
+    """The role that a property names: of the stack, or by its ARN or name, or an unknown one."""
     roles = graph.referred(resource, name, ROLE, path=path)
     if roles:
         return tuple(Principal(resource=role) for role in roles)
@@ -58,7 +58,7 @@ def principals_of(graph: Graph, resource: Resource, name: str, *path: str) -> tu
 
 
 def principal_named(graph: Graph, value: Any) -> Principal:
-    """A role by its ARN or name, in the stack or outside, one that is unknown, or nobody."""
+    """A role by its ARN or name, in the stack or outside, one that is unknown, or none."""
     if not isinstance(value, str):
         return Principal(unknown=value is UNKNOWN)
     roles = graph.named(value, ROLE)

@@ -1,7 +1,7 @@
 """``python -m ops.ci.comment``: what ``pulumi preview`` said, as a comment on a pull request.
 
-What refuses or fails stands first and open, the plan is folded. The plan quotes data and the program of a pull request,
-so nothing in it can end the code block or act on the page, and a long one is cut to what GitHub takes.
+Refusals and failures come first and unfolded; the plan is folded. The plan quotes data and the program of a pull
+request, so nothing in it can end the code block or act on the page, and a long one is cut to what GitHub takes.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 LONGEST_COMMENT = 65_536
 """Characters of a comment's body (GitHub REST API, issue comments: it answers 422 to more)."""
 LONGEST_SECTION = 20_000
-"""Characters of what stands open; the plan gets what is left."""
+"""Characters of the unfolded part; the plan gets the rest."""
 SECTIONS = ("Diagnostics:", "Policies:")
 """Headings of the CLI's output below which it says what refuses, fails or warns."""
 SUMMARY = "Resources:"

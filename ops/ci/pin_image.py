@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+from pipeline.files import replace_file
+
 KEY = "receipts:imageUri"
 BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 """What the setting takes (``stack/settings.py``)."""
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("image", help="<repository>@sha256:<digest>")
     arguments = parser.parse_args()
     try:
-        arguments.configuration.write_text(pinned(arguments.configuration.read_text(), arguments.image))
+        replace_file(arguments.configuration, pinned(arguments.configuration.read_text(), arguments.image))
     except (ValueError, OSError) as error:
         sys.exit(f"the image is not set: {error}")
 

@@ -21,11 +21,12 @@ def audit_consumers(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False
     from one_consumer.audit.judgement import MEANINGS, as_document
     from ops.auditing import audit
     from ops.console import Output
+    from ops.views import show_audit
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
     audited = audit(target)
-    output.audit(audited)
+    show_audit(output, audited)
     output.document(as_document(audited))
     findings = [
         f"{item.finding}: queue {item.expected.label}. {MEANINGS[item.finding]}" for item in audited if item.finding
@@ -48,11 +49,12 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
     """Queues, runs, the consumer that is on, and the published versions."""
     from ops.console import Output
     from ops.reporting import stack_status
+    from ops.views import show_status
 
     output = Output(as_json=as_json)
     target = options.connect(stack)
     report = stack_status(target)
-    output.status(report)
+    show_status(output, report)
     output.document(report)
     _tell_unfinished(target)
 
@@ -60,7 +62,7 @@ def status(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None
 @application.command("switch")
 def switch(
     consumer: Consumer,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the plan and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0)

@@ -37,13 +37,14 @@ def list_letters(
     from ops.dead_letters.deciding import QUEUES, chosen
     from ops.dead_letters.describing import as_document
     from ops.dead_letters.looking import look
+    from ops.views import show_dead_letters
 
     output = Output(as_json=as_json)
     selection = _selection(None, queue, code, everything=True)
     looked = look(options.connect(stack), [queue.value] if queue else tuple(QUEUES))
     now = datetime.now(UTC)
     documents = [as_document(letter, now) for letter in chosen(looked.letters, selection)]
-    output.dead_letters(documents, looked.unseen)
+    show_dead_letters(output, documents, looked.unseen)
     output.document({"dead_letters": documents, "unseen": looked.unseen})
 
 
@@ -58,6 +59,7 @@ def show_letter(
     from ops.dead_letters.deciding import Selection, check, chosen, destination
     from ops.dead_letters.describing import as_document
     from ops.dead_letters.looking import look
+    from ops.views import show_dead_letter
 
     output = Output(as_json=as_json)
     selection = Selection(ids=(message,))
@@ -68,7 +70,7 @@ def show_letter(
         **as_document(letter, datetime.now(UTC), whole=True),
         "destination": destination(letter, target.outputs),
     }
-    output.dead_letter(document)
+    show_dead_letter(output, document)
     output.document(document)
 
 
@@ -117,6 +119,7 @@ def discard_letters(
     from ops.dead_letters.describing import as_document
     from ops.dead_letters.looking import look
     from ops.errors import OperatorError
+    from ops.views import show_dead_letters
 
     output = Output(as_json=as_json)
     selection = _selection(messages, queue, code, everything=everything)
@@ -131,10 +134,10 @@ def discard_letters(
         if as_json or not sys.stdin.isatty():
             raise OperatorError(
                 "NOT_CONFIRMED",
-                f"{len(letters)} dead letters would be deleted, and nobody can be asked; nothing was deleted",
+                f"{len(letters)} dead letters would be deleted, and there is no terminal to ask; nothing was deleted",
                 "look at them with `receipts dead-letters list`, then add --yes",
             )
-        output.dead_letters([as_document(letter, now) for letter in letters], {})
+        show_dead_letters(output, [as_document(letter, now) for letter in letters], {})
         if not typer.confirm(f"Delete these {len(letters)} dead letters?"):
             raise OperatorError("NOT_CONFIRMED", "nothing was deleted", "answer y, or leave them where they are")
     path = file or Path(f"dead-letters-{now:%Y%m%dT%H%M%SZ}.jsonl")

@@ -39,6 +39,7 @@ def show_logs(
     from ops.errors import OperatorError
     from ops.logs import reading
     from ops.logs.lines import beginning, hosts, is_about
+    from ops.views import show_log_line
 
     output = Output(as_json=as_json)
     start = beginning(since, datetime.now(UTC))
@@ -50,7 +51,7 @@ def show_logs(
 
     def show(line: "LogLine") -> None:
         if is_about(line, names):
-            output.log_line(line)
+            show_log_line(output, line)
 
     if follow:
         reading.follow(source, show)
@@ -81,10 +82,11 @@ def examine_everything(stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = Fa
     from ops.doctor.judging import Weight
     from ops.doctor.looking import examine
     from ops.local.stack import LocalStack
+    from ops.views import show_examination
 
     output = Output(as_json=as_json)
     found = examine(stack, LocalStack(), options.connect)
-    output.examination(found)
+    show_examination(output, found)
     output.document([asdict(item) for item in found])
     if any(item.weight is Weight.FAULT for item in found):
         raise typer.Exit(EXIT_FAILED)

@@ -45,7 +45,7 @@ def upload_files(
         ),
     ],
     as_format: Annotated[
-        Format | None, typer.Option("--format", help="What the files are. Without it their content tells.")
+        Format | None, typer.Option("--format", help="What the files are. [default: decided by their content]")
     ] = None,
     wait: Wait = True,
     timeout: Timeout = 600.0,
@@ -125,7 +125,7 @@ def upload_files(
 
 @application.command("send")
 def send_test_receipt(timeout: Timeout = 600.0, stack: StackName = LOCAL_STACK_NAME, as_json: AsJson = False) -> None:
-    """Put a test receipt through all stages, tell the seconds of each, and take it away again."""
+    """Put a test receipt through all stages, print the seconds of each, and remove it again."""
     from ops.console import Output
     from ops.probing import STAGES, send
 
@@ -189,7 +189,7 @@ def correct_receipt(
 def _upload(
     output: "Output", target: "Target", documents: list[tuple[str, bytes]], refuse: Callable[[Exception], object]
 ) -> "list[UploadedDocument]":
-    """Upload documents under a bar; the receipts that are left out are told."""
+    """Upload documents under a progress bar, and say which receipts are left out."""
     from ops.submitting import upload
 
     uploaded: list[UploadedDocument] = []

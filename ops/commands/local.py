@@ -34,7 +34,7 @@ def local_up(
     page: Annotated[bool, typer.Option("--page", help="Serve its web page on 127.0.0.1 as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the stack up, or update the running one; each step is told as it ends."""
+    """Bring the stack up, or update the running one; each step is shown when it ends."""
     from ops.console import Output
     from ops.local.stack import LocalStack
 
@@ -45,7 +45,7 @@ def local_up(
     result = stack.up(
         {} if consumer is None else {"embedConsumer": consumer.value},
         engine=None if engine is None else engine.value,
-        on_step=lambda step: output.steps([step]),
+        on_step=lambda step: output.step(step.operation, step.line),
     )
     chosen = result.outputs.get("embedConsumer")
     output.say(f"{len(result.changes)} resources changed, {result.unchanged} unchanged; the stack is up, with {chosen}")
@@ -107,10 +107,11 @@ def local_status(as_json: AsJson = False) -> None:
     """The processes of the stack on this machine."""
     from ops.console import Output
     from ops.local.stack import LocalStack
+    from ops.views import show_processes
 
     output = Output(as_json=as_json)
     status = LocalStack().status()
-    output.processes(status)
+    show_processes(output, status)
     output.document(status)
 
 

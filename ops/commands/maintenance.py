@@ -54,7 +54,7 @@ def reconcile_collections(
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
 ) -> None:
-    """Hold runs, deltas and vectors against each other; exit code 1 while anything is missing, surplus or stale."""
+    """Compare runs, deltas and vectors with each other; exit code 1 while anything is missing, surplus or stale."""
     from ops.console import Output
     from ops.reconciling.procedure import run_reconcile
 

@@ -1,6 +1,6 @@
 """What the commands share: their options and exit codes, the stack they are about, how an error is written.
 
-No command stands here.
+No command is defined here.
 """
 
 import json
@@ -15,6 +15,7 @@ from ops.commands import completion
 if TYPE_CHECKING:
     from ops.switching.stacks import SwitchableStack
     from ops.target import Target
+    from ops.watching.gathering import StackView
 
 LARGEST_INTEGER = 2**63 - 1
 """Of a receipt's number, as ``pipeline/contracts/limits.py`` has it."""
@@ -106,17 +107,24 @@ class Consumer(StrEnum):
 
 
 def connect(stack_name: str) -> "Target":
-    """The stack of that name; what ``ops.target`` raises."""
-    from ops import target
+    """The stack of that name: its outputs and clients; raises what ``ops.stacks.by_name`` raises."""
+    from ops.stacks import by_name
 
-    return target.connect(stack_name)
+    return by_name.connect(stack_name)
 
 
 def switchable(stack_name: str) -> "SwitchableStack":
-    """The stack of that name, to be switched; what ``ops.switching.stacks`` raises."""
-    from ops.switching import stacks
+    """The stack of that name, to be switched."""
+    from ops.stacks import by_name
 
-    return stacks.switchable(stack_name)
+    return by_name.switchable(stack_name)
+
+
+def view(stack_name: str) -> "StackView":
+    """The stack of that name, to be watched."""
+    from ops.stacks import by_name
+
+    return by_name.view(stack_name)
 
 
 class Engine(StrEnum):

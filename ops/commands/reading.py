@@ -25,7 +25,7 @@ def search_text(
         Mode,
         typer.Option(
             help="Compare vectors, letters, or both. `hybrid` orders by both, so distances do not always rise. "
-            "`text` needs no embedder and tells no distances."
+            "`text` needs no embedder and gives no distances."
         ),
     ] = Mode.HYBRID,
     merchant: Annotated[
@@ -56,6 +56,7 @@ def search_text(
     """Search a published collection for lines or words like TEXT, the best first."""
     from ops.console import Output
     from ops.searching import search
+    from ops.views import show_search_result
 
     output = Output(as_json=as_json)
     result = search(
@@ -69,7 +70,7 @@ def search_text(
         receipt=receipt,
         maximum_distance=maximum_distance,
     )
-    output.search_result(text, result)
+    show_search_result(output, text, result)
     output.document(asdict(result))
 
 
@@ -91,6 +92,7 @@ def show_receipt(
     from ops.choosing import whole_image
     from ops.console import Output
     from ops.showing import show
+    from ops.views import show_receipt
     from pipeline.collections.receipts import ReceiptKey
 
     output = Output(as_json=as_json)
@@ -99,7 +101,7 @@ def show_receipt(
         raise typer.BadParameter("it needs --picture", param_hint="--mark")
     details = show(target, ReceiptKey(whole_image(target, image), receipt), words=words)
     drawn = None if picture is None else _draw(target, details, picture, mark)
-    output.receipt(details)
+    show_receipt(output, details)
     if drawn is None:
         output.document(details)
         return
@@ -132,7 +134,7 @@ def export_collection(
 
 
 def _draw(target: "Target", details: "ReceiptDetails", file: Path, mark: str | None) -> dict[str, Any]:
-    """Write the picture; what there is to tell of it."""
+    """Write the picture; returns what the command reports about it."""
     from ops.drawing.receipt import best_place, drawing_of, write_picture
 
     drawing = drawing_of(target, details, [] if mark is None else [best_place(target, details, mark)])

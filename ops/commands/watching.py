@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ops import LOCAL_STACK_NAME
+from ops.commands import options
 from ops.commands.options import AsJson, StackName
 
 application = typer.Typer()
@@ -21,16 +22,17 @@ def watch_stack(
 ) -> None:
     """One screen that is drawn again every second: queues, consumer, work, runs, versions, errors and a timeline.
 
-    Where the output is no terminal, it is one plain frame a look; with --json one JSON document on a line of its own.
+    Where the output is no terminal, each look prints one plain frame; with --json one JSON document on a line.
     """
     import time
 
     from ops.console import Output
-    from ops.watching import gathering, terminal
+    from ops.watching import terminal
+    from ops.watching.gathering import Watcher
 
     output = Output(as_json=as_json)
     looks = 1 if count is None and as_json else count
-    with gathering.watch_stack(stack) as watcher:
+    with Watcher(options.view(stack)) as watcher:
         try:
             terminal.watch(output, watcher.look, interval=interval, count=looks, sleep=time.sleep)
         except KeyboardInterrupt:

@@ -94,16 +94,17 @@ def steady(stack: PricedStack, times: Times, rate: float, stored: float) -> tupl
         + (merge.publication_a_byte + merge.upload_a_byte) * work.version_bytes(name, stored, stack.dimensions)
         for name, merge in times.merge.items()
     )
+    stream = 1 / (rate * (stack.stream_window_seconds + times.stream))
     load = Load(
         receipts=rate * SECONDS_A_MONTH,
         stored=stored,
-        upload_batches=1.0,
-        upload_seconds=times.upload,
-        embed_batches=(1 - to_worker) / batch,
-        embed_seconds=(1 - to_worker) * (times.embed / batch + times.embed_a_receipt),
-        stream_batches=1 / (rate * (stack.stream_window_seconds + times.stream)),
-        stream_seconds=times.stream / (rate * (stack.stream_window_seconds + times.stream)),
-        merge_seconds=sum(merge.delta for merge in times.merge.values()) + publishing / (rate * every),
+        invocations={"upload": 1.0, "embed": (1 - to_worker) / batch, "stream": stream},
+        busy_seconds={
+            "upload": times.upload,
+            "embed": (1 - to_worker) * (times.embed / batch + times.embed_a_receipt),
+            "stream": times.stream * stream,
+            "merge": sum(merge.delta for merge in times.merge.values()) + publishing / (rate * every),
+        },
         publications=SECONDS_A_MONTH / every,
         task_hours=tasks * HOURS_A_MONTH,
     )
@@ -128,6 +129,13 @@ def receipts_until_full(stack: PricedStack) -> int:
 
 
 def _parts(stack: PricedStack, times: Times, stored: float) -> Iterator[Part]:
+    if stack.pictures is not None:
+        yield Part(
+            name="pictures function",
+            # One setting is the concurrency of both functions of the upload.
+            capacity=stack.upload_concurrency / work.PICTURE_SECONDS,
+            next_step="raise receipts:upload.maximumConcurrency",
+        )
     yield Part(
         name="upload function",
         capacity=stack.upload_concurrency / times.upload,

@@ -1,11 +1,11 @@
 """The month of a stack: what is billed, how much of it, at which price. Pure.
 
-Prices are list prices without free tiers. What a collection grows by within the month is left out: it is priced as
-large as it is said to be.
+Prices are list prices without free tiers. What a collection grows by within the month is left out: it is priced
+at the size that is given. With stage 0 every receipt, stored ones included, is priced as a picture of one page.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ops.cost.prices import HOURS_A_MONTH, PRICES, SECONDS_A_MONTH
 from ops.cost.stack import PricedStack
@@ -20,7 +20,9 @@ LONG_POLL_SECONDS = 20
 WORKER_POLL_SECONDS = 5
 """As ``compaction_worker/intake.py`` has it."""
 TICK_SECONDS = 0.5
-"""Assumed: three queries a collection and two reads of its pointer; a tick keeps the function warm."""
+"""Assumed; a tick keeps the function warm."""
+TICK_READS = 5
+"""A collection, assumed: three queries of runs, one of requests to SQS, and one read of its pointer."""
 WAITING_SECONDS = 0.2
 """Assumed: one call to SQS."""
 SPOT_SHARE = 0.3
@@ -61,42 +63,32 @@ class Load:
     Attributes:
         receipts: that arrive in the month.
         stored: that the collections hold.
-        embed_batches, stream_batches, upload_batches: invocations a receipt.
-        embed_seconds, merge_seconds, upload_seconds, stream_seconds: of the functions, a receipt.
+        invocations: for each receipt, by function (``embed``, ``stream``, ``upload``); one that is missing has none.
+        busy_seconds: for each receipt, by function (the same and ``merge``).
         publications: a month, of one collection.
         task_hours: of the worker, a month.
     """
 
     receipts: float
     stored: float
-    embed_batches: float = 0.0
-    stream_batches: float = 0.0
-    upload_batches: float = 0.0
-    embed_seconds: float = 0.0
-    merge_seconds: float = 0.0
-    upload_seconds: float = 0.0
-    stream_seconds: float = 0.0
+    invocations: Mapping[str, float] = field(default_factory=dict)
+    busy_seconds: Mapping[str, float] = field(default_factory=dict)
     publications: float = 0.0
     task_hours: float = 0.0
+
+    def calls(self, function: str) -> float:
+        """Invocations of a function in the month."""
+        return self.invocations.get(function, 0.0) * self.receipts
 
 
 def load_of(outcome: Outcome, *, simulated: int, seconds: float, stored: float) -> Load:
     """A month like the simulated time, of so many receipts in so many seconds."""
     months = SECONDS_A_MONTH / seconds
-
-    def each(values: dict[str, int] | dict[str, float], key: str) -> float:
-        return values.get(key, 0) / simulated
-
     return Load(
         receipts=simulated * months,
         stored=stored,
-        embed_batches=each(outcome.invocations, "embed"),
-        stream_batches=each(outcome.invocations, "stream"),
-        upload_batches=each(outcome.invocations, "upload"),
-        embed_seconds=each(outcome.busy_seconds, "embed"),
-        merge_seconds=each(outcome.busy_seconds, "merge"),
-        upload_seconds=each(outcome.busy_seconds, "upload"),
-        stream_seconds=each(outcome.busy_seconds, "stream"),
+        invocations={name: count / simulated for name, count in outcome.invocations.items()},
+        busy_seconds={name: busy / simulated for name, busy in outcome.busy_seconds.items()},
         publications=max(outcome.publications.values(), default=0) * months,
         task_hours=min(outcome.task_seconds / seconds, outcome.most_tasks) * HOURS_A_MONTH,
     )
@@ -128,21 +120,18 @@ def total(lines: list[Line], *groups: str) -> float:
 
 def _compute(stack: PricedStack, load: Load) -> Iterator[Line]:
     ticks = HOURS_A_MONTH * 60 / stack.tick_minutes
-    seconds = {
-        "upload": load.upload_seconds * load.receipts,
-        "embed": load.embed_seconds * load.receipts,
-        "stream": load.stream_seconds * load.receipts,
-        "merge": load.merge_seconds * load.receipts + ticks * TICK_SECONDS,
-    }
-    for name, busy in seconds.items():
-        size = stack.functions[name]
+    for name, size in stack.functions.items():
+        busy = load.busy_seconds.get(name, 0.0) * load.receipts + (ticks * TICK_SECONDS if name == "merge" else 0.0)
         yield Line(group="compute", what=f"{name} function", quantity=busy * size.memory_gb, price="function compute")
         yield Line(
             group="compute", what=f"{name} function, disk", quantity=busy * size.paid_disk_gb, price="function disk"
         )
-    batches = load.embed_batches + load.stream_batches + load.upload_batches
-    # A message of each collection a batch of the stream.
-    calls = (batches + len(COLLECTIONS) * load.stream_batches) * load.receipts
+    # Each batch of the stream sends a message for each collection, and each of these invokes the merge.
+    calls = sum(load.calls(name) for name in ("embed", "stream", "upload")) + len(COLLECTIONS) * load.calls("stream")
+    if stack.pictures is not None:
+        busy = work.PICTURE_SECONDS * load.receipts * stack.pictures.memory_gb
+        yield Line(group="compute", what="pictures function", quantity=busy, price="function compute")
+        calls += load.receipts
     yield Line(group="compute", what="invocations", quantity=calls + ticks, price="function call")
     yield Line(group="compute", what="tick", quantity=ticks, price="schedule")
     if stack.waiting is not None:
@@ -176,22 +165,20 @@ def _queues(stack: PricedStack, load: Load) -> Iterator[Line]:
         yield Line(group="queues", what=f"{len(mappings)} mappings wait", quantity=len(mappings) * polls, price=price)
     worker = load.task_hours * 3_600 / WORKER_POLL_SECONDS
     yield Line(group="queues", what="worker waits", quantity=worker, price="FIFO queue request")
-    yield Line(
-        group="queues", what="OCR results", quantity=2 * load.upload_batches * load.receipts,
-        price="standard queue request",
-    )  # fmt: skip
+    yield Line(group="queues", what="OCR results", quantity=2 * load.calls("upload"), price="standard queue request")
+    # Sent by S3; each is received and deleted alone.
+    pictures = 2 * load.receipts if stack.pictures is not None else 0.0
+    yield Line(group="queues", what="pictures", quantity=pictures, price="standard queue request")
     # Sent alone, received and deleted in batches.
-    embed = 1 + 2 * (load.embed_batches or 0.1)
-    merge = 3 * len(COLLECTIONS) * load.stream_batches
-    yield Line(
-        group="queues", what="receipts and merges", quantity=(embed + merge) * load.receipts, price="FIFO queue request"
-    )
+    embed = (1 + 2 * (load.invocations.get("embed") or 0.1)) * load.receipts
+    merge = 3 * len(COLLECTIONS) * load.calls("stream")
+    yield Line(group="queues", what="receipts and merges", quantity=embed + merge, price="FIFO queue request")
 
 
 def _table(stack: PricedStack, load: Load) -> Iterator[Line]:
     yield Line(group="table", what="writes", quantity=work.TABLE_WRITES * load.receipts, price="table write")
     ticks = HOURS_A_MONTH * 60 / stack.tick_minutes
-    reads = work.TABLE_READS * load.receipts + ticks * 4 * len(COLLECTIONS)
+    reads = work.TABLE_READS * load.receipts + ticks * TICK_READS * len(COLLECTIONS)
     yield Line(group="table", what="reads", quantity=reads, price="table read")
     stored = work.RUN_BYTES * (load.stored + load.receipts / 2) / GB
     yield Line(group="table", what="runs and their index", quantity=2 * stored, price="table storage")
@@ -218,6 +205,12 @@ def _objects(stack: PricedStack, load: Load) -> Iterator[Line]:
         price="object write",
     )
     yield Line(group="objects", what="reads", quantity=work.OBJECTS_READ * load.receipts, price="object read")
+    if stack.pictures is not None:
+        kept = work.PICTURE_BYTES * (load.stored + load.receipts / 2) / GB
+        yield Line(group="objects", what="pictures", quantity=kept, price="object storage")
+        written, read = (calls * load.receipts for calls in (work.PICTURES_WRITTEN, work.PICTURES_READ))
+        yield Line(group="objects", what="pictures, writes", quantity=written, price="object write")
+        yield Line(group="objects", what="pictures, reads", quantity=read, price="object read")
 
 
 def _files(stack: PricedStack, load: Load) -> Iterator[Line]:

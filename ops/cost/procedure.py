@@ -68,8 +68,8 @@ class Answer:
 
 
 @cache
-def priced_stack(stack: str, consumer: str) -> PricedStack:
-    """A stack of ``Pulumi.<stack>.yaml`` as it would be with a consumer.
+def priced_stack(stack: str, consumer: str, **other: str) -> PricedStack:
+    """A stack of ``Pulumi.<stack>.yaml`` as it would be with a consumer, and other settings changed.
 
     Raises:
         OperatorError: CONFIGURATION_UNREADABLE, COST_UNKNOWN.
@@ -80,7 +80,9 @@ def priced_stack(stack: str, consumer: str) -> PricedStack:
     changed = settings.model_copy(update={"ecs": ecs})
     program = PROJECT_DIRECTORY / "__main__.py"
     name = stack.rsplit("/", 1)[-1]
-    return read_stack(record(program, as_config(changed, embedConsumer=consumer), stack=name), consumer=consumer)
+    return read_stack(
+        record(program, as_config(changed, embedConsumer=consumer, **other), stack=name), consumer=consumer
+    )
 
 
 def answer(stack: PricedStack, rate: float, stored: float, times: Times = BENCHMARK) -> Answer:
@@ -153,6 +155,12 @@ def run_cost(output: Output, stack: str, rate: float, stored: float) -> dict[str
     unverified = sorted({line.price for found in answers.values() for line in found.lines if _is_unverified(line)})
     if unverified:
         output.say(f"prices that no page of the provider was found for: {', '.join(unverified)}")
+    pictures = answers["lambda"].stack.pictures
+    output.say(
+        "stage 0 is off (receipts:ocr none): no picture is in the month"
+        if pictures is None
+        else "stage 0 is on: every receipt is priced as a picture of one page"
+    )
     others = answers["lambda"].stack.other_functions
     if others:
         output.say(f"not in the month, because no load here reaches them: {', '.join(others)}")
@@ -164,6 +172,7 @@ def run_cost(output: Output, stack: str, rate: float, stored: float) -> dict[str
         "prices_of": LOOKED_UP.isoformat(),
         "cheapest": chosen,
         "unverified_prices": unverified,
+        "pictures": pictures is not None,
         "functions_left_out": list(others),
         "consumers": {consumer: _document(found) for consumer, found in answers.items()},
     }

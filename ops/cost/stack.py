@@ -76,6 +76,8 @@ FUNCTIONS = {
     "stream": "compaction-stream-processor-function",
     "merge": "compaction-merge-function",
 }
+PICTURES = "upload-read-pictures-function"
+"""Stage 0: it is made where ``receipts:ocr`` is not none."""
 WAITING = "worker-waiting-function"
 """Says once a minute how many messages wait for the worker (``compaction_worker/waiting.py``)."""
 OWN_NAMESPACE = "Receipts"
@@ -137,7 +139,8 @@ class PricedStack:
         custom_metrics: of the program's own that its alarms name.
         old_version_days: how long S3 keeps a collection's version after it was deleted.
         delta_days: how long deltas are kept.
-        other_functions: names of functions that no load here reaches, such as stage 0's, which reads pictures.
+        pictures: size of the function that reads pictures; None with ``receipts:ocr`` none.
+        other_functions: names of functions that no load here reaches.
     """
 
     consumer: str
@@ -163,6 +166,7 @@ class PricedStack:
     dimensions: int
     has_billed_key: bool
     has_elastic_throughput: bool
+    pictures: FunctionSize | None = None
     other_functions: tuple[str, ...] = ()
 
 
@@ -170,7 +174,7 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
     """Read what is billed from a recorded program.
 
     Raises:
-        OperatorError: COST_UNKNOWN for a type that nobody has priced.
+        OperatorError: COST_UNKNOWN for a type without a price.
     """
     made = list(resources)
     if unknown := sorted({item.type for item in made} - COSTS_NOTHING - PRICED):
@@ -221,11 +225,12 @@ def read_stack(resources: Iterable[Resource], *, consumer: str) -> PricedStack:
         ),
         dimensions=int(merge["EMBEDDING_DIMENSIONS"]),
         has_billed_key=bool(one["storage-table"].get("serverSideEncryption")),
+        pictures=_size(one[PICTURES]) if PICTURES in one else None,
         other_functions=tuple(
             sorted(
                 item.name
                 for item in made
-                if item.type.endswith(":Function") and item.name not in {*FUNCTIONS.values(), WAITING}
+                if item.type.endswith(":Function") and item.name not in {*FUNCTIONS.values(), PICTURES, WAITING}
             )
         ),
         has_elastic_throughput=one["storage-collections"].get("throughputMode") == "elastic",

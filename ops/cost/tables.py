@@ -16,7 +16,7 @@ from ops.cost.capacity import (
     shards,
     steady,
 )
-from ops.cost.month import total
+from ops.cost.month import idle, month, total
 from ops.cost.prices import LOOKED_UP, PRICES
 from ops.cost.procedure import CONSUMERS, Answer, answer, cheapest, priced_stack, rows, scenario
 from ops.scale.model import simulate
@@ -27,6 +27,8 @@ STACK = "dev"
 STORED = 600.0
 RATES = (1.0, 40.0, 1_000.0)
 SECONDS_A_MINUTE, MINUTES_SHOWN = 60, 300
+LEAST_SHOWN = 0.005
+"""Dollars; less is 0.00."""
 
 
 def prices() -> str:
@@ -63,6 +65,28 @@ def loaded_months() -> str:
         head = (f"{rate:g} receipts a second", *(f"`{consumer}`" for consumer in CONSUMERS))
         blocks.append(_table(head, rows(answers)) + f"\nChoose `{cheapest(answers)}`.\n")
     return "\n".join(blocks)
+
+
+def picture_months() -> str:
+    """What stage 0 adds to the month, line by line, with the function as the consumer."""
+    off, on = (priced_stack(STACK, "lambda", ocr=engine) for engine in ("none", "tesseract"))
+    rates = (0.0, 0.01, 0.1, 1.0)
+    added: dict[tuple[str, str], dict[float, float]] = {}
+    for rate in rates:
+        for stack, sign in ((off, -1), (on, 1)):
+            for line in month(stack, steady(off, BENCHMARK, rate, STORED)[0] if rate else idle(STORED)):
+                what = (line.group, "mappings wait" if line.what.endswith("mappings wait") else line.what)
+                column = added.setdefault(what, dict.fromkeys(rates, 0.0))
+                column[rate] += sign * line.dollars
+    kept = {what: column for what, column in added.items() if max(column.values()) >= LEAST_SHOWN}
+    sums = (f"{sum(column[rate] for column in added.values()):.2f}" for rate in rates)
+    return _table(
+        ("group", "what", "idle", *(f"{rate:g} a second" for rate in rates[1:])),
+        [
+            *((*what, *(f"{column[rate]:.2f}" for rate in rates)) for what, column in kept.items()),
+            ("", "together", *sums),
+        ],
+    )
 
 
 def times() -> str:
@@ -109,7 +133,7 @@ def _scaled(rate: float) -> list[tuple[str, str]]:
     known = parts(stack, BENCHMARK, stored=STORED)
     short = [part for part in known if part.load(rate) > FULL]
     quota = next((part for part in known if part.is_quota and part.load(rate) > FULL), None)
-    batches = steady(stack, BENCHMARK, rate, STORED)[0].embed_seconds * rate / FULL
+    batches = steady(stack, BENCHMARK, rate, STORED)[0].busy_seconds["embed"] * rate / FULL
     tasks = steady(priced_stack(STACK, "ecs"), BENCHMARK, rate, STORED)[1]
     merge = min(COLLECTIONS, key=lambda name: merge_capacity(stack, BENCHMARK, name, STORED))
     needed = shards(stack, BENCHMARK, rate, STORED)
@@ -136,7 +160,7 @@ def _scaled(rate: float) -> list[tuple[str, str]]:
 def sharded(rate: float, count: int) -> str:
     """Seconds until searchable in one of so many shards, with as many functions as the whole load needs.
 
-    Receipts are divided evenly, and a receipt is in one shard alone, so one of them stands for all.
+    Receipts are divided evenly, and a receipt is in one shard alone, so one of them represents all.
     """
     stack, seconds = priced_stack(STACK, "lambda"), 1_800.0
     own = scenario(stack, rate / count, STORED / count, BENCHMARK, seconds)

@@ -1,4 +1,4 @@
-"""Sends dead letters again, or deletes them with a copy on disk. Which ones, and in what order, ``deciding`` says.
+"""Sends dead letters again, or deletes them with a copy on disk. ``deciding`` says which ones, and in what order.
 
 A dead letter is deleted after its message was sent, or after its copy is on the disk: a command that is killed in
 between leaves it where it is, and it can be sent or deleted again.
@@ -24,7 +24,7 @@ from pipeline.errors import PipelineError
 from pipeline.queues import OutgoingMessage, send_batch
 
 RENEWED_SECONDS = 20
-"""So often what is not yet done is hidden anew: a thousand dead letters take longer than a look hides them."""
+"""Seconds after which the rest is hidden again: a thousand dead letters take longer than one look hides them."""
 NO_QUEUE = (
     "it came from the table's stream and no queue takes it; `receipts reconcile --repair` drives what it announced"
 )

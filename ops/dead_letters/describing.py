@@ -1,7 +1,7 @@
-"""What is known of one dead letter: why it is one, since when, whose receipts it is about. Pure but for ``find_runs``.
+"""What is known of one dead letter: why it is one, since when, and about which receipts. Pure but for ``find_runs``.
 
 A message that a consumer dead-lettered has its reason in its attributes. One that SQS moved, because its deliveries
-were used up, has none: what the table knows of its runs is told instead, and where each delivery's reason is logged.
+were used up, has none: what the table knows of its runs is given instead, with the log that has each delivery's reason.
 """
 
 import json
@@ -68,7 +68,7 @@ def as_document(letter: DeadLetter, now: datetime, *, whole: bool = False) -> di
 
     Args:
         letter: what is shown.
-        now: its age is told from then.
+        now: its age is counted up to then.
         whole: the body as well.
     """
     document: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""From what was seen of a machine, a stack and an account to findings. Pure: nothing is looked at here.
+"""Turns what was seen of a machine, a stack and an account into findings. Pure: nothing is looked at here.
 
-Longer than most modules: every finding with its way out stands here, in the order in which it is told.
+Longer than most modules: every finding with its way out is here, in the order in which the command prints them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class Stack:
     Attributes:
         name: its name.
         audit: queue to what is wrong with its consumers.
-        paused: nobody is meant to consume.
+        paused: no consumer is meant to be on.
         unfinished: the consumer that an update chose which has not ended well.
         dead_letters: queue to how many, where there are any.
         failed_runs: runs that failed, by collection.
@@ -234,7 +234,7 @@ def judge_stack(seen: Stack) -> list[Finding]:
                 area="stack",
                 weight=Weight.WARNING,
                 code="PAUSED",
-                message="nobody is meant to consume the embed queue; receipts wait",
+                message="no consumer is meant to be on; receipts wait on the embed queue",
                 way_out=f"receipts switch lambda{option}, or ecs",
             )
         )

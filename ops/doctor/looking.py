@@ -1,6 +1,5 @@
 """Gathers what ``judging`` judges: of this machine, of a stack, of the account. It changes nothing."""
 
-import json
 import shutil
 import socket
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,22 +16,44 @@ from ops.auditing import DEAD_LETTERS, audit
 from ops.doctor.judging import Finding, Machine, Stack, Weight, judge_account, judge_machine, judge_stack, not_up
 from ops.errors import OperatorError
 from ops.failures import described
-from ops.local.paths import PORTS_FILE
-from ops.local.runtime_interface import LOOPBACK
-from ops.local.stack import LocalStack
 from ops.operations import repository
 from ops.reporting import states_of
 from ops.target import PROJECT_DIRECTORY, Target
 from pipeline.aws import AwsClient, connect
 
+LOOPBACK = "127.0.0.1"
 ASKED_SECONDS = 10.0
 """For a program that only says its version; a Docker daemon that hangs must not hang this command."""
 MEMORY_FILE = Path("/proc/meminfo")
 
 
+class StackHere(Protocol):
+    """What is looked at of the stack on this machine, whichever stack was asked for: its directory and its ports.
+
+    ``ops.local.stack.LocalStack`` is one.
+    """
+
+    @property
+    def state_directory(self) -> Path:
+        """Where its files are, or would be."""
+        ...
+
+    def is_running(self) -> bool:
+        """Whether its supervisor answers."""
+        ...
+
+    def taken_ports(self) -> Sequence[int]:
+        """Of the ports that it keeps, those that another program listens on."""
+        ...
+
+    def lost_processes(self) -> Sequence[str]:
+        """Of the processes that it needs, those that have ended."""
+        ...
+
+
 def examine(
     stack_name: str,
-    local: LocalStack,
+    local: StackHere,
     reach: Callable[[str], Target],
     client: Callable[[str], AwsClient] = connect,
 ) -> list[Finding]:
@@ -40,7 +62,7 @@ def examine(
     Args:
         stack_name: the stack; for any but the one on this machine the account is looked at as well.
         local: the stack on this machine, whose ports and directory are looked at.
-        reach: finds a stack by its name, as ``ops.target.connect``.
+        reach: finds a stack by its name, as ``ops.stacks.by_name.connect``.
         client: makes a client of AWS with the shell's credentials.
     """
     found = judge_machine(look_at_machine(local))
@@ -49,24 +71,24 @@ def examine(
     return [*found, *_account(stack_name, client), *_stack(stack_name, None, reach)]
 
 
-def look_at_machine(local: LocalStack) -> Machine:
+def look_at_machine(local: StackHere) -> Machine:
     """This machine."""
     place = next(path for path in (local.state_directory, *local.state_directory.parents) if path.exists())
     return Machine(
         python=sys.version_info[:2],
         system=sys.platform,
-        pulumi=_said(("pulumi", "version")),
+        pulumi=said_by(("pulumi", "version")),
         docker=_docker(),
         free_disk=shutil.disk_usage(place).free,
         free_memory=_free_memory(),
-        taken_ports=() if local.is_running() else _taken_ports(local.state_directory / PORTS_FILE),
+        taken_ports=() if local.is_running() else local.taken_ports(),
         loopback=_loopback(),
     )
 
 
-def _stack(name: str, local: LocalStack | None, reach: Callable[[str], Target]) -> list[Finding]:
+def _stack(name: str, local: StackHere | None, reach: Callable[[str], Target]) -> list[Finding]:
     try:
-        lost = _lost_processes(local) if local else []
+        lost = local.lost_processes() if local else ()
         if lost:
             # Nothing of it answers then.
             return judge_stack(Stack(name=name, lost=lost))
@@ -98,11 +120,6 @@ def look_at_stack(name: str, target: Target) -> Stack:
     )
 
 
-def _lost_processes(local: LocalStack) -> list[str]:
-    status = local.status()
-    return [] if status["emulator"]["process"] is not None else ["the emulator"]
-
-
 def _account(stack_name: str, client: Callable[[str], AwsClient]) -> list[Finding]:
     name = stack_name.rsplit("/", 1)[-1]
     region, caller, failure = _region(PROJECT_DIRECTORY / f"Pulumi.{name}.yaml"), None, None
@@ -130,12 +147,12 @@ def _docker() -> str | None:
     """What is wrong with Docker; None when nothing is."""
     if shutil.which("docker") is None:
         return "there is no Docker on the PATH"
-    if not _said(("docker", "info", "--format", "{{.ServerVersion}}")):
+    if not said_by(("docker", "info", "--format", "{{.ServerVersion}}")):
         return "Docker does not run, or this user may not use it"
-    return None if _said(("docker", "buildx", "version")) else "Docker has no buildx"
+    return None if said_by(("docker", "buildx", "version")) else "Docker has no buildx"
 
 
-def _said(command: Sequence[str]) -> str | None:
+def said_by(command: Sequence[str]) -> str | None:
     """The first line that a program writes; None when there is no such program, empty when it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - its own words, and no shell
@@ -154,22 +171,6 @@ def _free_memory() -> int | None:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None
-
-
-def _taken_ports(file: Path) -> tuple[int, ...]:
-    """Ports that a stack that does not run keeps, and that somebody listens on."""
-    if not file.exists():
-        return ()
-    taken = []
-    for port in json.loads(file.read_text()).values():
-        with socket.socket() as tried:
-            # As the servers do it: a connection that has ended takes no port.
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((LOOPBACK, port))
-            except OSError:
-                taken.append(port)
-    return tuple(taken)
 
 
 def _loopback() -> str | None:

@@ -1,1 +1,1 @@
-"""A receipt as a picture: where its texts stand (``sheet``), the uploaded photo (``photo``), the PNG (``picture``)."""
+"""A receipt as a picture: where its texts are (``sheet``), the uploaded photo (``photo``), the PNG (``picture``)."""

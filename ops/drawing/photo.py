@@ -1,6 +1,6 @@
 """The picture that was uploaded of an image, if one was: found by its key, bounded before it is unpacked, upright.
 
-It never changes the bucket. A picture that cannot be used is told as such; the receipt is then drawn without it.
+It never changes the bucket. A picture that cannot be used is reported; the receipt is then drawn without it.
 """
 
 import io

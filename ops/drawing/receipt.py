@@ -14,6 +14,7 @@ from ops.errors import OperatorError
 from ops.searching import search
 from ops.showing import ReceiptDetails
 from ops.target import Target
+from pipeline.files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def drawing_of(target: Target, details: ReceiptDetails, hits: Collection[Place] 
         raise OperatorError(
             "NOTHING_TO_DRAW",
             f"no published version holds receipt {details['receipt_id']} of image {details['image_id']}",
-            "`receipts show` tells how far its runs are",
+            "`receipts show` says how far its runs are",
         )
     photo, remark = None, None
     try:
@@ -84,10 +85,8 @@ def write_picture(content: bytes, file: Path) -> None:
     Raises:
         OperatorError: PICTURE_UNWRITABLE.
     """
-    partial = file.with_name(f"{file.name}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(file)
+        replace_file(file, content)
     except OSError as error:
         raise OperatorError(
             "PICTURE_UNWRITABLE",

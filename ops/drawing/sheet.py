@@ -1,4 +1,4 @@
-"""A receipt laid out on a sheet: which text stands where, in pixels, and what is marked. Pure; it draws nothing.
+"""A receipt laid out on a sheet: which text is where, in pixels, and what is marked. Pure; it draws nothing.
 
 ``picture.py`` draws a sheet as PNG, the local page as SVG, so both show the same. A sheet shows the part of the image
 that the receipt takes up: an image may hold several receipts.
@@ -14,7 +14,7 @@ SHEET_WIDTH = 720
 LARGEST_HEIGHT = 12_000
 """Pixels. A longer receipt is pressed together; Pillow would take it, a reader's viewer may not."""
 LOW_CONFIDENCE = 0.75
-"""Below this a text is shaded as doubtful. 0 is "none was told", and is not."""
+"""Below this a text is shaded as doubtful. 0 means that none is known, and is not shaded."""
 NEARLY = 0.85
 """Of a box's width: letters that are estimated to take more take all of it."""
 MARGIN = 0.03
@@ -22,12 +22,12 @@ MARGIN = 0.03
 CHARACTER_WIDTH = 0.55
 """Of a character on average, in font sizes: 123 pixels for the 11 of "TOTAL 12.50" at size 20 (Pillow's font)."""
 FONT_SHARE = 0.78
-"""Of a box's height that the font takes; the rest is what stands below the line."""
+"""Of a box's height that the font takes; the rest is for what hangs below the line."""
 PROPORTIONS = (0.4, 12.0)
 """Height by width that an estimate may give: from a wide ticket to a long till roll."""
 USUAL_PROPORTION = 1.6
 LEAST_PRINT = 0.001
-"""Of the image's height or width; what is smaller is no print from which proportions can be told."""
+"""Of the image's height or width; smaller print does not show proportions."""
 ROW_HEIGHT = 24.0
 """Pixels of a text that has no place of its own."""
 
@@ -81,7 +81,7 @@ class Sheet:
     Attributes:
         width: in pixels, as ``height``.
         region: the part of the image that the sheet shows.
-        region_height: pixels of the sheet that show it; texts without a place of their own stand below.
+        region_height: pixels of the sheet that show it; texts without a place of their own are below.
         marks: in the order of the rows.
     """
 
@@ -159,7 +159,7 @@ def part_of(sheet: Sheet, place: Place, height: int) -> tuple[int, int]:
 
 
 def box_of(row: Mapping[str, Any]) -> Box | None:
-    """A row's box; None when it has none, or the whole page, which is what a text gets whose place was not told."""
+    """A row's box; None when it has none, or the whole page, which is what a text without a known place gets."""
     if not all(name in row for name in ("x", "y", "width", "height")):
         return None
     box = Box(*(float(row[name]) for name in ("x", "y", "width", "height")))
@@ -178,7 +178,7 @@ def _region(boxes: Sequence[Box]) -> Box:
 def _span(edges: Iterable[tuple[float, float]]) -> tuple[float, float]:
     pairs = list(edges)
     least, most = min(low for low, _ in pairs), max(high for _, high in pairs)
-    # Boxes of no size still need something to stand on.
+    # Boxes without a size still need an area.
     margin = max((most - least) * MARGIN, 0.005)
     return max(least - margin, 0.0), min(most + margin, 1.0)
 

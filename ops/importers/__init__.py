@@ -1,4 +1,4 @@
-"""Files and folders to OCR results of the contract. What other tools' files mean is in ``upload_images/formats``."""
+"""Reads files and folders as OCR results of the contract. Other tools' formats: ``upload_images/formats``."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ from upload_images.formats.conversion import convert
 from upload_images.formats.detection import READERS, Format, detect
 from upload_images.pictures.kinds import KIND_BYTES, PictureKind, kind_of
 from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
-from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes
+from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes, unreadable
 
 SROIE_SUFFIX = ".jsonl"
 STANDARD_INPUT = Path("-")
@@ -64,7 +64,7 @@ def read_documents(
             they are taken; ``STANDARD_INPUT`` for the bytes that come in there.
         on_refused: called with OCR_DOCUMENT_INVALID for a file, a page of it, or a line of SROIE receipts, of which
             nothing can be used; the others follow. It raises the error unless another function is given.
-        as_format: what the files are; None to tell it by their content.
+        as_format: what the files are; None to decide by their content.
         on_taken: called for each file that was converted.
         on_picture: called with the name and content of each picture, of a kind that stage 0 reads; None when nothing
             reads pictures, and then one is refused.
@@ -87,6 +87,8 @@ def read_documents(
             yield from _read_lines(path, on_refused)
         elif on_picture is not None and as_format is None and path != STANDARD_INPUT and _is_picture(path):
             on_picture(path.name, _read_bounded(path, require_bytes, MAXIMUM_PICTURE_BYTES))
+        elif on_picture is not None and as_format is None and _is_picture_by_name_alone(path):
+            on_refused(unreadable(f"{path.name}: it begins like no kind of picture"))
         else:
             yield from _read_file(path, as_format, on_refused, on_taken)
     except PermanentError as error:
@@ -189,6 +191,17 @@ def _read_file(
 def _is_picture(path: Path) -> bool:
     with path.open("rb") as file:
         return kind_of(file.read(KIND_BYTES)) is not None
+
+
+def _is_picture_by_name_alone(path: Path) -> bool:
+    """Whether a file is called like a picture and holds no OCR result either."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        return False
+    try:
+        detect(_read_bounded(path, require_document_size, MAXIMUM_DOCUMENT_BYTES))
+    except PermanentError:
+        return True
+    return False
 
 
 def _read_bounded(path: Path, require: Callable[[int, str], None], most: int) -> bytes:

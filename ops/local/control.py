@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.files import replace_file
+
 CONTROL_SOCKET = "control.sock"
 KEY_FILE = "invocations.key"
 CONTROL_SECONDS = 180.0
@@ -42,13 +44,15 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a state directory that only its owner can enter, with the key of its events; kept when it is there."""
+    """Make a state directory that only its owner can enter, with the key of its events; kept when it is there.
+
+    One process at a time calls this for a directory.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     if not (directory / KEY_FILE).exists():
         # Kept from now on: the emulator's state holds addresses that are made with it.
-        with open(os.open(directory / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(32))
+        replace_file(directory / KEY_FILE, os.urandom(32), mode=0o600)
 
 
 def invocation_path(directory: Path, function: str) -> str:

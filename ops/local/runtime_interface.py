@@ -71,7 +71,7 @@ class FunctionProcess:
         definition: what to run.
         directory: the working directory of the process: where the image's folders lie.
         log_file: its standard output and error.
-        timeline: told of every invocation.
+        timeline: records every invocation.
     """
 
     def __init__(self, definition: FunctionDefinition, *, directory: Path, log_file: Path, timeline: Timeline) -> None:

@@ -44,7 +44,7 @@ class ServiceProcesses:
         definition: what to run.
         directory: the working directory: where the image's folders lie.
         log_file: the workers' standard output and error.
-        timeline: told of every worker's start and end.
+        timeline: records every worker's start and end.
     """
 
     def __init__(self, definition: ServiceDefinition, *, directory: Path, log_file: Path, timeline: Timeline) -> None:

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,15 +25,18 @@ from ops.local.emulator import UNSAVED_FILE, EmulatorError
 from ops.local.engines import Engine, EngineName
 from ops.local.engines.steps import Step, Told
 from ops.local.paths import DEFAULT_STATE_DIRECTORY, PORTS_FILE, SOURCE, TIMELINE_FILE
+from ops.local.ports import free_ports, taken
 from ops.local.provisioners import Registry
 from ops.local.provisioners.context import Context, client_options, make_client
 from ops.local.runtime_interface import LOOPBACK
 from ops.local.state import RECORD_FILE, StackState, UpdateRecord
 from ops.local.timeline import TimelineEntry, read_timeline
+from pipeline.files import replace_file
 
 PROJECT, STACK = "receipts", "local"
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = "change.lock"
+PROCESS_FILE = "supervisor.pid"
 STATE_FILE, PULUMI_DIRECTORY = "stack.json", "pulumi"
 """What the engines keep: the in-process one a file, Pulumi's a directory."""
 START_SECONDS = 40.0
@@ -130,7 +132,7 @@ class LocalStack:
         on_begin: Callable[[], object],
     ) -> UpResult:
         from one_consumer.claim.refusals import ClaimRefused  # noqa: PLC0415 - it imports Pulumi
-        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - the same
+        from stack.errors import SettingsRefused, StackRefusal  # noqa: PLC0415 - it imports Pulumi
 
         started_here = not self.is_running()
         if started_here:
@@ -191,7 +193,7 @@ class LocalStack:
             if not self.is_running():
                 self._start()
             with self._registry() as registry:
-                self._engine().destroy(registry, self._config(self.settings()))
+                self._engine().destroy(registry, self.configuration())
         if self.is_running():
             self._take_key_back()
             self._supervisor.shut_down()
@@ -202,7 +204,7 @@ class LocalStack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Only one at a time changes the stack: two updates would each keep a state that the other one changed."""
-        make_private(self.state_directory)
+        self.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_directory / LOCK_FILE).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,6 +213,7 @@ class LocalStack:
                     f"STACK_BUSY: somebody else is changing the stack in {self.state_directory}. "
                     "Way out: wait until that command has ended."
                 ) from None
+            make_private(self.state_directory)
             yield
 
     def is_running(self) -> bool:
@@ -227,10 +230,22 @@ class LocalStack:
         processes = self._supervisor.status() if running else {}
         return {"running": running, "state": str(self.state_directory), **processes}
 
+    def lost_processes(self) -> list[str]:
+        """The processes that should run and do not, while the supervisor does."""
+        return ["the emulator"] if self._emulator_is_lost() else []
+
+    def taken_ports(self) -> tuple[int, ...]:
+        """Of the ports that this stack keeps, those that somebody listens on; its own processes too, while it is up."""
+        return taken(self._ports.values()) if (self.state_directory / PORTS_FILE).exists() else ()
+
     def settings(self) -> dict[str, Any]:
         """The settings that were given over those of ``Pulumi.local.yaml``, by this update or an earlier one."""
         path = self.state_directory / SETTINGS_FILE
         return json.loads(path.read_text()) if path.exists() else {}
+
+    def configuration(self) -> dict[str, str]:
+        """What the next update would be configured with: ``Pulumi.local.yaml``, and the settings given over it."""
+        return self._config(self.settings())
 
     def timeline(self) -> list[TimelineEntry]:
         """Who worked when, oldest first."""
@@ -328,7 +343,7 @@ class LocalStack:
         client.put_secret_value(SecretId=secret, SecretString=key)
 
     def _take_key_back(self) -> None:
-        """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it anew."""
+        """Remove the secret before the emulator saves its state: no key on disk. The next ``up`` makes it again."""
         with self._registry() as registry:
             self._engine().forget(registry, SECRET_TYPE)
 
@@ -340,10 +355,7 @@ class LocalStack:
             )
 
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
-        # As a whole: a command that is killed here must not leave half a file.
-        partial = (self.state_directory / SETTINGS_FILE).with_suffix(".partial")
-        partial.write_text(json.dumps(settings, indent=1))
-        partial.replace(self.state_directory / SETTINGS_FILE)
+        replace_file(self.state_directory / SETTINGS_FILE, json.dumps(settings, indent=1))
 
     def _config(self, settings: Mapping[str, Any]) -> dict[str, str]:
         import yaml  # noqa: PLC0415 - only an update reads settings
@@ -357,7 +369,7 @@ class LocalStack:
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()}
 
     def _provider(self) -> dict[str, Any]:
-        """How Pulumi's AWS provider would be told of the emulator; the hooks reach it by that."""
+        """The configuration of Pulumi's AWS provider for the emulator; the hooks reach it by that."""
         options = self.client_options()
         return {
             "aws:endpoints": [{"sqs": options["endpoint_url"]}],
@@ -369,8 +381,8 @@ class LocalStack:
         ports_file = self.state_directory / PORTS_FILE
         if not ports_file.exists():
             # Kept from now on: the addresses of queues contain the emulator's.
-            emulator, supervisor = _free_ports(2)
-            ports_file.write_text(json.dumps({"emulator": emulator, "supervisor": supervisor}))
+            emulator, supervisor = free_ports(2)
+            replace_file(ports_file, json.dumps({"emulator": emulator, "supervisor": supervisor}))
         log_file = self.state_directory / "supervisor.log"
         with log_file.open("ab") as log:
             self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -384,7 +396,7 @@ class LocalStack:
                 # Ctrl-C in the terminal is for the command, which then stops the supervisor in order.
                 start_new_session=True,
             )
-        (self.state_directory / "supervisor.pid").write_text(str(process.pid))
+        replace_file(self.state_directory / PROCESS_FILE, str(process.pid))
         deadline = time.monotonic() + START_SECONDS
         try:
             while not self._supervisor.answers():
@@ -400,7 +412,7 @@ class LocalStack:
             raise
 
     def _await_end(self) -> None:
-        pid_file = self.state_directory / "supervisor.pid"
+        pid_file = self.state_directory / PROCESS_FILE
         if not pid_file.exists():
             return
         if self._process is not None:
@@ -422,14 +434,3 @@ def _is_alive(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind((LOOPBACK, 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()

@@ -1,9 +1,11 @@
-"""What is kept of a stack between updates: one JSON file. It knows no resource type and calls nobody."""
+"""What is kept of a stack between updates: one JSON file. It knows no resource type and makes no calls."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from pipeline.files import replace_file
 
 RECORD_FILE = "record.json"
 """Where Pulumi's engine keeps an ``UpdateRecord`` beside its own state."""
@@ -48,9 +50,7 @@ class UpdateRecord:
     def write(self, path: Path) -> None:
         """Replace the file as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1))
-        partial.replace(path)
+        replace_file(path, json.dumps(asdict(self), indent=1))
 
 
 @dataclass(kw_only=True)

@@ -25,6 +25,7 @@ from ops.local.provisioners.context import client_options, make_client
 from ops.local.runtime_interface import LOOPBACK, FunctionDefinition, FunctionProcess
 from ops.local.services import ServiceDefinition, ServiceProcesses
 from ops.local.timeline import Timeline
+from pipeline.files import replace_file
 
 
 class Supervisor:
@@ -143,7 +144,7 @@ class Supervisor:
             "functions": [vars(function.definition) for function in self._functions.values()],
             "services": [vars(item.definition) for item in self._services.values() if item.definition.is_kept],
         }
-        (self._directory / DEFINITIONS_FILE).write_text(json.dumps(content, indent=1))
+        replace_file(self._directory / DEFINITIONS_FILE, json.dumps(content, indent=1))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -154,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             status, answer = self.route(body)
-        except Exception as error:  # noqa: BLE001 - it is told to the caller, with its type
+        except Exception as error:  # noqa: BLE001 - the caller gets it, with its type
             status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}".encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))

@@ -23,7 +23,7 @@ class Node:
 
     Attributes:
         state: ``on`` is at work or chosen, ``busy`` has something in it, ``off`` is off, ``plain`` is none of these.
-        lines: what stands below its title.
+        lines: the text below its title.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who is answered by the page, and with which headers: a layer around any ASGI application.
+"""Whom the page answers, and with which headers: a layer around any ASGI application.
 
 Every program of this machine can connect to loopback, and every web page in a browser can try to. So the Host header
 must name this server (another name that resolves to 127.0.0.1 is DNS rebinding), and requests that other sites' pages
@@ -20,7 +20,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Content-Security-Policy: only files of this server, nothing inline, nothing evaluated, in nobody's frame."""
+"""Content-Security-Policy: only files of this server, nothing inline, nothing evaluated, in no frame."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

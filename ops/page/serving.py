@@ -6,7 +6,6 @@ As a child it ends with the stack: the supervisor ends it by its id, and the ker
 import http.client
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Any
 
 from ops.errors import OperatorError
 from ops.local.control import SupervisorClient
+from ops.local.paths import SOURCE
+from ops.local.ports import free_ports, refusal
 from ops.local.runtime_interface import LOOPBACK
 from ops.local.stack import LocalStack
-from ops.local.supervisor import SOURCE
-from ops.target import local_target
+from ops.stacks.local import local_target
+from pipeline.files import replace_file
 
 PORT_FILE = "page.json"
 SERVICE = "page"
@@ -36,10 +37,11 @@ def serve(state_directory: Path, port: int) -> None:
     import uvicorn  # noqa: PLC0415 - the other half of this module needs neither server nor Chroma
 
     from ops.page.application import Feed, build_application  # noqa: PLC0415
+    from ops.stacks.local_view import LocalView  # noqa: PLC0415
     from ops.watching.gathering import Watcher  # noqa: PLC0415
 
     stack = LocalStack(state_directory)
-    with Watcher(local_target(stack), "local", local=stack) as watcher:
+    with Watcher(LocalView(stack)) as watcher:
         application = build_application(Feed(look=watcher.look), lambda: local_target(stack), port=port)
         configuration = uvicorn.Config(
             application,
@@ -76,7 +78,7 @@ def open_page(stack: LocalStack, port: int | None = None) -> str:
         return address_of(kept["port"])
     chosen = _free_port(port or kept.get("port"), is_required=port is not None)
     supervisor.delete_service(SERVICE)
-    file.write_text(json.dumps({"port": chosen}))
+    replace_file(file, json.dumps({"port": chosen}))
     supervisor.put_service(_definition(stack.state_directory, chosen))
     deadline = time.monotonic() + START_SECONDS
     while not _answers(chosen):
@@ -121,15 +123,14 @@ def _answers(port: int) -> bool:
 
 
 def _free_port(wanted: int | None, *, is_required: bool) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted or 0))
-        except OSError as error:
-            if is_required:
-                raise OperatorError(
-                    "PORT_TAKEN", f"port {wanted} of {LOOPBACK} cannot be used: {error.strerror}", "give another --port"
-                ) from error
-        else:
-            return probe.getsockname()[1]
-    return _free_port(None, is_required=True)
+    """The port that was asked for, or another one when it is taken and not required."""
+    if wanted is not None:
+        reason = refusal(wanted)
+        if reason is None:
+            return wanted
+        if is_required:
+            raise OperatorError(
+                "PORT_TAKEN", f"port {wanted} of {LOOPBACK} cannot be used: {reason}", "give another --port"
+            )
+    (port,) = free_ports(1)
+    return port

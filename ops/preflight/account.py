@@ -41,7 +41,7 @@ class Unread:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks; ``policy_source`` is what rights are simulated of, None for the account's root."""
+    """The caller; ``policy_source`` is the principal whose rights are simulated, None for the account's root."""
 
     account: str
     arn: str

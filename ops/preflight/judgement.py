@@ -27,12 +27,12 @@ class Obstacle(StrEnum):
 
 
 MEANINGS: Mapping[Obstacle, str] = {
-    Obstacle.ACCOUNT_UNREADABLE: "AWS does not say who asks: no credentials, expired ones, or no way to AWS.",
+    Obstacle.ACCOUNT_UNREADABLE: "AWS does not say who the caller is: no credentials, expired ones, or no way to AWS.",
     Obstacle.RIGHT_MISSING: "The caller lacks a right that an update or a switch needs, by IAM's own simulation.",
     Obstacle.ZONE_CLOSED: "A zone of the settings is not open to the account.",
     Obstacle.SERVICE_ROLE_MISSING: "A service has no role in the account yet, and the caller may not make it; or ECS "
     "would make it during the first update, which may be too late for its first service.",
-    Obstacle.FUNCTION_MEMORY_ABOVE_NEW: "A function is larger than what a new account may have, and no quota tells "
+    Obstacle.FUNCTION_MEMORY_ABOVE_NEW: "A function is larger than what a new account may have, and no quota says "
     "whether this one may.",
     Obstacle.CONCURRENCY_SHORT: "Lambda gives the account fewer invocations at a time than the stack's functions may "
     "use: throttled deliveries count as receives, and healthy messages become dead letters.",
@@ -43,7 +43,7 @@ MEANINGS: Mapping[Obstacle, str] = {
 
 
 class Weight(StrEnum):
-    """How bad it is: the update would be refused, the stack would work badly, or nobody knows."""
+    """How bad it is: the update would be refused, the stack would work badly, or the account did not answer."""
 
     REFUSED = "refused"
     SHORT = "short"
@@ -62,7 +62,7 @@ class Remark:
 
 
 def judge(needed: Needs, account: Account) -> list[Remark]:
-    """Everything that stands in the way of an update.
+    """Everything that is in the way of an update.
 
     Args:
         needed: by the stack's settings.
@@ -188,7 +188,7 @@ def _quotas(needed: Needs, account: Account) -> Iterator[Remark]:
                 weight=Weight.REFUSED if name == "VPCs" else Weight.OPEN,
                 value=f"{account.vpcs} VPCs, the quota of {name} is {quota:g}",
                 rule="the stack has a network of its own",
-                way_out="delete a VPC that nobody uses, or ask Service Quotas for more (Amazon VPC)",
+                way_out="delete an unused VPC, or ask Service Quotas for more (Amazon VPC)",
             )
 
 

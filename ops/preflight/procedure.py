@@ -17,8 +17,9 @@ from ops.target import PROJECT_DIRECTORY, OperatorError
 from pipeline.aws import AwsClient
 from stack.combinations import deployment_refusals
 from stack.errors import SettingsRefused
+from stack.loading import load
 from stack.naming import check_stack_name
-from stack.settings import NAMESPACE, Settings, load
+from stack.settings import NAMESPACE, Settings
 
 COLOURS: Mapping[Weight, str] = {Weight.REFUSED: "red", Weight.SHORT: "yellow", Weight.OPEN: "cyan"}
 

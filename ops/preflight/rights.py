@@ -230,7 +230,7 @@ BY_TYPE: Mapping[str, tuple[Right, ...]] = {
 """What making, changing, refreshing and deleting a resource of each type takes; every type of the program is here."""
 
 HOOKS = _rights(
-    # The handover looks at every consumer of a queue, whoever made it, and empties a queue of `hybrid`.
+    # The handover looks at every consumer of a queue, also those made elsewhere, and empties a queue of `hybrid`.
     "sqs: DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage",
     "lambda (all): GetFunctionConfiguration ListEventSourceMappings",
     "ecs (all): DescribeServices DescribeTaskDefinition DescribeTasks ListClusters ListServices ListTasks",

@@ -26,7 +26,7 @@ SURPLUS_DELTA_AGE = timedelta(days=1)
 """A delta is uploaded moments before its run is recorded; nothing that is being embedded is this old."""
 BAD_DELTA = (ErrorCode.DELTA_INVALID, ErrorCode.OBJECT_CHANGED)
 """Failures that come again unless the object of the delta was put back."""
-EMBED_ANEW = "upload the receipt's OCR result again: without a good delta it is embedded anew"
+EMBED_AGAIN = "upload the receipt's OCR result again: without a good delta it is embedded again"
 
 
 class Difference(StrEnum):
@@ -119,7 +119,7 @@ class _Deltas:
         """Objects that no run reads. The runs in ``held`` are known to the version; one may be missing in ``runs``."""
         known = list(runs)
         read = {found.key for run in known if run.kind == "upsert" and (found := self.of(run)) is not None}
-        # Without its run, nobody can say which of these objects a published run was merged from.
+        # Without its run it is unknown which of these objects a published run was merged from.
         unknown = held - {run.run_id for run in known}
         return sorted(
             (item for item in self._objects.values() if item.key not in read and item.run_id not in unknown),
@@ -266,7 +266,7 @@ def _repair(receipt: _Receipt, deltas: _Deltas) -> tuple[Repair | None, str]:
         return None, "operations of this receipt are on their way; look again when they are done"
     newest = deciding_run(receipt.runs)
     if newest is not None and newest.kind == "upsert" and deltas.of(newest) is None:
-        return None, EMBED_ANEW
+        return None, EMBED_AGAIN
     return "apply the receipt again", ""
 
 
@@ -302,7 +302,7 @@ def _of_run(
         run_id=run.run_id,
         detail=detail,
         repair=None if is_gone else "drive the run again",
-        way_out=EMBED_ANEW if is_gone or detail.startswith(BAD_DELTA) else "",
+        way_out=EMBED_AGAIN if is_gone or detail.startswith(BAD_DELTA) else "",
     )
 
 

@@ -7,6 +7,7 @@ from ops.console import Output
 from ops.reconciling.comparison import Finding
 from ops.reconciling.looking import Reconciliation, reconcile
 from ops.reconciling.repair import Repaired, repair
+from ops.reconciling.showing import show_reconciliations
 from ops.target import Target
 from ops.waiting import wait_for_runs
 from pipeline.contracts.identifiers import COLLECTIONS
@@ -49,7 +50,7 @@ def _look(output: Output, target: Target) -> list[Reconciliation]:
         for collection in COLLECTIONS:
             found.append(reconcile(target, collection))
             bar.set(len(found))
-    output.reconciliations(found)
+    show_reconciliations(output, found)
     return found
 
 

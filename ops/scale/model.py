@@ -201,6 +201,7 @@ class _Merger:
                 if self._is_cold:
                     yield environment.timeout(self._world.times.merge_cold)
                     self._is_cold = False
+                yield environment.timeout(self._times.invocation)
                 runs = [run for _, message in taken for run in message]
                 size = PORTION_RUNS[self._collection]
                 for start in range(0, len(runs), size):

@@ -1,6 +1,6 @@
-"""Service times of the model, each with where it is from. A benchmark's times are of its machine: ratios carry over.
+"""Service times of the model, each with its source. A benchmark's times are of its machine; ratios carry over.
 
-``benchmarks.scale`` measures a stack on this machine instead, and holds the model's answers against it.
+``benchmarks.scale`` measures a stack on this machine instead, and compares the model's answers with it.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,13 @@ def _time(source: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeTimes:
-    """Of one collection's merge: seconds a delta, and a publication's by bytes."""
+    """Of one collection's merge: seconds a delta, and a publication's by bytes.
 
+    Attributes:
+        invocation: what a merge takes beside its deltas; the benchmark's times have it in the publication's.
+    """
+
+    invocation: float = 0.0
     delta: float
     publication: float
     publication_a_byte: float

@@ -19,6 +19,14 @@ BYTES_A_TOKEN = 3
 LARGE_SHARE = 0.05
 """Of receipts with more rows than ``hybrid.largeReceiptRows``; 95 of 100 of SROIE have fewer than 263 (ICDAR 2019)."""
 
+PICTURE_SECONDS = 1.1
+"""Of stage 0's function, a picture of one page, the start of its child process included; processor seconds, measured
+(docs/facts.md, "Reading a picture")."""
+PICTURE_BYTES = 2_000_000
+"""Assumed: the scans of SROIE have 440 kB on average, phones' JPEGs 2 to 15 MB."""
+PICTURES_WRITTEN, PICTURES_READ = 2.0, 4.0
+"""S3 calls a picture, beside those of a receipt: its upload and its outcome; the picture, its stamp, and those of
+outcome and OCR result (``upload_images/pictures/handler.py``)."""
 OBJECTS_WRITTEN, OBJECTS_READ = 6.0, 8.5
 """S3 calls a receipt: one upload, three artifacts and two deltas; HEAD is billed as GET. Counted
 (docs/facts.md, "Calls that a receipt makes"); the merge's reads of deltas are among them."""

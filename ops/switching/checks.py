@@ -17,7 +17,7 @@ from ops.failures import reason
 from ops.operations import remove_unseen
 from ops.probing import probe_document
 from ops.submitting import UploadedDocument, upload
-from ops.switching.plan import loser, winner
+from ops.switching.plan import incoming, outgoing
 from ops.switching.stacks import SwitchableStack
 from ops.target import OperatorError, Target
 from pipeline.collections.receipts import ReceiptKey
@@ -44,8 +44,8 @@ WORKER_START_SECONDS = 600.0
 CHECK_TITLES = (
     "a receipt is uploaded",
     "the queue drains",
-    "the winner's logs show work",
-    "the loser is idle, and nobody else is on",
+    "the incoming consumer's logs show work",
+    "the outgoing consumer is idle, and no other is on",
     "deltas appear in S3",
     "a CompactionRun appears",
 )
@@ -82,15 +82,16 @@ class SwitchChecks:
     Attributes:
         stack: already updated.
         wanted: who consumes now.
-        since: when the update had ended; what the loser logs later is work it should not do.
+        since: when the update had ended; work that the outgoing consumer logs later is work that it should not do.
         backlog: messages that waited before the switch.
+        document: the check's receipt, as it is uploaded.
     """
 
     stack: SwitchableStack
     wanted: EmbedConsumer
     since: datetime
     backlog: int
-    _document: bytes = field(init=False)
+    document: bytes = field(init=False)
     _receipt: UploadedDocument | None = field(init=False, default=None)
     _tried: bool = field(init=False, default=False)
     _counts: list[int] = field(init=False, default_factory=list)
@@ -100,23 +101,23 @@ class SwitchChecks:
     def __post_init__(self) -> None:
         self._fewest = self.backlog
         # One document for every try: an upload that was answered by an error may have arrived.
-        self._document = probe_document("SWITCH CHECK", self.since)
+        self.document = probe_document("SWITCH CHECK", self.since)
 
     def checks(self) -> list[Check]:
-        """The six; without a winner only the one that nobody works."""
+        """All six; without an incoming consumer only the check that no consumer works."""
         looks = (
             self._uploaded,
             self._queue_drains,
-            self._winner_logs,
-            self._loser_is_idle,
+            self._incoming_logs,
+            self._outgoing_is_idle,
             self._deltas,
             self._run,
         )
         checks = [
-            Check(title, look, lasting=look == self._loser_is_idle)
+            Check(title, look, lasting=look == self._outgoing_is_idle)
             for title, look in zip(CHECK_TITLES, looks, strict=True)
         ]
-        return checks if winner(self.wanted) else [check for check in checks if check.lasting]
+        return checks if incoming(self.wanted) else [check for check in checks if check.lasting]
 
     def run(self, timeout_seconds: float, on_change: Callable[[list[Check]], object]) -> list[Check]:
         """Look at all of them again and again.
@@ -124,7 +125,7 @@ class SwitchChecks:
         Args:
             timeout_seconds: then what has not shown has failed. As long as fewer and fewer messages wait that came
                 before the check's own, there is progress, and the time begins again.
-            on_change: told after every look.
+            on_change: called after every look.
         """
         checks = self.checks()
         once = [check for check in checks if not check.lasting]
@@ -153,18 +154,18 @@ class SwitchChecks:
         """
         if not self._tried:
             return None
-        receipt = ReceiptKey(json.loads(self._document)["image_id"], 1)
+        receipt = ReceiptKey(json.loads(self.document)["image_id"], 1)
         remove_unseen(self._target, receipt)
         return receipt
 
     def _uploaded(self) -> tuple[bool, str]:
         if self._receipt is None:
             self._tried = True
-            self._receipt = upload(self._target, "switch check", self._document)
-        told = f"{self._receipt.key}, run {self._reference.run_id}"
+            self._receipt = upload(self._target, "switch check", self.document)
+        told = f"{self._receipt.key}, run {self.reference.run_id}"
         # Stage 1 makes a receipt's manifest when it has written everything else of it.
         listed = self._target.s3.list_objects_v2(
-            Bucket=self._target.outputs["artifactsBucket"], Prefix=f"receipts/{self._reference.image_id}/"
+            Bucket=self._target.outputs["artifactsBucket"], Prefix=f"receipts/{self.reference.image_id}/"
         )
         taken = any(item["Key"].endswith(f"/{MANIFEST_FILE}") for item in listed.get("Contents", []))
         return taken, told if taken else f"{told}; stage 1 has not made its artifacts yet"
@@ -182,17 +183,17 @@ class SwitchChecks:
             f"the check's own message is consumed; {waiting} messages, {self.backlog} before the switch",
         )
 
-    def _winner_logs(self) -> tuple[bool, str]:
-        host = winner(self.wanted)
-        assert host is not None  # noqa: S101 - without a winner this check is not made
+    def _incoming_logs(self) -> tuple[bool, str]:
+        host = incoming(self.wanted)
+        assert host is not None  # noqa: S101 - without an incoming consumer this check is not made
         lines = self.stack.logs(host, self.since)
-        return any(self._reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
+        return any(self.reference.run_id in line for line in lines), f"{len(lines)} lines since the switch"
 
-    def _loser_is_idle(self) -> tuple[bool, str]:
+    def _outgoing_is_idle(self) -> tuple[bool, str]:
         wrong = [item for item in audit(self._target, scheduled=False) if item.finding]
         if wrong:
             return False, "; ".join(f"{item.finding} on {item.expected.label}" for item in wrong)
-        host = loser(self.wanted)
+        host = outgoing(self.wanted)
         lines = self.stack.logs(host, self.since) if host else []
         return not lines, f"{len(lines)} lines since the switch" + (f", the last: {lines[-1][:100]}" if lines else "")
 
@@ -216,10 +217,10 @@ class SwitchChecks:
         run = self._recorded()
         if run is None:
             return False, "not recorded yet"
-        return run.consumer == winner(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
+        return run.consumer == incoming(self.wanted), f"recorded by {run.consumer}, lines {run.lines.state}"
 
     def _recorded(self) -> CompactionRun | None:
-        return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self._reference)
+        return RunRepository(self._target.outputs["tableName"], self._target.dynamodb).find(self.reference)
 
     @cached_property
     def _target(self) -> Target:
@@ -227,7 +228,12 @@ class SwitchChecks:
         return self.stack.target()
 
     @property
-    def _reference(self) -> RunReference:
+    def reference(self) -> RunReference:
+        """The run of the check's receipt.
+
+        Raises:
+            OperatorError: NOT_UPLOADED, before the first look has shown.
+        """
         if self._receipt is None:
             raise OperatorError("NOT_UPLOADED", "the check's receipt is not uploaded", "see the first check")
         return self._receipt.runs[0]
@@ -244,7 +250,7 @@ def check_seconds(wanted: EmbedConsumer, *, on_fargate: bool) -> float:
         on_fargate: whether the worker's tasks start there; on one machine they are processes.
     """
     from_zero = COUNT_SECONDS + ALARM_SECONDS + WORKER_START_SECONDS
-    return CHECK_SECONDS + (from_zero if on_fargate and winner(wanted) == "ecs" else 0.0)
+    return CHECK_SECONDS + (from_zero if on_fargate and incoming(wanted) == "ecs" else 0.0)
 
 
 def _looked(look: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
@@ -270,10 +276,10 @@ def messages(target: Target) -> int:
 
 
 def drains(counts: Sequence[int], backlog: int) -> bool:
-    """Whether the embed queues drain. SQS tells how many messages wait, not which, so the counts must do.
+    """Whether the embed queues drain. SQS says how many messages wait, not which, so the counts must do.
 
     No more than before the switch is enough: some may be hidden for half an hour by a host that was killed. With more,
-    as under steady traffic, the count must have been seen to fall, and by more than one: messages that are stuck stand
+    as under steady traffic, the count must have been seen to fall, and by more than one: messages that are stuck are
     still, and the one may be the check's own, which is deleted a moment after its run is recorded.
 
     Args:

@@ -1,4 +1,4 @@
-"""What an engine that was killed leaves in a stack: operations of which nobody knows the end, and its lock.
+"""What a killed engine leaves in a stack: operations that may or may not have been made, and its lock.
 
 Both are looked for before a switch is begun. A lock in a bucket cannot be seen from here; there the update itself is
 refused (STACK_BUSY), before it changes anything.
@@ -33,7 +33,7 @@ def require_free(stack: Any, name: str, project: str) -> None:
     if pending:
         raise OperatorError(
             "OPERATIONS_PENDING",
-            f"an engine that was killed left operations of stack {name} of which nobody knows whether they were made: "
+            f"a killed engine left operations of stack {name} that may or may not have been made: "
             f"{_described(pending)}; nothing was changed",
             f"pulumi refresh --clear-pending-creates --stack {name}, which looks at what is there; what was created "
             "and is not in the state must then be imported or deleted by hand",
@@ -43,7 +43,7 @@ def require_free(stack: Any, name: str, project: str) -> None:
 def _is_locked(stack: Any, name: str, project: str) -> bool:
     if any(item.update_in_progress for item in stack.workspace.list_stacks() if item.name.rsplit("/", 1)[-1] == name):
         return True
-    # A file backend does not tell: its locks are files.
+    # A file backend does not report it: its locks are files.
     address = urlsplit(stack.workspace.who_am_i().url or "")
     if address.scheme != "file":
         return False

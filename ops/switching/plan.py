@@ -10,7 +10,7 @@ from stack.choice import EmbedConsumer, Host
 from stack.choice import consumers as assigned
 
 BLOCKING = {Finding.TWO_CONSUMERS, Finding.WRONG_CONSUMER, Finding.UNEXPECTED_CONSUMER}
-"""Findings that stop a switch where the stack's own hosts cannot be the reason; that nobody is on never stops one."""
+"""Findings that stop a switch where the stack's own hosts cannot be the reason. To have no consumer stops none."""
 QUEUE, LOCK = "embed-queue", "embed-lock"
 MAPPING, SERVICE, SCALING = "embed-lambda-maps-embed", "worker-service", "worker-scaling"
 """The resources that a switch changes, by their names in the program."""
@@ -30,8 +30,8 @@ class PlannedStep:
 def plan(current: EmbedConsumer, wanted: EmbedConsumer, *, tasks: int = 1, half_way: bool = False) -> list[PlannedStep]:
     """The steps of a switch, in order; steps with one place in the order are neighbours.
 
-    Who consumes, who sends and which queues there are is told; the rights, alarms and task definitions that follow
-    from it are not.
+    The plan lists who consumes, who sends and which queues there are; the rights, alarms and task definitions that
+    follow from it are not.
 
     Args:
         current: who consumes now, as the last update that went through left it.
@@ -119,12 +119,12 @@ def blockers(audited: Sequence[AuditedQueue], unknown: Mapping[str, Sequence[Liv
     return found
 
 
-def winner(wanted: EmbedConsumer) -> Host | None:
+def incoming(wanted: EmbedConsumer) -> Host | None:
     """Who consumes ``embed`` afterwards."""
     return assigned(wanted)["embed"]
 
 
-def loser(wanted: EmbedConsumer) -> Host | None:
+def outgoing(wanted: EmbedConsumer) -> Host | None:
     """Whose idleness is looked for in logs afterwards; the audit looks at everybody."""
-    losers: Mapping[EmbedConsumer, Host] = {"lambda": "ecs", "ecs": "lambda"}
-    return losers.get(wanted)
+    opposite: Mapping[EmbedConsumer, Host] = {"lambda": "ecs", "ecs": "lambda"}
+    return opposite.get(wanted)

@@ -1,9 +1,9 @@
 """The procedure, in order: preflight, plan, flag and update, checks; and the way back.
 
-What cannot be begun is raised, before anything is changed. What fails or is interrupted after that is told, never
-raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only when
-this switch made the stack's last update: otherwise it would undo somebody else's. The module is longer than most, so
-that the whole order stands in one place.
+A switch that cannot begin raises, before anything is changed. A failure or an interruption after that is reported,
+never raised: somebody must be asked for the way back, and programs must get their document. Going back is offered only
+when this switch made the stack's last update: otherwise it would undo somebody else's. The module is longer than most,
+so that the whole order is in one place.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,11 @@ from ops.console import Output, styled
 from ops.failures import reason
 from ops.switching.checks import Check, CheckState, SwitchChecks, check_seconds, embed_queues
 from ops.switching.plan import PlannedStep, blockers, own_consumers, plan, strangers
+from ops.switching.showing import live_checks
 from ops.switching.stacks import SwitchableStack
 from ops.switching.stopped import why_tasks_stopped
 from ops.target import OperatorError
+from ops.views import show_audit
 from stack.choice import EmbedConsumer
 from stack.errors import SettingsRefused
 
@@ -37,7 +39,7 @@ class SwitchOptions:
     """How to switch.
 
     Attributes:
-        dry_run: tell the plan and change nothing.
+        dry_run: show the plan and change nothing.
         roll_back: asked when the update or a check failed, with what failed; true goes back to the old consumer.
         timeout_seconds: for the checks; None is what the chosen consumer needs (``check_seconds``).
     """
@@ -209,7 +211,7 @@ def _preflight(output: Output, stack: SwitchableStack, wanted: EmbedConsumer) ->
     output.heading(f"1. Preflight: {current} to {wanted}")
     settings = stack.settings(wanted)
     audited = audit(target)
-    output.audit(audited)
+    show_audit(output, audited)
     queues = embed_queues(target.outputs)
     embed = [item for item in audited if item.expected.label in queues]
     backlog = sum(item.visible + item.in_flight for item in embed)
@@ -263,7 +265,7 @@ def _check(
         seconds = check_seconds(wanted, on_fargate=stack.on_fargate)
     output.heading(f"4. Checks, for up to {seconds:.0f} s")
     run = SwitchChecks(stack=stack, wanted=wanted, since=datetime.now(UTC), backlog=found.backlog)
-    with output.live_checks() as show:
+    with live_checks(output) as show:
 
         def tell(seen: list[Check]) -> None:
             checks[:] = seen
@@ -277,7 +279,7 @@ def _check(
 
 
 def _clean_up(output: Output, checks: SwitchChecks) -> None:
-    """Remove the checks' receipt; that it cannot be removed is told, and fails no switch."""
+    """Remove the checks' receipt; a failure to remove it is reported, and fails no switch."""
     try:
         removed = checks.clean_up()
     except Exception as error:  # noqa: BLE001 - the switch has ended as it has ended
@@ -330,7 +332,7 @@ def _roll_back(
     try:
         after = audit(stack.target())
         document["after"] = as_document(after)
-        output.audit(after)
+        show_audit(output, after)
     except Exception as error:  # noqa: BLE001 - the update was made; only the look at it failed
         document["after"] = None
         output.say_lines(styled("receipts audit did not answer:", "red"), reason(error))

@@ -1,4 +1,4 @@
-"""Why tasks of the worker have stopped, as ECS tells it for about an hour; what a switch says when it has failed.
+"""Why tasks of the worker have stopped, which ECS remembers for about an hour; a failed switch reports it.
 
 Without it an operator sees a deployment that the circuit breaker ended, and not that a variable was missing.
 """
@@ -20,7 +20,7 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 TOLD = 3
 """A circuit breaker ends a deployment after three tasks that failed; more of them say the same."""
 WANTED = frozenset({"ServiceSchedulerInitiated", "UserInitiated"})
-"""Stop codes of tasks that were told to stop: no failure of theirs, unless a container says otherwise."""
+"""Stop codes of tasks that were asked to stop: no failure of theirs, unless a container says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class StoppedTask:
 
 
 def why_tasks_stopped(stack: SwitchableStack, wanted: EmbedConsumer, since: datetime) -> list[str]:
-    """Why the worker's tasks stopped, where it was to become a consumer; on one machine its log tells. Raises nothing.
+    """Why the worker's tasks stopped, where it was to become a consumer; on one machine see its log. No errors.
 
     Args:
         stack: whose switch has failed.
@@ -82,7 +82,7 @@ def stopped_tasks(ecs_client: AwsClient, *, cluster: str, service: str, since: d
 
 
 def failed(task: Mapping[str, Any]) -> StoppedTask | None:
-    """What a task's description says of its end; None for one that runs, or that stopped because it was told to. Pure.
+    """What a task's description says of its end; None for one that runs, or that was asked to stop. Pure.
 
     Args:
         task: of DescribeTasks.

@@ -71,9 +71,9 @@ class FunctionNow:
     """One function, or the worker.
 
     Attributes:
-        running: invocations, or workers, that run right now; None where nothing tells.
+        running: invocations, or workers, that run right now; None where it is not known.
         recent: invocations of the last ``TIMELINE_SECONDS``, on AWS of the last five minutes; None for a worker.
-        failed: of these; None where nothing tells.
+        failed: of these; None where it is not known.
     """
 
     label: str

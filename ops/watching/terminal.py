@@ -1,4 +1,4 @@
-"""A snapshot as one screen of a terminal, or as plain frames where nobody's terminal is. It looks at nothing itself."""
+"""A snapshot as one screen of a terminal, or as plain frames where there is no terminal. It looks at nothing itself."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -150,7 +150,7 @@ def _dead_letters(snapshot: Snapshot) -> Text:
     if not full:
         return Text("dead letters: none")
     told = ", ".join(f"{queue.label} {queue.visible + queue.in_flight}" for queue in full)
-    return Text.assemble("dead letters: ", styled(told, "red"), "; `receipts dead-letters list` tells why")
+    return Text.assemble("dead letters: ", styled(told, "red"), "; `receipts dead-letters list` says why")
 
 
 def _functions(snapshot: Snapshot) -> Text:

@@ -1,1 +1,1 @@
-"""Published collections: where versions stand, how they are copied, how they are read. Merging is stage 3's."""
+"""Published collections: where versions are, how they are copied, how they are read. Merging is stage 3's."""

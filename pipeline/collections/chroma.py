@@ -27,7 +27,7 @@ from pipeline.collections.layout import DATABASE_NAME
 from pipeline.collections.private import PrivateDirectory
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 
-CHUNK_TEXTS = 500
+CHUNK_TEXTS: int = 500
 """Texts of one call. The call holds the GIL throughout, and the lease's heartbeat with it: about a second."""
 PAGE_RECORDS = 1_000
 RECORD_ID_LENGTH = 32

@@ -143,7 +143,7 @@ class CollectionDatabase:
         return [] if found == ["ok"] else found
 
     def compact(self) -> None:
-        """Write the file anew without what was deleted: a removed text stays in no byte of it."""
+        """Write the file again without what was deleted: no byte of a removed text stays in it."""
         self._connection.execute("VACUUM")
 
     def close(self) -> None:

@@ -15,10 +15,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from pipeline.collections.layout import PARTIAL_SUFFIX
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.vectors import NUMBER
 from pipeline.errors import ErrorCode, PermanentError
+from pipeline.files import PARTIAL_SUFFIX
 
 EXPORT_FORMAT = 1
 EXPORT_NAME = "export.json"

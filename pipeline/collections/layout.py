@@ -1,4 +1,4 @@
-"""Where the published versions of a collection stand, on a directory (EFS) and in S3, and what points at them. Pure.
+"""Where the published versions of a collection are, in a directory (EFS) and in S3, and what points at them. Pure.
 
 A version is an immutable directory: the rows (SQLite), the vectors of the distinct texts, a Chroma collection of the
 same texts, and a manifest of all files; ``CURRENT`` names the one that readers open.
@@ -23,7 +23,6 @@ VECTORS_NAME = "vectors.npy"
 INDEX_NAME = "chroma"
 """The directory of the Chroma collection, which other programs may copy and open."""
 DATABASE_NAME = "chroma.sqlite3"
-PARTIAL_SUFFIX = ".partial"
 SHOWN_CHARACTERS = 100
 """Of a bad value, in an error."""
 VERSIONS_KEPT = timedelta(minutes=15)

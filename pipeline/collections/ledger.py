@@ -111,7 +111,7 @@ def decode_state(operations: str) -> ReceiptState:
 def _order(*fields: str | int) -> Order:
     """An order; ledgers of an earlier release kept version, time of recording and run, and not when it happened.
 
-    The time of recording stands in, marked (``RECORDED``), until somebody looks at the run itself.
+    The time of recording is used instead, marked (``RECORDED``), until the run itself is read.
     """
     if len(fields) == len(Order._fields):
         happened_at, sequencer, version, run_id = fields

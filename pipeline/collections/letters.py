@@ -49,7 +49,7 @@ def trigram_query(folded: str) -> str | None:
 
 
 def literal_query(folded: str) -> tuple[bool, str] | None:
-    """The FTS5 expression that matches texts in which the query stands as it is; None for an empty one.
+    """The FTS5 expression that matches texts that contain the query as it is; None for an empty one.
 
     Returns:
         Whether it is for the trigrams, else for the words; and the expression.

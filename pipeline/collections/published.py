@@ -1,7 +1,7 @@
 """One published version, open for reading: neighbours, search, receipts, merchants. Never the working copy.
 
 Up to ``EXACT_BYTES`` of vectors a reader opens two files of the version, rows and vectors, and copies nothing; above,
-it opens the Chroma collection as well, through a private copy. Which version is current is ``reader.py``'s to know.
+it opens the Chroma collection as well, through a private copy. ``reader.py`` knows which version is current.
 """
 
 import math
@@ -37,7 +37,7 @@ from pipeline.contracts.identifiers import CollectionName
 
 EVERYTHING = Filter()
 CONTAINING = 400
-"""Texts that contain a query and are ordered by how: a short price stands inside many longer numbers."""
+"""Texts that contain a query and are ordered by how: a short price is a part of many longer numbers."""
 
 
 class PublishedCollection:
@@ -142,7 +142,7 @@ class PublishedCollection:
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
-        Texts in which it stands as it is come first, then neighbours by vector and hits by letters, fused by rank.
+        Texts that contain it as it is come first, then neighbours by vector and hits by letters, fused by rank.
 
         Args:
             text: what was typed; not empty.

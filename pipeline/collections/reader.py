@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.aws import AwsClient
-from pipeline.collections.layout import INDEX_NAME, LAYOUT, PARTIAL_SUFFIX, Pointer, version_path
+from pipeline.collections.layout import INDEX_NAME, LAYOUT, Pointer, version_path
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import download_version, read_current, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.files import PARTIAL_SUFFIX
 from pipeline.objects import ObjectStore
 
 ABANDONED_SECONDS = 3_600.0
@@ -193,7 +194,7 @@ class SnapshotSource:
     def _remove_cached(self, current: str) -> None:
         """Remove every other version that was brought from S3; views of other processes hold what they need of it.
 
-        A download that nobody has written to for an hour was killed.
+        A download that has not changed for an hour was killed.
         """
         cached = version_path(self._private, self._collection, current).parent
         for path in cached.iterdir() if cached.is_dir() else ():

@@ -1,10 +1,10 @@
 """Rows and distinct texts of a collection, as tables of its SQLite file.
 
-A row is one line or word of one receipt and names its text; a text stands once, at a position that is also its vector's
-in ``vectors.py``. A text goes with its last row. What all rows of a receipt have in common, such as its merchant,
-stands once, with the receipt.
+A row is one line or word of one receipt and names its text; a text is stored once, at a position that is also its
+vector's in ``vectors.py``. A text goes with its last row. What all rows of a receipt have in common, such as its
+merchant, is stored once, with the receipt.
 
-Longer than most modules, because all SQL of these tables stands together: a change of the schema is made in one file.
+Longer than most modules, because all SQL of these tables is together: a change of the schema is made in one file.
 """
 
 import json
@@ -208,7 +208,7 @@ class RowTable:
         return RemovedTexts(moves=moves, count=count)
 
     def index_letters(self, start: int) -> None:
-        """Make the texts from position ``start`` on searchable by their letters; 0 begins anew and forgets the rest."""
+        """Make the texts from position ``start`` on searchable by their letters; 0 forgets all and begins again."""
         if start == 0:
             for table in ("texts_by_trigram", "texts_by_word"):
                 self._connection.execute(f"INSERT INTO {table}({table}) VALUES ('delete-all')")  # noqa: S608 - ours
@@ -241,7 +241,7 @@ class RowTable:
         return found
 
     def positions(self, texts: Sequence[str]) -> list[int | None]:
-        """Where each text stands; None for one that does not."""
+        """The position of each text; None for one that is not stored."""
         found = {}
         for part in _parts(texts):
             statement = f"SELECT text, position FROM texts WHERE text IN ({_marks(part)})"  # noqa: S608 - marks

@@ -82,7 +82,7 @@ def is_coincidence(query: str, text: str, distance: float) -> bool:
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> list[int]:
-    """Reciprocal rank fusion: what stands high in any ranking stands high; the lower number first when equal."""
+    """Reciprocal rank fusion: a text high in any ranking is high in the result; the lower number first when equal."""
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, position in enumerate(ranking, 1):

@@ -1,7 +1,7 @@
 """The vectors of a collection's distinct texts: one ``.npy`` file, a text's vector at its position.
 
 The file holds the numbers exactly as the embedder gave them and is the authority on them. It knows no texts: which text
-stands at which position is in ``rows.py``. Readers map it and never load it whole; a working copy appends to it.
+is at which position is in ``rows.py``. Readers map it and never load it whole; a working copy appends to it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

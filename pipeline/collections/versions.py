@@ -9,10 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.collections.files import copy_file, fsync, not_plain
+from pipeline.collections.files import copy_file, not_plain
 from pipeline.collections.layout import (
     MANIFEST_NAME,
-    PARTIAL_SUFFIX,
     Pointer,
     current_key,
     current_path,
@@ -23,12 +22,13 @@ from pipeline.collections.layout import (
 )
 from pipeline.contracts.identifiers import CollectionName, sha256_hex
 from pipeline.errors import ErrorCode, PermanentError
+from pipeline.files import PARTIAL_SUFFIX, fsync
 from pipeline.objects import ObjectStore
 from pipeline.storage import storage_error
 
 
 def parse_pointer(content: bytes | str, source: str) -> Pointer:
-    """Read a pointer, wherever it stands.
+    """Read a pointer, from wherever it is kept.
 
     Args:
         content: JSON.

@@ -65,7 +65,7 @@ def encode_rows(rows: Sequence[LineRow] | Sequence[WordRow]) -> bytes:
 def decode_rows(
     content: bytes, row_type: type[Row], *, key: str, expected_count: int, expected_sha256: str
 ) -> list[Row]:
-    """Decode an NDJSON artifact and hold it against what the manifest and the message said of it.
+    """Decode an NDJSON artifact and compare it with what the manifest and the message say.
 
     Args:
         content: the object's bytes.
@@ -83,7 +83,7 @@ def decode_rows(
             ErrorCode.ARTIFACTS_MISMATCH,
             value=f"{key}: {value}",
             rule=rule,
-            way_out="upload the receipt's OCR result again; the artifacts are written anew under their own digest",
+            way_out="upload the receipt's OCR result again; the artifacts are written again under their own digest",
         )
         error.__cause__ = cause
         return error

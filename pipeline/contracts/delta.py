@@ -354,5 +354,5 @@ def _invalid(value: str, rule: str) -> PermanentError:
         ErrorCode.DELTA_INVALID,
         value=value,
         rule=rule,
-        way_out="the run stays FAILED with this reason; upload the receipt's OCR result again to embed it anew",
+        way_out="the run stays FAILED with this reason; upload the receipt's OCR result to embed it again",
     )

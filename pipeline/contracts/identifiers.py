@@ -56,7 +56,7 @@ def resolution_id(image_id: UUID, receipt_id: int, deciding_run: str, merchant_n
     Args:
         image_id: the receipt's image.
         receipt_id: which receipt of it.
-        deciding_run: the upsert whose rows get the name: other content of the receipt is resolved anew.
+        deciding_run: the upsert whose rows get the name: other content of the receipt is resolved again.
         merchant_name: the name.
     """
     parts = ("resolution", str(image_id), str(receipt_id), deciding_run, merchant_name)
@@ -105,7 +105,7 @@ def delta_key(collection: CollectionName, run: str, sha256: str) -> str:
 
 
 def legacy_delta_key(collection: CollectionName, run: str) -> str:
-    """Where deltas of version 1 stand; it is read when there is no object under ``delta_key``, never written."""
+    """Where deltas of version 1 are; it is read when there is no object under ``delta_key``, never written."""
     return f"{delta_prefix(collection)}{run}/delta.safetensors"
 
 

@@ -19,7 +19,7 @@ has for ten images."""
 MAXIMUM_ROWS = 10_000
 """Lines and words of one receipt: one delta holds a vector of each in memory, and one call of the embedder has 60 s."""
 MAXIMUM_TEXT_BYTES = 8_192
-"""UTF-8 of one line or word. The embedding API takes 8,192 tokens an input and a token stands for at least one byte
+"""UTF-8 of one line or word. The embedding API takes 8,192 tokens an input and a token covers at least one byte
 (platform.openai.com/docs/api-reference/embeddings/create)."""
 MAXIMUM_MERCHANT_NAME = 1_000
 """Characters. The name is part of the SQS message (1 MiB), of the DynamoDB item (400 kB, where it may stand twice) and

@@ -36,7 +36,7 @@ class _Message(BaseModel):
 class EmbedMessage(_Message):
     """One version of one receipt, ready to be embedded: the body of a message on ``EMBED_NDJSON_QUEUE``.
 
-    ``uploaded_at`` tells a later upload of earlier content from a redelivery, which both have the same run id. With
+    ``uploaded_at`` distinguishes a later upload of earlier content from a redelivery; both have the same run id. With
     S3's ``sequencer`` it says which of two uploads was the last, however their messages arrive.
     """
 

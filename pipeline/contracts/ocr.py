@@ -47,7 +47,7 @@ def _require_embeddable(text: str) -> str:
 
 Fraction = Annotated[float, AfterValidator(_moved_inside)]
 Confidence = Fraction
-"""0 when the recognizer told none."""
+"""0 when the recognizer gave none."""
 OcrText = Annotated[str, AfterValidator(_require_embeddable)]
 StrictNumber = Annotated[Number, Field(strict=True)]
 
@@ -173,7 +173,7 @@ def parse_ocr_document(content: bytes, source: str) -> OcrDocument:
             accepted[place] = OcrReceipt.model_validate(content_of_receipt)
         except ValidationError as error:
             refused[place] = RefusedReceipt(faults=tuple(_faults(error, f"receipts.{place}")))
-    # Which of two receipts with one number is meant cannot be told, so neither is taken.
+    # It is unknown which of two receipts with one number is meant, so neither is taken.
     counts = Counter(receipt.receipt_id for receipt in accepted.values())
     for place, receipt in list(accepted.items()):
         if counts[receipt.receipt_id] > 1:

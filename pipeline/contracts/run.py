@@ -41,9 +41,9 @@ class Order(NamedTuple):
 
     Attributes:
         happened_at: UTC with microseconds, so that texts compare as times do; empty in a ledger that did not keep it.
-        sequencer: S3's, which tells events of one moment apart; empty for what S3 did not announce.
+        sequencer: S3's, which orders events of one moment; empty for what S3 did not announce.
         receipt_version: an operation that repeats or follows from another one of the same moment comes after it.
-        run_id: tells runs without a version apart.
+        run_id: orders runs without a version.
     """
 
     happened_at: str
@@ -92,10 +92,10 @@ class CompactionRun(BaseModel):
         changes: the metadata fields that a ``metadata`` run sets, or that an ``upsert`` sets on top of its delta.
         delta_run_id: the run whose deltas are applied, when they are not its own: a receipt applied again.
         content_run_id: the run id that is computed from the content, when it is not its own: a later upload of it.
-        uploaded_at: when the event was that the operation is of, by AWS's clock: an OCR result arrived, or what is
+        uploaded_at: the time of the operation's event, by AWS's clock: an OCR result arrived, or what is
             repeated here happened first. None when it happened when it was recorded.
         sequencer: S3's for that event, if it was one of S3's.
-        merchant_name: as given or resolved; None when none could be told.
+        merchant_name: as given or resolved; None when none was found.
         merchant_source: ``given`` with the OCR result or by a person, ``resolved`` from names or neighbours, ``none``
             when neither decides or nothing is known yet, ``failed`` when resolution itself failed (see
             ``merchant_error``).
@@ -192,7 +192,7 @@ def event_order(happened_at: datetime, sequencer: str | None) -> tuple[str, str]
 
 
 def unfinished_state(lines: RunState, words: RunState) -> RunState | None:
-    """The state under which a run stands in the index of unfinished runs; None when it has left it.
+    """The state under which a run is in the index of unfinished runs; None when it has left it.
 
     A run is as far as its slower collection, and a failure outranks everything: it is what someone must look at.
     """

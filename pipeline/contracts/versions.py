@@ -8,7 +8,7 @@ CONTRACT_VERSION = "1.0"
 SUPPORTED_MAJOR = 1
 SHOWN_CHARACTERS = 40
 DELTA_VERSION = "1"
-"""Part of the run id: raised when the embedding of the same input changes, so that receipts are embedded anew. The
+"""Part of the run id: raised when the embedding of the same input changes, so that receipts are embedded again. The
 format of the object has a version of its own (``contracts/delta.py``): its change pays for nothing again."""
 
 

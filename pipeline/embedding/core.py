@@ -86,7 +86,7 @@ class EmbeddingCore:
         return [_answered(work, answers.get(work.incoming.message_id)) for work in works]
 
     def write(self, works: Sequence[Work]) -> list[Outcome]:
-        """Write deltas, record runs, park what can never succeed; groups side by side, each in its order."""
+        """Write deltas, record runs, dead-letter what can never succeed; groups side by side, each in its order."""
         return _by_group(works, lambda work: work.incoming.group_id, self._write_group)
 
     @property
@@ -112,7 +112,7 @@ class EmbeddingCore:
                 continue
             try:
                 works.append(Work(incoming=incoming, receipt=self._read(incoming)))
-            except Exception as error:  # noqa: BLE001 - told, and logged if it is unknown
+            except Exception as error:  # noqa: BLE001 - it becomes an outcome, and is logged if it is unknown
                 works.append(Work(incoming=incoming, error=_told(error)))
         return works
 
@@ -165,7 +165,7 @@ class EmbeddingCore:
             return {work.incoming.message_id: known if known.has(work.texts) else error for work in works}
         except RetryableError as error:
             answer = error
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - any error is the answer for these receipts
             if len(works) > 1:
                 # The text of one receipt was rejected, or broke the embedder; its neighbours must not suffer for it.
                 middle = len(works) // 2
@@ -189,7 +189,7 @@ class EmbeddingCore:
                 raise work.error
             assert work.receipt is not None  # noqa: S101 - only behind a RETRY is there neither, and never here
             disposition = self._recorder.record(work.receipt, work.vectors)
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - any error becomes the message's outcome
             return self._settle(work.incoming, _told(error))
         logger.info(
             "message is done",
@@ -209,7 +209,7 @@ class EmbeddingCore:
             return self.merchants.resolve(receipt.lines, vectors.of([line.text for line in receipt.lines]))
 
     def _settle(self, incoming: IncomingMessage, error: PipelineError) -> Outcome:
-        """Park what can never succeed, with its reason; leave the rest for another delivery."""
+        """Dead-letter what can never succeed, with its reason; leave the rest for another delivery."""
         logger.error(
             "message failed",
             extra={"message_id": incoming.message_id, "error_code": error.code, "reason": str(error)},
@@ -224,7 +224,7 @@ class EmbeddingCore:
                     group_id=incoming.group_id,
                     message_id=incoming.message_id,
                 )
-            except Exception as park_error:  # noqa: BLE001 - the same
+            except Exception as park_error:  # noqa: BLE001 - then the message is retried
                 error = _told(park_error)
             else:
                 return Outcome(message_id=incoming.message_id, disposition=Disposition.PARKED, error=error)

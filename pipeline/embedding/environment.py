@@ -9,11 +9,11 @@ EmbedderName = Literal["openai", "minilm", "hashing"]
 
 
 class EmbeddingEnvironment(Environment):
-    """What the embedding core must know, whoever hosts it.
+    """What the embedding core must know, in the function as in the worker.
 
     Attributes:
         artifacts_bucket: the only bucket that a message may name.
-        embed_dead_letter_queue_url: where a message that can never succeed is parked with its reason.
+        embed_dead_letter_queue_url: where a message that can never succeed is sent with its reason.
         openai_api_key_secret_arn: set if and only if ``embedder`` is ``openai``; the key itself is never a variable.
         openai_base_url: for a gateway that speaks OpenAI's API; the API's own address when unset.
     """

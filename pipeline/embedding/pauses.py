@@ -1,4 +1,4 @@
-"""How soon a message comes back whose embedding waits for an operator. Pure; the hosts tell the queue.
+"""How soon a message comes back whose embedding waits for an operator. Pure; the hosts set it at the queue.
 
 Any other error keeps the queue's visibility timeout, which is the pause before a retry.
 """

@@ -2,7 +2,7 @@
 
 A run is recorded only if nothing was recorded of its receipt since the table was read. Otherwise the table is read and
 the decision made again: of two deliveries of one message, wherever they are processed, one records the run and the
-other finds it. The deltas of the other one are read by nobody, because the run names its own by their digests.
+other finds it. The deltas of the other one are never read, because the run names its own by their digests.
 """
 
 import logging
@@ -48,7 +48,7 @@ class RunRecorder:
         bucket: where deltas go.
         model: the embedding model, with its ``dimensions``.
         precision: of the stored vectors.
-        resolve_merchant: told a receipt and its vectors.
+        resolve_merchant: takes a receipt and its vectors.
         now: the time.
     """
 
@@ -144,7 +144,7 @@ class RunRecorder:
         """Nothing is paid twice: a redelivery is skipped, a later upload of the same content is applied again.
 
         Also when the receipt has this content now: other content that was uploaded in between may still arrive, and
-        would win over an upload that nobody recorded.
+        would win over an unrecorded upload.
         """
         if message.uploaded_at is None or not _is_later(message, run):
             logger.info("run exists already; nothing is paid twice", extra={"run_id": run.run_id})
@@ -232,7 +232,7 @@ def _delta_row(
 
 
 def _is_later(message: EmbedMessage, run: CompactionRun) -> bool:
-    """Whether the message's event was after the one that a run is of; never without a time."""
+    """Whether the message's event was after the run's; False without a time."""
     return message.uploaded_at is not None and event_order(message.uploaded_at, message.sequencer) > run.order[:2]
 
 

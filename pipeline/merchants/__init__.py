@@ -1,1 +1,1 @@
-"""Which merchant a receipt is of: by its name, else by the vote of published neighbours."""
+"""Which merchant a receipt is from: by its name, else by the vote of published neighbours."""

@@ -1,4 +1,4 @@
-"""Which lines of a receipt tell its merchant. Pure; what the lines say is judged in ``names.py`` and ``vote.py``."""
+"""Which lines of a receipt may name its merchant. Pure; ``names.py`` and ``vote.py`` judge what the lines say."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ FIRST_LINES = 2 * TELLING_LINES
 """Lines that ``first_lines`` reaches down to at most, so that a receipt of prices is not read to its end."""
 
 MINIMUM_LETTERS = 4
-"""Letters of a line that may tell a merchant; see ``letters_in``."""
+"""Letters that a line must have to name a merchant; see ``letters_in``."""
 
 _UNTELLING = re.compile(
     r"\b(?:total|subtotal|cash|change|tax|gst|vat|invoice|receipt|bill|date|time|tel|phone|fax|cashier|table|qty|"
@@ -20,12 +20,29 @@ _UNTELLING = re.compile(
 )
 
 
+_AMOUNT = re.compile(r"(?:\d[.,]\d\d(?!\d)|[$€£¥₩₹]\s?\d[\d.,]*|\d\s?[円元])\W*(?:\b[^\W\d_]{1,3}\b\W*)?$")
+"""An amount at a line's end: with two decimals or a currency's sign, and a currency or tax code behind it at most."""
+
+_LETTERS_OF_AMOUNT = 3
+"""Letters, at most, of a line that is an amount and nothing else: RM 5.95."""
+
+
 class Box(Protocol):
     """Where a line is on the image, in fractions of it."""
 
     @property
+    def x(self) -> float:
+        """The left edge."""
+        ...
+
+    @property
     def y(self) -> float:
         """The top edge, growing downwards."""
+        ...
+
+    @property
+    def height(self) -> float:
+        """From the top edge to the lower one."""
         ...
 
 
@@ -49,12 +66,14 @@ class Line(Protocol):
 
 
 def telling_lines(lines: Sequence[Line]) -> list[int]:
-    """Positions of the lines that may tell the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
+    """Positions of the lines that may name the merchant, from the top of the receipt down; at most ``TELLING_LINES``.
 
     Lines without enough letters, or that speak of money, dates, phones and the like, are passed over. Boxes decide what
-    is on top, y growing downwards; where they do not differ, the order does.
+    is on top, y growing downwards; where they do not differ, the order does. An item is left out, and no other comes in
+    its place: shops that sell the same are not one merchant.
     """
-    return [position for position in _downwards(lines) if _is_telling(lines[position])][:TELLING_LINES]
+    first = [position for position in _downwards(lines) if _is_telling(lines[position])][:TELLING_LINES]
+    return [position for position in first if not _is_item(position, lines)]
 
 
 def first_lines(lines: Sequence[Line]) -> tuple[list[int], ...]:
@@ -100,3 +119,28 @@ def _is_telling(line: Line) -> bool:
     digits = sum(character.isdigit() for character in text)
     enough = letters_in(text) >= MINIMUM_LETTERS
     return not line.is_noise and enough and letters > digits and _UNTELLING.search(text) is None
+
+
+def _is_item(position: int, lines: Sequence[Line]) -> bool:
+    """Whether a line ends with an amount, or one stands to its right on the same row of the page."""
+    line = lines[position]
+    return _ends_with_amount(line) or any(
+        _is_amount(other)
+        and other.bounding_box.x > line.bounding_box.x
+        and _share_a_row(line.bounding_box, other.bounding_box)
+        for other in lines
+    )
+
+
+def _ends_with_amount(line: Line) -> bool:
+    return _AMOUNT.search(line.text) is not None
+
+
+def _is_amount(line: Line) -> bool:
+    return _ends_with_amount(line) and sum(map(str.isalpha, line.text)) <= _LETTERS_OF_AMOUNT
+
+
+def _share_a_row(box: Box, other: Box) -> bool:
+    """Whether they overlap vertically by half of the lower one's height."""
+    overlap = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
+    return overlap > 0 and 2 * overlap >= min(box.height, other.height)

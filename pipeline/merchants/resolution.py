@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.errors import SHOWN_CHARACTERS, ErrorCode
 from pipeline.merchants.lines import Line, telling_lines
-from pipeline.merchants.names import KnownMerchant, KnownNames, index_names, likeness
+from pipeline.merchants.names import KnownMerchant, KnownNames, index_names
 from pipeline.merchants.vote import Neighbour, confirmed, vote
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class MerchantResolver:
             published = self.snapshots.refresh()
             if published is None:
                 return Merchant(name=None, source="none")
-            named = self._known_names(published).decide(lines)
+            known_names = self._known_names(published)
+            named = known_names.decide(lines)
             if named.merchant_name is not None:
                 return Merchant(name=named.merchant_name, source="resolved")
             asked = [] if vectors is None else telling_lines(lines)
@@ -83,7 +84,7 @@ class MerchantResolver:
                 return Merchant(name=None, source="none")
             decision = vote(published.query(vectors[asked], limit=NEIGHBOURS))
             if decision.merchant_name is not None:
-                decision = confirmed(decision, likeness(decision.merchant_name, lines))
+                decision = confirmed(decision, known_names.support(decision.merchant_name, lines))
         # Chroma and SQLite raise many types; whichever it is, it is recorded on the run under a code of its own.
         except Exception as error:
             logger.exception("merchant resolution failed", extra={"error_code": ErrorCode.MERCHANT_RESOLUTION_FAILED})

@@ -72,7 +72,7 @@ _GENERIC = """
     resit terima kasih
 """
 GENERIC_WORDS = frozenset(_GENERIC.split())
-"""Words that stand on any merchant's receipts, without accents. A name of nothing else names nobody."""
+"""Words on any merchant's receipts, without accents. A name of these alone names no merchant."""
 
 _FORMS = {
     spelling: frozenset(spellings[0].split("+"))
@@ -84,6 +84,9 @@ _FORMS = {
 _WIDE_FORMS = sorted((form for form in _FORMS if form > "\u2e7f"), key=len, reverse=True)
 _BRACKETS = re.compile(r"[(\[{【]([^)\]}】]*)(?:[)\]}】]|$)")
 _TOKENS = re.compile(r"\b[^\W\d_](?:[./][^\W\d_]\b)+|[^\W_]+")
+
+_LONG_NUMBER = re.compile(r"\d{4}")
+"""How a registration number begins; the number of a branch is shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +115,12 @@ class Spelling:
 
     @property
     def is_generic(self) -> bool:
-        """Whether its words stand on any merchant's receipts."""
+        """Whether all its words are on any merchant's receipts."""
         return all(word in GENERIC_WORDS or word.isdigit() for word in self.words)
 
     @property
     def is_distinctive(self) -> bool:
-        """Whether the name itself tells a merchant, without its legal form and brackets."""
+        """Whether the name identifies a merchant, without its legal form and brackets."""
         return letters_in(self.core) >= MINIMUM_LETTERS and not self.is_generic
 
     def agrees_with(self, other: "Spelling") -> bool:
@@ -141,6 +144,7 @@ def spell(text: str) -> Spelling:
     if not tokens:
         # All of it is in brackets.
         tokens, brackets = _tokens(folded), []
+    tokens = _without_registration(tokens)
     legal_form: set[str] = set()
     # The last word is never taken for a legal form: LIMITED is a shop.
     while len(tokens) > 1 and tokens[-1] in _FORMS:
@@ -172,6 +176,14 @@ def _folded(text: str) -> str:
 
 def _tokens(folded: str) -> list[str]:
     return [token.replace("/", ".") for token in _TOKENS.findall(folded)]
+
+
+def _without_registration(tokens: list[str]) -> list[str]:
+    """Without the number of a register, and what follows it, behind a legal form: GREENLEAF LTD 273500-U."""
+    for place in range(1, len(tokens) - 1):
+        if tokens[place] in _FORMS and _LONG_NUMBER.match(tokens[place + 1]):
+            return tokens[: place + 1]
+    return tokens
 
 
 def _letters_and_digits(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The vote of published neighbours, for a receipt whose merchant no name tells (``names.py``). Pure.
+"""The vote of published neighbours, for a receipt whose merchant no name shows (``names.py``). Pure.
 
 Which lines are asked is in ``lines.py``, the asking in ``resolution.py``.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pipeline.contracts.metadata import MERCHANT_NAME, MERCHANT_SOURCE
+from pipeline.merchants.names import Support
 from pipeline.merchants.spelling import merchant_key
 
 SIMILARITY_FLOOR = 0.50
@@ -24,11 +25,8 @@ RESOLVED_WEIGHT = 0.5
 """A resolved name votes with half the weight of a given one, so that a wrong guess cannot confirm itself."""
 
 
-NAMED_LIKENESS = 50.0
-"""Likeness, 0 to 100, of the winner's name to the likeliest first line, from which the receipt supports it."""
-
 UNNAMED_SUPPORT = 2.0
-"""A winner whose name is like no first line needs more votes than this, so more than two lines. See ``confirmed``."""
+"""A winner that the first lines do not name needs more votes than this, so more than two lines. See ``confirmed``."""
 
 
 class Neighbour(Protocol):
@@ -50,8 +48,8 @@ class Decision:
     """The outcome of a vote.
 
     Attributes:
-        merchant_name: None when nobody won.
-        confidence: the winner's share of all votes, 0 to 1; 0 when nobody voted.
+        merchant_name: None when no merchant won.
+        confidence: the winner's share of all votes, 0 to 1; 0 without votes.
         support: the winner's votes.
         reason: why, for a log line.
     """
@@ -89,7 +87,7 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
             merchant = merchant_key(name)
             best[merchant] = max(best.get(merchant, 0.0), weight)
             spellings[merchant][name] += weight
-        # A line that many merchants share, such as a town's, tells little: its one vote is shared by them.
+        # A line that many merchants share, such as a town's, says little: its one vote is shared by them.
         for merchant, weight in best.items():
             votes[merchant] += weight * weight / sum(best.values())
     if not votes:
@@ -112,24 +110,25 @@ def vote(neighbours: Sequence[Sequence[Neighbour]]) -> Decision:
     return decision
 
 
-def confirmed(decision: Decision, likeness: float) -> Decision:
-    """The vote's decision, or no merchant when neither the receipt's first lines nor enough votes support the winner.
+def confirmed(decision: Decision, support: Support) -> Decision:
+    """The vote's decision, or no merchant when the receipt's first lines speak against the winner.
 
     The vote decides only where the first lines hold no known name. Most of those receipts belong to merchants that are
     not known yet, and their neighbours vote all the same: one petrol station for another, one tenant of a mall for
-    another. Over eleven pairs of halves of 313 SROIE receipts the vote had 65 winners, 46 of them wrong; this rule
-    leaves 23 of the wrong ones and all 19 right ones. It costs answers for known merchants whose name was not read at
-    all, for example a logo: with the lines of the names removed, 408 of 925 receipts are resolved instead of 700
-    (``docs/benchmarks.md``, Merchants).
+    another. So a winner that the first lines do not name needs more votes, and one beside which they name another
+    company, or another branch of its own, is refused whatever its votes.
 
     Args:
         decision: of ``vote``.
-        likeness: of the winner's name to the likeliest first line (``names.likeness``).
+        support: what the first lines say about the winner (``names.KnownNames.support``).
     """
-    if decision.merchant_name is None or likeness >= NAMED_LIKENESS or decision.support > UNNAMED_SUPPORT:
+    if decision.merchant_name is None or support is Support.NAMED:
         return decision
+    if support is Support.UNNAMED and decision.support > UNNAMED_SUPPORT:
+        return decision
+    why = "no first line is like its name" if support is Support.UNNAMED else "the first lines name another company"
     return replace(
         decision,
         merchant_name=None,
-        reason=f"{decision.merchant_name} has {decision.support:.2f} votes, and no first line is like its name",
+        reason=f"{decision.merchant_name} has {decision.support:.2f} votes, and {why}",
     )

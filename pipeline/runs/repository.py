@@ -139,7 +139,7 @@ class RunRepository:
         """Every run of the table, consistently, in no order: a scan, for an operator's look and not for a dashboard.
 
         Args:
-            on_unreadable: told of items that this release cannot read; without it they are logged.
+            on_unreadable: called with items that this release cannot read; without it they are logged.
         """
         arguments: dict[str, Any] = {
             "FilterExpression": "#type = :run",
@@ -208,7 +208,7 @@ class RunRepository:
     def moment(self, image_id: UUID, receipt_id: int) -> datetime:
         """DynamoDB's time: the beginning of its next second, for which this waits, up to a second.
 
-        Its answers tell whole seconds, and within one nobody could say whether an upload was before or after. What was
+        Its answers give whole seconds, and within one it is unknown whether an upload was before or after. What was
         uploaded before this was called is before the next second, what is uploaded after it returned is after it.
         The receipt's counter is read for it.
         """
@@ -263,7 +263,7 @@ class RunRepository:
             known: the run as it was just read; saves a read when it has not moved since.
 
         Returns:
-            False when the collection does not stand where this can happen: nothing was written.
+            False when the collection's state does not allow this: nothing was written.
 
         Raises:
             PermanentError: RUN_MISSING.
@@ -293,9 +293,9 @@ class RunRepository:
         )
 
     def unfinished(self, state: RunState) -> Iterator[CompactionRun]:
-        """Runs that stand under ``state`` in the index, oldest first. The index lags a little behind the table.
+        """Runs under ``state`` in the index, oldest first. The index lags a little behind the table.
 
-        What this release cannot read is logged and left out: the stream processor has parked it with its reason.
+        What this release cannot read is logged and left out: the stream processor has dead-lettered it with its reason.
         """
         arguments: dict[str, Any] = {
             "IndexName": UNFINISHED_INDEX,

@@ -30,7 +30,7 @@ class Transition(Protocol):
     """Something that happened to one collection of a run."""
 
     def change(self, progress: CollectionProgress) -> Change | None:
-        """What it changes; None when a collection that stands so cannot be moved by it."""
+        """What it changes; None when it cannot move a collection in that state."""
         ...
 
 
@@ -80,7 +80,7 @@ class AttemptFailed:
     Attributes:
         before: where the collection stood when the merge took the run.
         error: why, code first.
-        gives_up: whether nobody tries again until an operator asks for it.
+        gives_up: whether the run is left until an operator drives it again.
     """
 
     before: RunState

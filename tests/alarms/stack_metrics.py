@@ -20,7 +20,13 @@ OCR, EMBED_QUEUE, LINES, WORDS = (
 )
 PICTURES, PICTURES_QUEUE = f"{STACK}upload-read-pictures", f"{STACK}upload-pictures"
 TICK_MINUTES = 5
-HEALTHY = {"FailedTicks": 0.0, "OldestUnfinishedRun": 0.0, "FailedRuns": 0.0, "StaleLease": 0.0}
+HEALTHY = {
+    "FailedTicks": 0.0,
+    "OldestUnfinishedRun": 0.0,
+    "FailedRuns": 0.0,
+    "StaleLease": 0.0,
+    "OldestQueueRequest": 0.0,
+}
 
 Values = Callable[[float], float | None]
 """The value at a minute; None where nothing is reported."""
@@ -56,7 +62,7 @@ class StackMetrics:
     def ticks(self, at: Iterable[float] | None = None, **values: Values) -> "StackMetrics":
         """Ticks that end at these minutes, healthy but for what is given; each is an invocation of the merge."""
         moments = list(range(2, self.minutes, TICK_MINUTES) if at is None else at)
-        for metric in ("FailedTicks", "OldestUnfinishedRun", "FailedRuns", "StaleLease"):
+        for metric in HEALTHY:
             self.report(
                 key("Receipts", metric, Table=TABLE), values.get(metric, lambda _, m=metric: HEALTHY[m]), moments
             )

@@ -106,6 +106,10 @@ INCIDENTS: dict[str, tuple[StackMetrics, set[str]]] = {
     "every tick fails": (working().ticks(FailedTicks=from_hour(1)), {"tick-failed"}),
     "a run is quarantined": (working().ticks(FailedRuns=from_hour(1)), {"runs-failed"}),
     "a lease is dated a year ahead": (working().ticks(StaleLease=from_hour(31_536_000)), {"lease-stale"}),
+    "SQS refuses what the merge asks, at every try": (
+        working(4).ticks(OldestQueueRequest=waiting),
+        {"requests-open"},
+    ),
     "no consumer of the OCR results": (
         working().queue(OCR, lambda m: m, waiting),
         {"messages-wait-upload-ocr-results"},
@@ -173,7 +177,7 @@ def test_an_alarm_ends_with_its_metric_but_for_what_only_a_person_ends(incident)
 
 def test_nothing_rings_for_what_is_nearly_too_much_or_too_much_for_a_moment():
     nearly = working(4).stream(age=lambda _: 800_000)
-    nearly.ticks(OldestUnfinishedRun=lambda _: 3_800.0, StaleLease=lambda _: 850.0)
+    nearly.ticks(OldestUnfinishedRun=lambda _: 3_800.0, StaleLease=lambda _: 850.0, OldestQueueRequest=lambda _: 850.0)
     for name in (OCR, EMBED_QUEUE, LINES, WORDS):
         nearly.queue(name, visible=lambda _: 5.0, age=lambda _: 3_500.0)
     assert rang(nearly) == set()
@@ -394,7 +398,7 @@ def test_a_budget_tells_the_topic_before_it_is_spent():
 
 def test_a_switch_is_never_longer_than_messages_may_wait():
     from stack.alarm_rules import Subject
-    from stack.settings import load
+    from stack.loading import load
 
     queue = Subject(kind="queue", name="embed", names={}, visibility_seconds=1_800)
     for handover in (900, 3_600):
@@ -411,8 +415,8 @@ def test_what_the_alarms_cost_is_told():
     told = (PROJECT / "docs" / "operations.md").read_text()
     assert set(counts.values()) == {counts["lambda"], counts["hybrid"]}
     assert f"{counts['lambda']} metrics, with two queues (`hybrid`) {counts['hybrid']}." in told
-    assert len(Measure) == 5
-    assert "Five metrics of our own" in told
+    assert len(Measure) == 6
+    assert "Six metrics of our own" in told
 
 
 def test_the_log_that_an_alarm_names_is_one_that_the_command_reads():

@@ -93,7 +93,7 @@ def test_that_there_is_no_stack_yet_is_no_fault(code, weight, tmp_path, monkeypa
     def reach(_: str) -> Any:
         raise OperatorError(code, "what", "way")
 
-    monkeypatch.setattr(looking, "_said", lambda _: "v3.300.0")
+    monkeypatch.setattr(looking, "said_by", lambda _: "v3.300.0")
     found = looking.examine("dev", LocalStack(tmp_path / "local"), reach, no_client)
     assert [(item.code, item.weight) for item in found if item.area == "stack"] == [(code, weight)]
     assert "AWS_CREDENTIALS" in {item.code for item in found if item.area == "account"}
@@ -111,7 +111,7 @@ def test_who_this_shell_is_is_asked_in_the_stacks_region(tmp_path, monkeypatch):
 
     (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  aws:region: eu-north-1\n")
     monkeypatch.setattr(looking, "PROJECT_DIRECTORY", tmp_path)
-    monkeypatch.setattr(looking, "_said", lambda _: "v3.300.0")
+    monkeypatch.setattr(looking, "said_by", lambda _: "v3.300.0")
     found = looking.examine("org/dev", LocalStack(tmp_path / "local"), reach, client)
     assert asked == [("sts", {"region_name": "eu-north-1"})]
     assert [item.message for item in found if item.area == "account"] == ["this shell is arn:me", "region eu-north-1"]
@@ -136,7 +136,7 @@ def test_what_a_program_says_is_its_first_line(tmp_path, script, expected):
     if script is not None:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
-    assert looking._said((str(program),)) == expected
+    assert looking.said_by((str(program),)) == expected
 
 
 def test_the_command_ends_with_1_only_for_a_fault(monkeypatch):
@@ -153,6 +153,6 @@ def test_the_command_ends_with_1_only_for_a_fault(monkeypatch):
 
 
 def test_a_stack_that_is_not_up_is_a_note(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(looking, "_said", lambda _: "v3.300.0")
+    monkeypatch.setattr(looking, "said_by", lambda _: "v3.300.0")
     found = looking.examine("local", LocalStack(tmp_path), options.connect)
     assert [(item.code, item.weight) for item in found if item.area == "stack"] == [("STACK_NOT_RUNNING", "note")]

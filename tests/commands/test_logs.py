@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from ops.errors import OperatorError
 from ops.logs.lines import LogLine, beginning, entries, hosts, is_about, moment
@@ -108,16 +107,13 @@ def test_files_are_read_in_the_order_of_time_and_followed(tmp_path: Path):
 
 
 @pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("logs", region_name="eu-central-1")
-        for group in ("/aws/lambda/embed", "/ecs/worker"):
-            client.create_log_group(logGroupName=group)
-            client.create_log_stream(logGroupName=group, logStreamName="s")
-        yield client
-        client.close()
+def logs(aws: None) -> Iterator[Any]:
+    client = boto3.client("logs", region_name="eu-central-1")
+    for group in ("/aws/lambda/embed", "/ecs/worker"):
+        client.create_log_group(logGroupName=group)
+        client.create_log_stream(logGroupName=group, logStreamName="s")
+    yield client
+    client.close()
 
 
 def put(client: Any, group: str, at: datetime, message: str) -> None:

@@ -14,9 +14,7 @@ import typer
 
 from ops import cli
 from ops.local.stack import LocalStack
-from tests.operations.published import Receipt, Shop, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 SAMPLE = str(Path(__file__).resolve().parents[2] / "samples" / "greenleaf-1.json")

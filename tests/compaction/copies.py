@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import chromadb
 import numpy as np
 
 from compaction_handler.soundness import Inspection
 from compaction_handler.storing import copy_version, write_current
 from compaction_handler.working_copy import WorkingCopy
+from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import LAYOUT, VECTORS_NAME, Pointer
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
@@ -83,3 +85,24 @@ def publish(path: Path, root: Path, *receipts: FilledReceipt, version: str = "00
     )
     write_current(root, "lines", pointer)
     return pointer
+
+
+def chroma_client(directory: Path) -> Any:
+    """A client of Chroma's own over a directory. Its declared type, ``ClientAPI``, has no ``close``; it has one."""
+    settings = chromadb.Settings(anonymized_telemetry=False)
+    return chromadb.PersistentClient(path=str(directory), settings=settings)
+
+
+def database_of(copy: WorkingCopy) -> CollectionDatabase:
+    """The open database of a copy, for a change that no method of the copy makes."""
+    return copy._opened
+
+
+def execute_behind(database: CollectionDatabase, statement: str, *parameters: object) -> Any:
+    """Execute a statement on a database's own connection, as no release would.
+
+    Returns:
+        The first column of the first row, if there is one.
+    """
+    found = database._connection.execute(statement, parameters).fetchone()
+    return found and found[0]

@@ -39,7 +39,7 @@ def require_the_model(found: Model, count: int, expected: Model) -> None:
 
 def require_the_ledger(database: CollectionDatabase, expected: Model, runs: set[str]) -> None:
     """The ledger counts the same rows for each receipt, knows every run that arrived, and the tables agree."""
-    counts = Counter(parse_identifier(identifier).receipt for identifier in expected)
+    counts = Counter(name.receipt for name in map(parse_identifier, expected) if name is not None)
     held = {key: entry.rows for key, entry in database.ledger.all_entries() if entry.rows}
     assert held == dict(counts)
     assert runs <= database.ledger.run_ids()

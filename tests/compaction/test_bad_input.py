@@ -21,16 +21,15 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from tests.compaction.copies import inspection_of, sealed_copy
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, World, ids, row_id, spoil, world
+from tests.compaction.world import DIMENSIONS, MODEL, MergeWorld, ids, row_id, spoil
 from tests.test_delta import version_1, written
-
-__all__ = ["world"]
+from tests.world import BUCKET
 
 RUN = sha256_hex(b"1")[:32]
 TEXTS = ["milk", "Milk", "milk ", " milk", "caf\u00e9", "cafe\u0301", "", " ", "\0", "a\0b", "a\0c", "x" * 100_000]
 
 
-def published_texts(world: World) -> dict[str, str]:
+def published_texts(world: MergeWorld) -> dict[str, str]:
     source = SnapshotSource.from_directory(
         "lines", collections_directory=world.root, private_directory=world.path / "r"
     )
@@ -51,7 +50,7 @@ def test_texts_that_differ_in_case_form_blanks_or_nul_are_texts_with_rows_of_the
     assert published_texts(world) == {row_id(1, row): text for row, text in enumerate(TEXTS[:2])}
 
 
-def put_delta(world: World, content: bytes, key: str = "") -> RunReference:
+def put_delta(world: MergeWorld, content: bytes, key: str = "") -> RunReference:
     """A run that records these bytes as its delta for the lines, whoever made them."""
     reference = world.run(1)
     spoil(world, reference, lines_delta_sha256=sha256_hex(content))
@@ -97,7 +96,7 @@ def test_a_delta_of_version_1_whose_run_is_unfinished_is_merged(world):
     assert published_texts(world) == dict.fromkeys(ids(1), "milk")
 
 
-def current(world: World) -> Pointer:
+def current(world: MergeWorld) -> Pointer:
     found = read_current(world.root, "lines")
     assert found is not None
     return found
@@ -176,7 +175,7 @@ def one_vector_less(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (another_record, "1 records are of no text"),
+        (another_record, "1 records belong to no text"),
         (one_record_less, "1 texts have no record, for example 'b'"),
         (one_vector_less, "rows, texts, vectors and their digests are (3, 3, 2, 3)"),
         (a_vector_of_zeros, "have no direction"),

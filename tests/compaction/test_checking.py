@@ -74,16 +74,15 @@ def test_a_disk_without_room_for_the_check_is_no_fault_of_the_copy(check, inspec
 
 
 def test_a_child_that_was_killed_rejects_the_copy_and_says_that_it_is_not_ready(check, inspection):
-    os.kill(check._process.pid, signal.SIGKILL)
-    check._process.wait()
-    assert not check.ready
+    os.kill(check.process_id, signal.SIGKILL)
+    assert eventually(lambda: not check.ready)
     rejection(check, inspection)
 
 
 def test_a_check_that_hangs_is_ended_and_rejects_the_copy(check, inspection, monkeypatch):
     check.run(inspection)
     monkeypatch.setattr(checking, "CHECK_SECONDS", 0.2)
-    os.kill(check._process.pid, signal.SIGSTOP)
+    os.kill(check.process_id, signal.SIGSTOP)
     rejection(check, inspection)
     assert not check.ready
 
@@ -112,11 +111,11 @@ def test_a_fork_has_its_memory_before_it_is_needed_and_keeps_it_for_the_copy(che
     for _ in range(2):
         check.expect(TAKEN)
         check.expect(TAKEN)
-        assert eventually(lambda: [resident(fork) > TAKEN for fork in forks(check._process.pid)] == [True])
+        assert eventually(lambda: [resident(fork) > TAKEN for fork in forks(check.process_id)] == [True])
         time.sleep(0.2)
-        assert [resident(fork) > TAKEN for fork in forks(check._process.pid)] == [True]
+        assert [resident(fork) > TAKEN for fork in forks(check.process_id)] == [True]
         check.run(inspection)
-        assert eventually(lambda: forks(check._process.pid) == [])
+        assert eventually(lambda: forks(check.process_id) == [])
 
 
 def test_a_fork_takes_no_more_than_its_share_of_what_is_there():
@@ -129,8 +128,8 @@ def test_a_fork_takes_no_more_than_its_share_of_what_is_there():
 @needs_linux
 def test_a_fork_that_waits_ends_when_the_merge_is_gone(check):
     check.expect(0)
-    assert eventually(lambda: len(forks(check._process.pid)) == 1)
-    (fork,) = forks(check._process.pid)
+    assert eventually(lambda: len(forks(check.process_id)) == 1)
+    (fork,) = forks(check.process_id)
     check._process.stdin.close()
     check._process.stdin = None
     assert check._process.wait(timeout=20) == 0
@@ -140,16 +139,16 @@ def test_a_fork_that_waits_ends_when_the_merge_is_gone(check):
 @needs_linux
 def test_a_child_whose_fork_was_killed_while_it_waited_is_not_ready_and_judges_no_copy(check):
     check.expect(0)
-    assert eventually(lambda: len(forks(check._process.pid)) == 1)
+    assert eventually(lambda: len(forks(check.process_id)) == 1)
     assert check.ready
-    os.kill(forks(check._process.pid)[0], signal.SIGKILL)
+    os.kill(forks(check.process_id)[0], signal.SIGKILL)
     assert eventually(lambda: not check.ready)
 
 
 @needs_linux
 def test_a_fork_that_is_killed_at_the_last_moment_rejects_the_copy(check, inspection):
     check.expect(0)
-    assert eventually(lambda: len(forks(check._process.pid)) == 1)
-    os.kill(forks(check._process.pid)[0], signal.SIGKILL)
+    assert eventually(lambda: len(forks(check.process_id)) == 1)
+    os.kill(forks(check.process_id)[0], signal.SIGKILL)
     assert "ended with -9" in rejection(check, inspection)
     assert not check.ready

@@ -3,7 +3,6 @@
 from hashlib import sha256
 from pathlib import Path
 
-import chromadb
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from pipeline.collections.chroma import (
     open_private,
 )
 from pipeline.collections.layout import DATABASE_NAME
+from tests.compaction.copies import chroma_client
 
 DIMENSIONS = 8
 HISTORIES = 12
@@ -23,7 +23,7 @@ HISTORIES = 12
 
 def written(directory: Path, numbers: np.random.Generator, sync_threshold: int) -> None:
     """A closed collection after some upserts, deletions and updates."""
-    client = chromadb.PersistentClient(path=str(directory), settings=chromadb.Settings(anonymized_telemetry=False))
+    client = chroma_client(directory)
     hnsw = {"space": "cosine", "sync_threshold": sync_threshold, "batch_size": 1}
     made = client.create_collection("lines", embedding_function=None, configuration={"hnsw": hnsw})
     for step in range(numbers.integers(1, 8)):
@@ -67,7 +67,7 @@ def test_reading_through_a_private_copy_changes_no_byte_of_the_version(tmp_path:
 
 
 def test_a_private_copy_has_the_rows_that_only_the_log_holds(tmp_path: Path):
-    client = chromadb.PersistentClient(path=str(tmp_path / "d"), settings=chromadb.Settings(anonymized_telemetry=False))
+    client = chroma_client(tmp_path / "d")
     made = client.create_collection("lines", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
     made.upsert(ids=["a", "b"], embeddings=np.eye(2, DIMENSIONS, dtype=np.float32))
     client.close()

@@ -27,9 +27,8 @@ from pipeline.collections.versions import read_current, read_current_object
 from pipeline.contracts.identifiers import COLLECTIONS, CollectionName
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
-from tests.compaction.world import BUCKET, TABLE, World, ids, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld, ids
+from tests.world import BUCKET, TABLE
 
 FIXTURE = Path(__file__).parent / "fixtures" / "layout-1.tar.xz"
 MODEL, DIMENSIONS = "hashing-char-ngrams-v1", 16
@@ -61,7 +60,7 @@ def records_of(directory: Path, collection: CollectionName, scratch: Path) -> Re
 
 
 @pytest.fixture
-def old(world: World) -> World:
+def old(world: MergeWorld) -> MergeWorld:
     """The world with the fixture as its published collections."""
     world.settings |= {"embedding_model": MODEL, "embedding_dimensions": DIMENSIONS}
     with tarfile.open(FIXTURE) as archive:
@@ -77,7 +76,7 @@ def old(world: World) -> World:
 
 
 @pytest.fixture
-def before(old: World, tmp_path: Path) -> dict[str, Records]:
+def before(old: MergeWorld, tmp_path: Path) -> dict[str, Records]:
     """The records of the fixture by collection."""
     return {
         collection: records_of(
@@ -89,7 +88,7 @@ def before(old: World, tmp_path: Path) -> dict[str, Records]:
     }
 
 
-def published(world: World, collection: CollectionName) -> Iterator[PublishedCollection]:
+def published(world: MergeWorld, collection: CollectionName) -> Iterator[PublishedCollection]:
     source = SnapshotSource.from_directory(
         collection, collections_directory=world.root, private_directory=world.path / "reader"
     )
@@ -165,7 +164,8 @@ def test_a_version_from_before_there_were_ledgers_is_converted_with_what_its_row
         assert copy.count == len(before["lines"])
         assert copy.ledger.run_ids() == {metadata["run_id"] for _, metadata, _ in before["lines"].values()}
         held = copy.ledger.entries([ReceiptKey(str(UUID(int=1)), 1)])
-        assert [entry.state.decided_by.order.receipt_version for entry in held.values()] == [0]
+        deciding = [entry.state.decided_by for entry in held.values()]
+        assert [by and by.order.receipt_version for by in deciding] == [0]
     finally:
         copy.discard()
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,20 +23,21 @@ from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import VERSIONS_KEPT, Pointer, expired_versions, replaced_by_next, version_name
 from pipeline.collections.ledger import LedgerEntry, RunOutcome, decode_state, encode_state
 from pipeline.collections.receipts import Operation, ReceiptKey, ReceiptState, fold
-from pipeline.contracts.run import Order
+from pipeline.contracts.run import Order, RunKind
 from tests.compaction.test_operations import operation as recorded
 
 KEY = ReceiptKey(str(UUID(int=1)), 1)
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def operation(version: int, kind: str, **changes: str) -> Operation:
+def operation(version: int, kind: RunKind, **changes: Any) -> Operation:
     return Operation(order=Order("", "", version, f"run-{version}"), kind=kind, changes=changes)
 
 
-OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["upsert", "delete", "metadata"]), st.sampled_from(["A", "B"])), min_size=1, max_size=8
-).map(lambda drawn: [operation(place, kind, field=value) for place, (kind, value) in enumerate(drawn, 1)])
+KINDS: tuple[RunKind, ...] = ("upsert", "delete", "metadata")
+OPERATIONS = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["A", "B"])), min_size=1, max_size=8).map(
+    lambda drawn: [operation(place, kind, field=value) for place, (kind, value) in enumerate(drawn, 1)]
+)
 
 
 @given(OPERATIONS, st.randoms(use_true_random=False), st.integers(0, 8))
@@ -56,6 +58,7 @@ def test_the_newest_upsert_decides_and_later_corrections_go_on_top():
             operation(2, "metadata", merchant_name="early"),
         ],
     )
+    assert state.decided_by is not None
     assert state.decided_by.run_id == "run-3"
     assert state.changes == {"merchant_name": "late"}
 
@@ -84,7 +87,7 @@ def test_a_delete_and_a_new_insert_in_one_batch_keep_the_fresh_rows_whichever_co
         assert made.outcomes == {"run-2": RunOutcome(rows=0, superseded_by=3), "run-3": RunOutcome(rows=2)}
 
 
-def at(second: int, made: Operation, **fields: str) -> Operation:
+def at(second: int, made: Operation, **fields: Any) -> Operation:
     return replace(made, order=made.order._replace(happened_at=f"2026-01-02T00:00:{second:02}.000000+00:00"), **fields)
 
 

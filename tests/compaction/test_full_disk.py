@@ -9,24 +9,23 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from compaction_handler.merging import CollectionMerger
+from pipeline import files
 from pipeline.collections import private
-from pipeline.collections.layout import PARTIAL_SUFFIX
 from pipeline.collections.private import LOCK_NAME, PrivateDirectory
 from pipeline.collections.reader import SnapshotSource
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.files import PARTIAL_SUFFIX
 from pipeline.merchants.resolution import MerchantResolver
 from tests.compaction.disks import filled, free, small_disk
-from tests.compaction.world import BUCKET, DIMENSIONS, World, row_id, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MergeWorld, row_id
+from tests.world import BUCKET
 
 TEXTS = 60
 MEGABYTE = 1024 * 1024
@@ -38,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def receipt(world: World, number: int) -> RunReference:
+def receipt(world: MergeWorld, number: int) -> RunReference:
     """A receipt of texts that no other one has."""
     return world.operation("upsert", number, rows=TEXTS, texts=[f"{number} {row} " * 20 for row in range(TEXTS)])
 
@@ -117,16 +116,16 @@ def test_what_nobody_reads_any_more_makes_room_for_the_next_version(world, disk)
 def test_a_pointer_that_finds_no_room_is_written_by_the_next_delivery(world, monkeypatch):
     merger = world.merger()
     merger.merge([receipt(world, 1)])
-    original = Path.write_text
+    original = files.fsync
 
-    def write_text(path: Path, *arguments: Any, **named: Any) -> int:
+    def fsync(path: Path) -> None:
         if path.name == f"CURRENT{PARTIAL_SUFFIX}":
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
-        return original(path, *arguments, **named)
+        original(path)
 
     waiting = receipt(world, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", write_text)
+        patch.setattr(files, "fsync", fsync)
         error = refused(merger, waiting)
     assert error is not None
     assert error.code is ErrorCode.STORAGE_FULL
@@ -137,7 +136,7 @@ def test_a_pointer_that_finds_no_room_is_written_by_the_next_delivery(world, mon
     assert world.readers() == published(1, 2)
 
 
-def from_s3(world: World, cache: Path) -> SnapshotSource:
+def from_s3(world: MergeWorld, cache: Path) -> SnapshotSource:
     return SnapshotSource.from_bucket("lines", s3_client=world.s3, bucket=BUCKET, private_directory=cache)
 
 
@@ -181,10 +180,10 @@ def test_a_directory_that_was_left_without_a_lock_keeps_nobody_from_removing_the
 
 
 def test_a_private_directory_that_gets_no_lock_is_not_left_behind(tmp_path, monkeypatch):
-    def refuses(_: Path) -> int:
+    def refuses(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(private, "_lock", refuses)
+    monkeypatch.setattr(private.fcntl, "flock", refuses)
     with pytest.raises(OSError, match="No space left"):
         PrivateDirectory.create(tmp_path, "lines")
     assert list(tmp_path.iterdir()) == []

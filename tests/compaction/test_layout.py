@@ -3,14 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from compaction_handler.storing import copy_version, upload_version
 from pipeline.collections.layout import (
@@ -34,6 +32,7 @@ from pipeline.collections.versions import (
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
+from tests.world import MOTO
 
 BUCKET = "vectors"
 VERSION = version_name(7, "0123456789abcdef", 3)
@@ -71,14 +70,9 @@ def pointer(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield ObjectStore(client)
-        client.close()
+def objects(aws: None) -> ObjectStore:
+    MOTO("s3").create_bucket(Bucket=BUCKET)
+    return ObjectStore(MOTO("s3"))
 
 
 def refused(action: Callable[[], object]) -> str:

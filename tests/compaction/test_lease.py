@@ -2,30 +2,21 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from moto import mock_aws
 
 from compaction_handler.lease import acquire
 from pipeline.collections.layout import Pointer
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from tests.world import MOTO, create_table
 
 
 @pytest.fixture
-def dynamodb(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        client.create_table(
-            TableName="t",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
-        )
-        yield client
+def dynamodb(aws: None) -> Any:
+    create_table(MOTO("dynamodb"), "t")
+    return MOTO("dynamodb")
 
 
 def pointer(version, fence):

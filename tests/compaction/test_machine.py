@@ -11,7 +11,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import hypothesis
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from moto import mock_aws
@@ -22,12 +21,9 @@ from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.rows import DERIVED
 from pipeline.contracts.messages import RunReference
-from pipeline.objects import ObjectStore
-from pipeline.runs.repository import RunRepository
 from tests.compaction.invariants import Model, model_of, require_the_ledger, require_the_model
 from tests.compaction.strategies import ARRIVALS, CHANGES, Change
-from tests.compaction.tables import create_table
-from tests.compaction.world import BUCKET, START, TABLE, World, clients, row_id
+from tests.compaction.world import START, MergeWorld, row_id
 
 
 def rows_of(published: PublishedCollection | None) -> tuple[Model, int]:
@@ -60,17 +56,8 @@ class Collection(RuleBasedStateMachine):
         self.directory = TemporaryDirectory()
         self.aws = mock_aws()
         self.aws.start()
-        s3, dynamodb = clients()
-        s3.create_bucket(Bucket=BUCKET)
-        create_table(dynamodb, TABLE)
-        self.world = World(
-            path=Path(self.directory.name),
-            dynamodb=dynamodb,
-            s3=s3,
-            objects=ObjectStore(s3),
-            runs=RunRepository(TABLE, dynamodb),
-            settings={"publish_every_seconds": 60},
-        )
+        path, often = Path(self.directory.name), {"publish_every_seconds": 60}
+        self.world = MergeWorld(path=path, settings=often).create()
         self.merger: CollectionMerger = self.world.merger()
         self.recorded: list[tuple[Change, RunReference]] = []
         self.arrived: list[RunReference] = []
@@ -146,12 +133,6 @@ class Collection(RuleBasedStateMachine):
             self.world.close()
             self.aws.stop()
             self.directory.cleanup()
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
 
 
 def test_in_whatever_order_changes_arrive_a_receipt_ends_the_same() -> None:

@@ -22,9 +22,8 @@ from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.runs.items import run_to_item
 from pipeline.runs.repository import READ_AT_ONCE, RunRepository
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MODEL, START, MergeWorld
+from tests.world import BUCKET, TABLE
 
 MANY = int(os.environ.get("MANY_RUNS", "60"))
 COLLECTION_CALLS = 60
@@ -55,11 +54,13 @@ class Counted:
 
 
 @pytest.fixture
-def counted(world: World) -> Counted:
+def counted(world: MergeWorld) -> Counted:
     return Counted(world.dynamodb)
 
 
-def removals(world: World, count: int, *, first: int = 1, state: RunState = RunState.PENDING) -> list[RunReference]:
+def removals(
+    world: MergeWorld, count: int, *, first: int = 1, state: RunState = RunState.PENDING
+) -> list[RunReference]:
     """Runs without deltas, as the table holds them; each of a receipt of its own."""
     found = []
     for number in range(first, first + count):

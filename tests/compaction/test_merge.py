@@ -32,10 +32,9 @@ from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableE
 from pipeline.objects import ObjectStore
 from pipeline.runs.repository import RunRepository
 from pipeline.runs.transitions import AttemptFailed
-from tests.compaction.world import BUCKET, START, TABLE, Killed, World, ids, spoil, world
+from tests.compaction.world import START, Killed, MergeWorld, ids, spoil
 from tests.stages.anything import ERRORS, TEXTS
-
-__all__ = ["world"]
+from tests.world import BUCKET, TABLE
 
 replace_rows = RowTable.replace
 
@@ -86,7 +85,7 @@ class FlakyClient:
         return call if callable(original) and name != "get_paginator" else original
 
 
-def expire_the_lease(world: World) -> None:
+def expire_the_lease(world: MergeWorld) -> None:
     """What time does after a kill."""
     world.dynamodb.update_item(
         TableName=TABLE,
@@ -117,6 +116,7 @@ def test_a_merged_receipt_is_completed_and_found_by_readers_of_the_directory_and
         progress = run.progress(collection)
         assert (progress.state, progress.merged_count, progress.attempts) == (RunState.COMPLETED, 2, 0)
         pointer = read_current(world.root, collection)
+        assert pointer is not None
         assert progress.snapshot_version == pointer.version
         assert pointer == read_current_object(world.objects, BUCKET, collection)
         assert world.readers(collection) == [ids(1), ids(1)]
@@ -169,8 +169,8 @@ def test_a_receipt_that_was_there_and_one_that_was_not_are_merged_in_one_chunk(w
     again, other = world.operation("upsert", 1, rows=2), world.run(2)
     merger.merge([again, other])
     assert world.readers() == [ids(1, 2)] * 2
-    assert merger._keeper.copy is not None
-    rows = [row.metadata for row in merger._keeper.copy.rows.all_rows()]
+    assert merger.copy is not None
+    rows = [row.metadata for row in merger.copy.rows.all_rows()]
     assert {(row["image_id"], row["run_id"]) for row in rows} == {
         (str(run.image_id), run.run_id) for run in (again, other)
     }

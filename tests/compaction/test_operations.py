@@ -9,9 +9,8 @@ from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.runs.items import run_from_item, run_to_item
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, world
-
-__all__ = ["world"]
+from tests.compaction.world import DIMENSIONS, MODEL, START, MergeWorld
+from tests.world import BUCKET, TABLE
 
 
 def operation(number: int, kind: str = "delete", **fields: object) -> CompactionRun:
@@ -35,7 +34,7 @@ def operation(number: int, kind: str = "delete", **fields: object) -> Compaction
     )
 
 
-def versions(world: World) -> list[int]:
+def versions(world: MergeWorld) -> list[int]:
     items = world.dynamodb.scan(TableName=TABLE)["Items"]
     return sorted(run_from_item(item).receipt_version for item in items if "TYPE" in item)
 

@@ -1,30 +1,29 @@
 """Large files go to S3 and come back in parts; a failure publishes, or reads, other bytes than were checked."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from ops.local.provisioners.context import client_options
 from pipeline.contracts import digests
 from pipeline.contracts.digests import PART_BYTES, FileDigest, checksum
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
-from tests.compaction.torture.test_kills import endpoint
-
-__all__ = ["endpoint"]
+from tests.world import emulator_clients
 
 BUCKET, KEY = "parts", "large"
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range((2 * PART_BYTES + 4_096) // 4))
 
 
 @pytest.fixture
-def s3(endpoint: str) -> Any:
-    client: Any = boto3.client("s3", **client_options(endpoint))
-    client.create_bucket(Bucket=BUCKET)
-    return client
+def s3(endpoint: str) -> Iterator[Any]:
+    with closing(emulator_clients(endpoint)) as clients:
+        client = clients("s3")
+        client.create_bucket(Bucket=BUCKET)
+        yield client
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs.repository import RunRepository
 from pipeline.runs.transitions import Completed, Merged, Transition
-from tests.compaction.world import ids, spoil, world
-
-__all__ = ["world"]
+from tests.compaction.copies import database_of, execute_behind
+from tests.compaction.world import ids, spoil
 
 POISON, NEIGHBOURS, DELIVERIES = 7, 12, 10
 RUNS = int(os.environ.get("POISON_RUNS", "24"))
@@ -226,10 +225,10 @@ def test_an_item_that_takes_no_more_changes_keeps_no_other_from_being_completed(
 def test_a_full_disk_is_nobodys_attempt_and_the_next_delivery_goes_on(world):
     merger, runs = world.merger(), [world.run(number, rows=1) for number in (1, 2)]
     merger.merge([world.run(99)])
-    copy = merger._keeper.copy
+    copy = merger.copy
     assert copy is not None
-    pages = copy.rows._connection.execute("PRAGMA page_count").fetchone()[0]
-    copy.rows._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = execute_behind(database_of(copy), "PRAGMA page_count")
+    execute_behind(database_of(copy), f"PRAGMA max_page_count = {pages}")
     large = world.operation("upsert", 3, rows=300, texts=[f"{row} " * 99 for row in range(300)])
     with pytest.raises(RetryableError) as caught:
         merger.merge([*runs, large])
@@ -274,10 +273,10 @@ def test_while_a_run_is_poison_a_tick_and_another_message_go_on(world, monkeypat
 def test_a_ledger_that_counts_other_rows_than_there_are_does_not_wedge_its_receipt(world):
     merger = world.merger()
     merger.merge([world.run(1)])
-    copy = merger._keeper.copy
+    copy = merger.copy
     assert copy is not None
-    with copy._opened.transaction():
-        copy.rows._connection.execute("UPDATE receipts SET rows = 9")
+    with database_of(copy).transaction():
+        execute_behind(database_of(copy), "UPDATE receipts SET rows = 9")
     again = world.operation("upsert", 1, rows=3)
     merger.merge([again])
     assert world.states(again) == [RunState.COMPLETED]

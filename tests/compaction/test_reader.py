@@ -1,9 +1,9 @@
 """Publishing and reading; a failure would show readers half a version, or none as empty."""
 
-import boto3
+from typing import Any
+
 import numpy as np
 import pytest
-from moto import mock_aws
 
 from compaction_handler.storing import upload_version
 from pipeline.collections import published, reader
@@ -14,6 +14,13 @@ from pipeline.errors import ErrorCode, PermanentError
 from pipeline.objects import ObjectStore
 from tests.compaction.copies import publish, receipt
 from tests.compaction.world import row_id
+from tests.world import BUCKET, MOTO
+
+
+@pytest.fixture
+def s3(aws: None) -> Any:
+    MOTO("s3").create_bucket(Bucket=BUCKET)
+    return MOTO("s3")
 
 
 def published_on(tmp_path, root):
@@ -25,62 +32,55 @@ def published_on(tmp_path, root):
     )
 
 
-def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_path, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+def test_a_published_version_is_read_from_its_directory_and_from_s3_alike(tmp_path, s3):
     root = tmp_path / "root"
-    with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1")
-        s3.create_bucket(Bucket="vectors")
-        from_bucket = SnapshotSource.from_bucket(
-            "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2"
-        )
-        assert from_bucket.refresh() is None
-        pointer = published_on(tmp_path, root)
-        upload_version(ObjectStore(s3), "vectors", "lines", pointer, root)
-        s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
-        from_directory = SnapshotSource.from_directory(
-            "lines", collections_directory=root, private_directory=tmp_path / "p1"
-        )
-        for source in (from_directory, from_bucket):
-            published = source.refresh()
-            assert published is source.refresh()
-            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9)
-            assert [(item.id, round(item.distance, 3)) for item in found] == [
-                (row_id(1, 0), 0.0),
-                (row_id(2, 0), 1.0),
-            ]
-            (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, only=Filter(merchants=("N",)))
-            assert [item.text for item in found] == ["B"]
-            source.close()
+    from_bucket = SnapshotSource.from_bucket("lines", s3_client=s3, bucket=BUCKET, private_directory=tmp_path / "p2")
+    assert from_bucket.refresh() is None
+    pointer = published_on(tmp_path, root)
+    upload_version(ObjectStore(s3), BUCKET, "lines", pointer, root)
+    s3.put_object(Bucket=BUCKET, Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
+    from_directory = SnapshotSource.from_directory(
+        "lines", collections_directory=root, private_directory=tmp_path / "p1"
+    )
+    for source in (from_directory, from_bucket):
+        published = source.refresh()
+        assert published is not None
+        assert published is source.refresh()
+        (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9)
+        assert [(item.id, round(item.distance, 3)) for item in found] == [
+            (row_id(1, 0), 0.0),
+            (row_id(2, 0), 1.0),
+        ]
+        (found,) = published.query(np.eye(1, 4, dtype=np.float32), limit=9, only=Filter(merchants=("N",)))
+        assert [item.text for item in found] == ["B"]
+        source.close()
 
 
-def test_a_reader_that_is_exact_neither_brings_nor_opens_the_index_however_large_the_collection(tmp_path, monkeypatch):
+def test_a_reader_that_is_exact_neither_brings_nor_opens_the_index_however_large_the_collection(
+    tmp_path, s3, monkeypatch
+):
     """Chroma holds all of an index in memory, so a collection that outgrows an embedding host would have it killed."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
     monkeypatch.setattr(reader, "EXACT_BYTES", 0)
     opened: list[object] = []
     monkeypatch.setattr(published, "open_private", lambda *arguments: opened.append(arguments))
     root = tmp_path / "root"
-    with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1")
-        s3.create_bucket(Bucket="vectors")
-        pointer = published_on(tmp_path, root)
-        upload_version(ObjectStore(s3), "vectors", "lines", pointer, root)
-        s3.put_object(Bucket="vectors", Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
-        sources = (
-            SnapshotSource.from_directory(
-                "lines", collections_directory=root, private_directory=tmp_path / "p1", is_exact=True
-            ),
-            SnapshotSource.from_bucket(
-                "lines", s3_client=s3, bucket="vectors", private_directory=tmp_path / "p2", is_exact=True
-            ),
-        )
-        for source in sources:
-            (found,) = source.refresh().query(np.eye(1, 4, dtype=np.float32), limit=1)
-            assert [item.id for item in found] == [row_id(1, 0)]
-            source.close()
+    pointer = published_on(tmp_path, root)
+    upload_version(ObjectStore(s3), BUCKET, "lines", pointer, root)
+    s3.put_object(Bucket=BUCKET, Key="lines/CURRENT", Body=pointer.model_dump_json().encode())
+    sources = (
+        SnapshotSource.from_directory(
+            "lines", collections_directory=root, private_directory=tmp_path / "p1", is_exact=True
+        ),
+        SnapshotSource.from_bucket(
+            "lines", s3_client=s3, bucket=BUCKET, private_directory=tmp_path / "p2", is_exact=True
+        ),
+    )
+    for source in sources:
+        version = source.refresh()
+        assert version is not None
+        (found,) = version.query(np.eye(1, 4, dtype=np.float32), limit=1)
+        assert [item.id for item in found] == [row_id(1, 0)]
+        source.close()
     assert opened == []
     brought = version_path(tmp_path / "p2", "lines", pointer.version)
     assert (version_path(root, "lines", pointer.version) / INDEX_NAME).is_dir()

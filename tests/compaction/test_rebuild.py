@@ -1,6 +1,8 @@
 """Building a collection again, publishing when nothing more waits, late merchants; a failure leaves operators stuck."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -19,12 +21,11 @@ from pipeline.deltas import delta_objects
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, message, record, unavailable
-from tests.compaction.world import BUCKET, DIMENSIONS, World, ids, world
+from tests.compaction.world import DIMENSIONS, MergeWorld, ids
+from tests.world import BUCKET
 
-__all__ = ["world"]
 
-
-def rebuild(world: World, *, from_deltas: bool = False) -> dict:
+def rebuild(world: MergeWorld, *, from_deltas: bool = False) -> Mapping[str, Any]:
     event = {"source": REBUILD_SOURCE, "collection": "lines", "from_deltas": from_deltas}
     return world.process().handle(event)
 

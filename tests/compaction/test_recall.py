@@ -24,10 +24,8 @@ from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.embedding.embedders.hashing import HashingEmbedder
 from pipeline.errors import ErrorCode, RetryableError
-from tests.compaction.copies import filled_copy, inspection_of, publish, receipt
-from tests.compaction.world import World, ids, world
-
-__all__ = ["world"]
+from tests.compaction.copies import chroma_client, filled_copy, inspection_of, publish, receipt
+from tests.compaction.world import MergeWorld, ids
 
 LOST = "text 1"
 nearest = ChromaIndex.nearest
@@ -44,7 +42,7 @@ def losing(monkeypatch: pytest.MonkeyPatch, weaker_than: int) -> None:
     monkeypatch.setattr(ChromaIndex, "nearest", answer)
 
 
-def published_parameters(world: World) -> IndexParameters:
+def published_parameters(world: MergeWorld) -> IndexParameters:
     source = SnapshotSource.from_directory(
         "lines", collections_directory=world.root, private_directory=world.path / "p"
     )
@@ -231,7 +229,7 @@ def test_a_version_without_the_table_of_vectors_has_its_index_built_again(tmp_pa
 
 def lost_by(path: Path, parameters: dict[str, Any], vectors: np.ndarray) -> int:
     """How many of the last thousand are not found by their own vector, in a collection of Chroma alone."""
-    client = chromadb.PersistentClient(path=str(path), settings=chromadb.Settings(anonymized_telemetry=False))
+    client = chroma_client(path)
     try:
         made = client.create_collection(
             "lines", embedding_function=None, configuration={"hnsw": {"space": "cosine"} | parameters}

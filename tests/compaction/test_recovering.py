@@ -20,14 +20,15 @@ from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs.repository import RunRepository
 from tests.compaction.test_merge import failing, unavailable, without_the_last_row
-from tests.compaction.world import BUCKET, TABLE, World, ids, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld, ids
+from tests.world import BUCKET, TABLE
 
 LEASE = {"PK": {"S": "COLLECTION#lines"}, "SK": {"S": "LEASE"}}
 
 
-def published_but_not_in_s3(world: World, monkeypatch: pytest.MonkeyPatch, reference: RunReference) -> CollectionMerger:
+def published_but_not_in_s3(
+    world: MergeWorld, monkeypatch: pytest.MonkeyPatch, reference: RunReference
+) -> CollectionMerger:
     merger = world.merger()
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "upload_version", failing(unavailable(), publishing.upload_version, after=False))
@@ -36,13 +37,13 @@ def published_but_not_in_s3(world: World, monkeypatch: pytest.MonkeyPatch, refer
     return merger
 
 
-def database(world: World) -> Path:
+def database(world: MergeWorld) -> Path:
     current = read_current(world.root, "lines")
     assert current is not None
     return version_path(world.root, "lines", current.version) / ROWS_NAME
 
 
-def name_suspects(world: World, suspects: str) -> None:
+def name_suspects(world: MergeWorld, suspects: str) -> None:
     world.dynamodb.update_item(
         TableName=TABLE,
         Key=LEASE,
@@ -72,7 +73,7 @@ def test_a_copy_that_cannot_be_read_is_left_whatever_else_failed(world, monkeypa
     with pytest.raises((RetryableError, KeyboardInterrupt)) as caught:
         merger.merge([world.run(1)])
     assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code is ErrorCode.MERGE_BROKEN
-    assert merger._keeper.copy is None
+    assert merger.copy is None
 
 
 def test_a_lease_that_is_lost_again_and_again_is_no_receipts_fault(world, monkeypatch):
@@ -124,7 +125,7 @@ def test_a_copy_that_cannot_be_closed_is_left_once_and_for_all(world, monkeypatc
     merger, other = world.merger(), world.run(2)
     merger.merge([world.run(1)])
     world.merger().merge([world.run(3)])
-    stale = merger._keeper.copy
+    stale = merger.copy
     assert stale is not None
     monkeypatch.setattr(stale, "close", failing(RuntimeError("close"), stale.close, after=True))
     with pytest.raises(RetryableError) as caught:
@@ -157,7 +158,7 @@ def test_suspects_are_named_until_their_attempt_is_counted(world, monkeypatch):
     assert (world.lines(reference).attempts, world.states(reference)) == (1, [RunState.COMPLETED])
 
 
-def suspects(world: World) -> Any:
+def suspects(world: MergeWorld) -> Any:
     return world.dynamodb.get_item(TableName=TABLE, Key=LEASE)["Item"].get("suspects")
 
 

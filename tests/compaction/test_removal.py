@@ -13,9 +13,7 @@ from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, version_path
 from pipeline.collections.letters import fold_text
 from pipeline.collections.versions import read_current
-from tests.compaction.world import World, ids, row_id, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld, ids, row_id
 
 SECRET = "Quittung f\u00fcr Zelda Quackenbush-Xylophonowitz, Kartennummer 4929 1178 5523 0091, Zimmer 1417"
 """Long and unique, so that no part of it stands in the files by chance."""
@@ -57,7 +55,7 @@ def forms(text: str) -> dict[str, bytes]:
     }
 
 
-def found_in(world: World, text: str = SECRET) -> set[str]:
+def found_in(world: MergeWorld, text: str = SECRET) -> set[str]:
     """In which files of the published version any form of the text stands."""
     current = read_current(world.root, "lines")
     assert current is not None
@@ -71,7 +69,7 @@ def found_in(world: World, text: str = SECRET) -> set[str]:
     }
 
 
-def filled(world: World) -> None:
+def filled(world: MergeWorld) -> None:
     others = [f"another text, number {number}" for number in range(60)]
     world.merger().merge(
         [

@@ -19,6 +19,7 @@ from pipeline.collections.rows import DERIVED, NewRow, RowName, parse_identifier
 from pipeline.collections.vectors import VectorFile
 from pipeline.contracts.identifiers import line_vector_id, word_vector_id
 from pipeline.errors import ErrorCode, PermanentError
+from tests.compaction.copies import execute_behind
 
 KEYS = [ReceiptKey(str(UUID(int=number)), 1) for number in (1, 2, 3)]
 TEXTS = ["milk", "Milk", "milk ", "caf\u00e9", "cafe\u0301", "", "\0", "a\0b", "a\0c", "x" * 100_000]
@@ -197,7 +198,7 @@ def test_tables_that_disagree_are_told(database, statement, fault):
     replace(database, KEYS[0], ["a", "b"])
     database.rows.index_letters(0)
     assert list(database.rows.faults()) == []
-    database._connection.execute(statement)
+    execute_behind(database, statement)
     assert fault in "; ".join(database.rows.faults())
 
 

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from pipeline.contracts.messages import RunReference
-from pipeline.contracts.run import RunState
+from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.runs import repository
 from pipeline.runs.repository import TRANSITION_TRIES, RunRepository
 from pipeline.runs.transitions import ERROR_LIMIT, AttemptFailed, Completed, Merged, Reopened, Transition
-from tests.compaction.world import TABLE, World, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld
+from tests.world import REGION, TABLE, Clients
 
 PENDING, MERGED, COMPLETED, FAILED = RunState
 TRANSITIONS: dict[str, Transition] = {
@@ -42,7 +41,7 @@ PATHS: dict[RunState, tuple[str, ...]] = {
 }
 
 
-def bring(world: World, reference: RunReference, collection: Any, state: RunState) -> None:
+def bring(world: MergeWorld, reference: RunReference, collection: Any, state: RunState) -> None:
     """Walk one collection of a run to a state."""
     for name in PATHS[state]:
         assert world.runs.move(reference, collection, TRANSITIONS[name])
@@ -102,18 +101,21 @@ def test_a_run_that_was_never_recorded_cannot_be_moved(world):
 
 @pytest.mark.parametrize("races", [1, TRANSITION_TRIES])
 def test_two_collections_that_move_at_once_both_arrive_or_the_message_comes_back(world, monkeypatch, races):
-    reference, other = world.run(1), RunRepository(TABLE, world.dynamodb)
-    original, left = world.runs._update, [races]
+    beside = Clients(region_name=REGION)
+    reference, other = world.run(1), RunRepository(TABLE, beside("dynamodb"))
+    original, left = world.dynamodb.update_item, [races]
     back_and_forth = {PENDING: TRANSITIONS["given up while waiting"], FAILED: Reopened()}
 
-    def raced(*arguments: Any) -> bool:
+    def raced(**arguments: Any) -> Any:
         if left[0] > 0:
             left[0] -= 1
-            state = other.find(reference).words.state
+            found = other.find(reference)
+            assert found is not None
+            state = found.words.state
             other.move(reference, "words", Merged(rows=2) if races == 1 else back_and_forth[state])
-        return original(*arguments)
+        return original(**arguments)
 
-    monkeypatch.setattr(world.runs, "_update", raced)
+    monkeypatch.setattr(world.dynamodb, "update_item", raced)
     if races == TRANSITION_TRIES:
         with pytest.raises(RetryableError) as caught:
             world.runs.move(reference, "lines", Merged(rows=2))
@@ -179,3 +181,17 @@ def test_a_fact_that_is_recorded_replaces_the_one_before_it(world):
     world.runs.move(reference, "lines", AttemptFailed(before=MERGED, error="CODE: why", gives_up=True))
     world.runs.move(reference, "lines", Reopened())
     assert (world.lines(reference).error, world.lines(reference).attempts) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"words": {"expected_count": 1}}, "an upsert has a delta in both collections"),
+        ({"kind": "metadata", "changes": {}}, "a metadata run has changes"),
+    ],
+)
+def test_a_run_that_lacks_what_its_kind_needs_is_no_run(world, changes, rule):
+    found = world.runs.find(world.run(1))
+    assert found is not None
+    with pytest.raises(ValueError, match=rule):
+        CompactionRun.model_validate(found.model_dump() | changes)

@@ -15,15 +15,14 @@ from pipeline.collections.reader import SnapshotSource
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
-from tests.compaction.world import BUCKET, World, ids, world
-
-__all__ = ["world"]
+from tests.compaction.world import MergeWorld, ids
+from tests.world import BUCKET
 
 HARMS = ("a file is deleted", "a file is cut", "the manifest is deleted")
 harmed = pytest.mark.parametrize("harm", HARMS)
 
 
-def do(world: World, harm: str) -> str:
+def do(world: MergeWorld, harm: str) -> str:
     """Harm the version in S3; the key of the object."""
     current = read_current(world.root, "lines")
     assert current is not None
@@ -36,14 +35,14 @@ def do(world: World, harm: str) -> str:
     return key
 
 
-def stored(world: World) -> dict[str, Any]:
+def stored(world: MergeWorld) -> dict[str, Any]:
     """Every object of the collection's versions, and CURRENT."""
     pages = world.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="lines/versions/")
     found = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
     return found | {"CURRENT": world.s3.get_object(Bucket=BUCKET, Key=current_key("lines"))["ETag"]}
 
 
-def lose_the_directory(world: World) -> None:
+def lose_the_directory(world: MergeWorld) -> None:
     shutil.rmtree(world.root / "lines" / "versions")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -54,7 +55,7 @@ def collection(open_it: Open) -> PublishedCollection:
     return open_it()
 
 
-def search(collection: PublishedCollection, text: str, limit: int = 10, **options: object) -> list[Hit]:
+def search(collection: PublishedCollection, text: str, limit: int = 10, **options: Any) -> list[Hit]:
     return collection.search(text, EMBEDDER.embed([text])[0], limit=limit, **options)
 
 

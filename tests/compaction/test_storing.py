@@ -46,7 +46,7 @@ def test_a_full_disk_is_told_as_one_whatever_else_the_disk_says(source, tmp_path
         raise OSError(errno.EIO, "Input/output error")
 
     class Full(FileDigest):
-        def update(self, piece: memoryview) -> None:
+        def update(self, piece: bytes | bytearray | memoryview) -> None:
             super().update(piece)
             if self.pieces == PIECES - 1:
                 raise OSError(errno.ENOSPC, "No space left on device")

@@ -10,7 +10,7 @@ import pytest
 from compaction_handler import coalescing
 from compaction_handler.coalescing import coalesce
 from compaction_handler.environment import StreamProcessorEnvironment
-from compaction_handler.queue_requests import QueueRequest, to_item
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.stream_processor import process_records
 from pipeline.contracts.identifiers import sha256_hex
 from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MAXIMUM_ROWS
@@ -20,15 +20,17 @@ from pipeline.errors import SHOWN_CHARACTERS
 from pipeline.runs.items import run_from_item, run_to_item
 from pipeline.runs.transitions import ERROR_LIMIT
 from tests.stages.anything import ERRORS, VALUES, refusal
-from tests.stages.recording_queue import RecordingQueues
 
 ENVIRONMENT = StreamProcessorEnvironment(
+    table_name="receipts",
     lines_queue_url="lines",
     words_queue_url="words",
     stream_failure_queue_url="failures",
     lines_dead_letter_queue_url="lines-dead-letters",
     words_dead_letter_queue_url="words-dead-letters",
 )
+NO_REQUESTS = OpenRequests(table_name="receipts", dynamodb=None)
+"""Runs alone are announced here; requests are in ``test_open_requests.py``."""
 SQS_LIMIT = 1024 * 1024
 DYNAMODB_LIMIT = 400 * 1024
 """Of an item (docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
@@ -74,90 +76,11 @@ def test_a_run_reads_back_from_its_item_as_it_was_written():
     assert run_from_item(run_to_item(run(1))) == run(1)
 
 
-def asked(request: QueueRequest, changes: dict[str, Any] | None = None) -> dict:
-    return {"dynamodb": {"SequenceNumber": "7", "NewImage": {**to_item(request, MOMENT), **(changes or {})}}}
-
-
-DEAD_LETTER = QueueRequest(
-    action="dead-letter",
-    collection="words",
-    message_id="m",
-    receives=2,
-    body="no json",
-    error_code="MESSAGE_INVALID",
-    reason="it is no JSON",
-)
-COME_BACK = QueueRequest(
-    action="come-back", collection="lines", message_id="m", receives=2, receipt_handle="r", seconds=60
-)
-
-
-def test_what_the_merge_asks_of_sqs_is_done_beside_the_runs_of_the_batch():
-    queues = RecordingQueues()
-    records = [asked(DEAD_LETTER), record(1), asked(COME_BACK)]
-    assert process_records(records, environment=ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
-    (parked,) = queues.to("words-dead-letters")
-    assert (parked["MessageBody"], parked["MessageGroupId"], parked["MessageDeduplicationId"]) == (
-        *("no json", "words"),
-        "m",
-    )
-    texts = {name: value["StringValue"] for name, value in parked["MessageAttributes"].items()}
-    assert texts == {"error_code": "MESSAGE_INVALID", "reason": "it is no JSON"}
-    assert queues.delayed == [("lines", "r", 60)]
-    assert len(queues.to("lines")) == len(queues.to("words")) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"version": {"S": "2.0"}}, "VERSION_UNSUPPORTED"),
-        ({"request": {"S": "no json"}}, "MESSAGE_INVALID"),
-        ({"request": {"N": "1"}}, "MESSAGE_INVALID"),
-        ({"request": {"S": '{"action": "delete"}'}}, "MESSAGE_INVALID"),
-    ],
-)
-def test_a_request_that_cannot_be_read_is_parked_and_its_neighbour_is_done(changes, code):
-    queues = RecordingQueues()
-    records = [asked(DEAD_LETTER, changes), asked(COME_BACK)]
-    assert process_records(records, environment=ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
-    (parked,) = queues.sent
-    assert parked["QueueUrl"] == "failures"
-    assert parked["MessageAttributes"]["error_code"]["StringValue"] == code
-    assert queues.delayed == [("lines", "r", 60)]
-
-
-def test_a_dead_letter_that_sqs_does_not_take_brings_the_batch_again():
-    queues = RecordingQueues()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RecordingQueues, "send_message", lambda *_, **__: (_ for _ in ()).throw(refusal("Throttling")))
-        answer = process_records([asked(DEAD_LETTER)], environment=ENVIRONMENT, sqs_client=queues)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
-
-
-def test_a_queue_that_takes_nothing_holds_up_no_request_to_another():
-    queues = RecordingQueues()
-    take = RecordingQueues.send_message
-
-    def refuse_words(self: RecordingQueues, **call: Any) -> Any:
-        if call["QueueUrl"] == "words-dead-letters":
-            raise refusal("AccessDenied")
-        return take(self, **call)
-
-    lines = DEAD_LETTER.model_copy(update={"collection": "lines", "message_id": "n"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RecordingQueues, "send_message", refuse_words)
-        records = [asked(DEAD_LETTER), asked(lines), asked(COME_BACK)]
-        answer = process_records(records, environment=ENVIRONMENT, sqs_client=queues)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
-    assert [sent["MessageDeduplicationId"] for sent in queues.to("lines-dead-letters")] == ["n"]
-    assert queues.delayed == [("lines", "r", 60)]
-
-
 def test_a_thousand_new_runs_are_four_messages_in_all_and_none_is_lost():
     sqs = Sqs()
-    assert process_records([record(n) for n in range(1000)], environment=ENVIRONMENT, sqs_client=sqs) == {
-        "batchItemFailures": []
-    }
+    assert process_records(
+        [record(n) for n in range(1000)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS
+    ) == {"batchItemFailures": []}
     for queue in ("lines", "words"):
         bodies = [entry["MessageBody"] for url, entry in sqs.sent if url == queue]
         assert len(bodies) == 2
@@ -169,7 +92,7 @@ def test_a_thousand_new_runs_are_four_messages_in_all_and_none_is_lost():
 def test_a_poison_record_is_parked_with_its_reason_and_its_neighbours_go_on():
     sqs = Sqs()
     poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": {"PK": {"S": "x"}, "version": {"S": "9.0"}}}}
-    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS)
     assert answer == {"batchItemFailures": []}
     parked = next(entry for url, entry in sqs.sent if url == "failures")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
@@ -196,7 +119,8 @@ def changed(place: tuple[str, ...], value: object) -> object:
 )
 def test_whatever_a_record_holds_it_is_parked_with_a_reason_and_its_neighbour_goes_on(place, value):
     sqs = Sqs()
-    answer = process_records([changed(place, value), record(2)], environment=ENVIRONMENT, sqs_client=sqs)  # pyrefly: ignore
+    records: list[Any] = [changed(place, value), record(2)]
+    answer = process_records(records, environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS)
     assert answer == {"batchItemFailures": []}
     parked = [entry for url, entry in sqs.sent if url == "failures"]
     sent = [parse_message(entry["MessageBody"], CompactionMessage) for url, entry in sqs.sent if url == "lines"]
@@ -219,16 +143,18 @@ def test_whatever_sqs_raises_the_batch_comes_again(monkeypatch, call, error):
     sqs = Sqs()
     monkeypatch.setattr(sqs, call, raises)
     poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": None}}
-    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    answer = process_records([poison, record(1)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
-    answer = process_records([None, record(1)], environment=ENVIRONMENT, sqs_client=sqs)  # pyrefly: ignore
+    answer = process_records([None, record(1)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS)  # pyrefly: ignore
     assert answer == {"batchItemFailures": [{"itemIdentifier": ""}]}, "the whole batch"
 
 
 def test_a_stream_batch_that_is_replayed_sends_the_same_messages_under_the_same_ids():
     first, again = Sqs(), Sqs()
     for sqs in (first, again):
-        process_records([record(n) for n in range(1200)], environment=ENVIRONMENT, sqs_client=sqs)
+        process_records(
+            [record(n) for n in range(1200)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS
+        )
     assert first.sent == again.sent
     identifiers = [entry["MessageDeduplicationId"] for _, entry in first.sent]
     assert len(set(identifiers)) == len(identifiers)
@@ -236,7 +162,9 @@ def test_a_stream_batch_that_is_replayed_sends_the_same_messages_under_the_same_
 
 def test_a_run_that_is_twice_in_a_batch_is_sent_once():
     sqs = Sqs()
-    process_records([record(1), record(2), record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    process_records(
+        [record(1), record(2), record(1)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS
+    )
     bodies = [parse_message(entry["MessageBody"], CompactionMessage) for _, entry in sqs.sent]
     assert [[reference.image_id.int for reference in body.runs] for body in bodies] == [[1, 2], [1, 2]]
 
@@ -253,7 +181,9 @@ def test_a_message_that_sqs_does_not_take_brings_the_whole_batch_back():
         def send_message_batch(self, *, QueueUrl: str, Entries: list[dict]) -> dict:
             return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in Entries]}
 
-    answer = process_records([record(5), record(6)], environment=ENVIRONMENT, sqs_client=Full())
+    answer = process_records(
+        [record(5), record(6)], environment=ENVIRONMENT, sqs_client=Full(), open_requests=NO_REQUESTS
+    )
     assert answer == {"batchItemFailures": [{"itemIdentifier": "5"}]}
 
 
@@ -277,7 +207,7 @@ def test_a_record_of_the_largest_item_is_parked_in_one_message_and_its_neighbour
     padding = letter * (DYNAMODB_LIMIT // len(letter.encode()))
     large["dynamodb"]["NewImage"] |= {"version": {"S": "9.0"}, "padding": {"S": padding}}
     sqs = Strict()
-    answer = process_records([large, record(1)], environment=ENVIRONMENT, sqs_client=sqs)
+    answer = process_records([large, record(1)], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS)
     assert answer == {"batchItemFailures": []}
     (parked,) = (entry for url, entry in sqs.sent if url == "failures")
     assert parked["MessageAttributes"]["error_code"]["StringValue"] == "VERSION_UNSUPPORTED"
@@ -292,7 +222,9 @@ def test_a_run_with_fields_of_later_releases_up_to_the_largest_item_goes_on():
     large = record(7)
     large["dynamodb"]["NewImage"] |= {f"later_{number}": {"S": "東" * 99} for number in range(1_300)}
     sqs = Strict()
-    assert process_records([large], environment=ENVIRONMENT, sqs_client=sqs) == {"batchItemFailures": []}
+    assert process_records([large], environment=ENVIRONMENT, sqs_client=sqs, open_requests=NO_REQUESTS) == {
+        "batchItemFailures": []
+    }
     assert {url for url, _ in sqs.sent} == {"lines", "words"}
 
 

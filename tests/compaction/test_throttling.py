@@ -18,34 +18,36 @@ from pipeline.contracts.run import RunState
 from pipeline.embedding.work import Disposition
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.runs.repository import RECORD_TRIES, RunRepository
-from tests.compaction.world import TABLE, World, ids, world
-from tests.stages import test_embedding_core as stage_2
+from tests.compaction.world import MergeWorld, ids
 from tests.stages.anything import refusal
+from tests.stages.embedding_world import EmbeddingWorld, OneCallAtATime, dispositions
 from tests.stages.throttle import THROTTLED, Throttle
-
-__all__ = ["world"]
-
-embedding_world = pytest.fixture(name="embedding_world")(stage_2.world.__wrapped__)  # pyrefly: ignore
+from tests.world import TABLE
 
 
 @pytest.fixture
-def throttle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Throttle]:
+def embedding_world(aws: None, throttle: Throttle) -> Iterator[EmbeddingWorld]:
+    """Stage 2 with a table that is throttled."""
+    client = throttle.client()
+    world = EmbeddingWorld()
+    world.dynamodb = OneCallAtATime(client)
+    yield world.create()
+    client.close()
+
+
+@pytest.fixture
+def throttle(monkeypatch: pytest.MonkeyPatch) -> Throttle:
     # The pauses of the client, and of what tries again around it.
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return Throttle()
 
 
 @pytest.fixture
-def throttled(world: World, throttle: Throttle) -> Iterator[World]:
+def throttled(world: MergeWorld, throttle: Throttle) -> Iterator[MergeWorld]:
     client = throttle.client()
     world.dynamodb, world.runs = client, RunRepository(TABLE, client)
     yield world
     client.close()
-
-
-def use(world: stage_2.World, throttle: Throttle) -> None:
-    """Throttle the table of stage 2."""
-    world.runs._dynamodb._client = throttle.client()
 
 
 @pytest.mark.parametrize("code", THROTTLED)
@@ -97,7 +99,7 @@ def refused_with(merger: CollectionMerger, reference: RunReference) -> Retryable
     return None
 
 
-def expire(world: World) -> None:
+def expire(world: MergeWorld) -> None:
     """The time of a lease that could not be given back passes."""
     world.dynamodb.update_item(
         TableName=TABLE,
@@ -120,17 +122,16 @@ def test_a_tick_that_is_throttled_blames_nobody(throttled, throttle):
 
 
 def test_a_receipt_whose_table_is_throttled_from_any_call_on_is_recorded_once_later(embedding_world, throttle):
-    use(embedding_world, throttle)
     for last in range(6):
         message = embedding_world.message(last + 1)
         throttle.forget()
         throttle.refuses = lambda call, _, last=last: call >= last
-        (first,) = stage_2.dispositions(embedding_world, embedding_world.incoming(message))
+        (first,) = dispositions(embedding_world, embedding_world.incoming(message))
         if len(throttle.calls) <= last:
             break
         assert first is Disposition.RETRY, last
         throttle.refuses = lambda _, __: False
-        assert stage_2.dispositions(embedding_world, embedding_world.incoming(message)) == [Disposition.EMBEDDED]
+        assert dispositions(embedding_world, embedding_world.incoming(message)) == [Disposition.EMBEDDED]
         assert len(embedding_world.runs.of_receipt(message.image_id, message.receipt_id)) == 1
     assert last >= 2
     assert embedding_world.queues.sent == [], "nothing is parked"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.collections.layout import INDEX_NAME
-from tests.compaction.copies import KEY, filled_copy, receipt
+from tests.compaction.copies import KEY, database_of, filled_copy, receipt
 
 ROWS = 8
 
@@ -44,7 +44,7 @@ def test_a_transaction_that_fails_leaves_rows_and_texts_as_they_were(tmp_path: P
     copy = filled_copy(tmp_path, receipt(1, ["a", "b"], np.eye(2)))
 
     def remove_in_vain() -> None:
-        with copy._opened.transaction():
+        with database_of(copy).transaction():
             copy.rows.remove(KEY)
             assert copy.rows.remove_unused_texts() is not None
             raise LeaseLostError

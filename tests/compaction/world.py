@@ -1,22 +1,19 @@
-"""A table, a bucket, directories and mergers for tests of stage 3, with a real Chroma; AWS is moto, in this process."""
+"""The world of stage 3: directories and mergers, with a real Chroma; AWS is moto, in this process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import boto3
 import numpy as np
-import pytest
-from moto import mock_aws
 
 from compaction_handler.environment import MergeEnvironment, StreamProcessorEnvironment
 from compaction_handler.handler import MergeHandler
 from compaction_handler.health import Health
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.queue_requests import QueueRequests, is_request
 from compaction_handler.soundness import Inspection, judge_where_there_is_room, require_sound
 from compaction_handler.stream_processor import process_records
@@ -34,12 +31,10 @@ from pipeline.contracts.identifiers import (
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
-from pipeline.objects import ObjectStore
-from pipeline.runs.repository import RunRepository
-from tests.compaction.tables import create_table
 from tests.stages.recording_queue import RecordingQueues
+from tests.world import BUCKET, TABLE, World
 
-TABLE, BUCKET, MODEL, DIMENSIONS = "receipts", "vectors", "counting", 4
+MODEL, DIMENSIONS = "counting", 4
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -63,6 +58,7 @@ class CheckInProcess:
 
 
 STREAM_ENVIRONMENT = StreamProcessorEnvironment(
+    table_name=TABLE,
     lines_queue_url="lines-queue",
     words_queue_url="words-queue",
     stream_failure_queue_url="failures",
@@ -71,13 +67,19 @@ STREAM_ENVIRONMENT = StreamProcessorEnvironment(
 )
 
 
-@dataclass
-class World:
+@dataclass(kw_only=True)
+class MergeWorld(World):
+    """A world with a directory of published collections, and the processes that merge into it.
+
+    Attributes:
+        path: of this test alone.
+        moment: the clock of every merger.
+        processes: how many were started, readers included.
+        settings: what differs from the usual environment.
+        started: the handlers that `close` ends.
+    """
+
     path: Path
-    dynamodb: Any
-    s3: Any
-    objects: ObjectStore
-    runs: RunRepository
     moment: datetime = START
     processes: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -89,8 +91,8 @@ class World:
 
     def environment(self) -> MergeEnvironment:
         self.processes += 1
-        return MergeEnvironment(
-            **{
+        return MergeEnvironment.model_validate(
+            {
                 "table_name": TABLE,
                 "vectors_bucket": BUCKET,
                 "embedding_model": MODEL,
@@ -128,26 +130,42 @@ class World:
                 lease_seconds=environment.lease_seconds,
                 now=lambda: self.moment,
             ),
-            requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb),
+            requests=QueueRequests(table_name=TABLE, dynamodb=self.dynamodb, now=lambda: self.moment),
+            open_requests=self.open_requests,
         )
         self.started.append(handler)
         return handler
 
+    @property
+    def open_requests(self) -> OpenRequests:
+        return OpenRequests(table_name=TABLE, dynamodb=self.dynamodb, now=lambda: self.moment)
+
+    def request_items(self) -> list[dict[str, Any]]:
+        """The requests to SQS that are open."""
+        return [item for item in self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"] if is_request(item)]
+
     def perform_requests(self) -> RecordingQueues:
-        """Have the stream processor do what was asked of SQS since the last time; what it did is what is returned."""
-        items = [item for item in self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"] if is_request(item)]
-        for item in items:
-            self.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("PK", "SK")})
+        """Have the stream processor perform what is open; what it did is what is returned."""
         queues = RecordingQueues()
-        records = [{"dynamodb": {"SequenceNumber": "1", "NewImage": item}} for item in items]
-        assert process_records(records, environment=STREAM_ENVIRONMENT, sqs_client=queues) == {"batchItemFailures": []}
+        assert self.announce(queues, *self.request_items()) == {"batchItemFailures": []}
+        assert self.request_items() == []
         return queues
+
+    def announce(self, queues: RecordingQueues, *items: dict[str, Any]) -> dict[str, Any]:
+        """Give the stream processor items of the table, as the stream does; its answer."""
+        records = [
+            {"dynamodb": {"SequenceNumber": str(number), "NewImage": item}} for number, item in enumerate(items, 1)
+        ]
+        return process_records(
+            records, environment=STREAM_ENVIRONMENT, sqs_client=queues, open_requests=self.open_requests
+        )
 
     def close(self) -> None:
         """End the processes that a test has left behind: a cold start closes no file of the one before."""
         for handler in self.started:
             for merger in handler.mergers.values():
                 merger.close()
+        super().close()
 
     def merger(self) -> CollectionMerger:
         return self.process().mergers["lines"]
@@ -232,7 +250,7 @@ class World:
     def states(self, *references: RunReference) -> list[RunState]:
         return [self.lines(reference).state for reference in references]
 
-    def readers(self, collection: str = "lines") -> list[list[str]]:
+    def readers(self, collection: CollectionName = "lines") -> list[list[str]]:
         """The ids that a reader of the directory and one of S3 find."""
         self.processes += 1
         private = self.path / f"reader-{self.processes}"
@@ -251,7 +269,7 @@ class World:
         return found
 
 
-def spoil(world: World, reference: RunReference, **fields: str) -> None:
+def spoil(world: MergeWorld, reference: RunReference, **fields: str) -> None:
     """Change fields of a run's item to what no release would write."""
     for name, value in fields.items():
         world.dynamodb.update_item(
@@ -264,27 +282,6 @@ def spoil(world: World, reference: RunReference, **fields: str) -> None:
             ExpressionAttributeNames={"#name": name},
             ExpressionAttributeValues={":value": {"S": value}},
         )
-
-
-@cache
-def clients() -> tuple[Any, Any]:
-    """The clients of S3 and DynamoDB; to build them anew for every test is most of its time."""
-    return boto3.client("s3", region_name="us-east-1"), boto3.client("dynamodb", region_name="us-east-1")
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        s3, dynamodb = clients()
-        s3.create_bucket(Bucket=BUCKET)
-        create_table(dynamodb, TABLE)
-        world = World(
-            path=tmp_path, dynamodb=dynamodb, s3=s3, objects=ObjectStore(s3), runs=RunRepository(TABLE, dynamodb)
-        )
-        yield world
-        world.close()
 
 
 def row_id(number: int, row: int) -> str:

@@ -1,7 +1,6 @@
 """`receipts dead-letters retry` and `discard` on real FIFO queues. A failure here loses a receipt, or its turn."""
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,27 +16,14 @@ from ops.dead_letters import acting, looking
 from ops.dead_letters.acting import discard, retry
 from ops.dead_letters.deciding import QUEUES, Selection
 from ops.dead_letters.looking import look
-from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
 from ops.target import Target
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.queues import park
-from tests.compaction.tables import create_table
+from tests.world import create_queue, create_table
 
 ERROR = PermanentError(ErrorCode.MESSAGE_INVALID, value="v", rule="r", way_out="w")
 ALL = Selection(everything=True)
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One emulator for all tests here: it takes longer to start than they take."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Emulator(tmp_path_factory.mktemp("emulator"), port)
-    running.start()
-    yield running.endpoint
-    running.stop()
 
 
 @pytest.fixture
@@ -47,9 +33,7 @@ def target(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     create_table(target.dynamodb, tmp_path.name)
 
     def create(name: str, *, fifo: bool) -> str:
-        suffix, attributes = (".fifo", {"FifoQueue": "true"}) if fifo else ("", {})
-        whole = f"{tmp_path.name[-40:]}-{name}{suffix}"
-        return target.sqs.create_queue(QueueName=whole, Attributes=attributes)["QueueUrl"]
+        return create_queue(target.sqs, f"{tmp_path.name[-40:]}-{name}{'.fifo' if fifo else ''}")
 
     for name, queue in QUEUES.items():
         outputs[queue.output] = create(f"{name}-dead", fifo=queue.fifo)

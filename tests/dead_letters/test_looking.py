@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from pathlib import Path
 from uuid import UUID
 
-import boto3
 import pytest
 
 from ops.auditing import DEAD_LETTERS
@@ -19,11 +18,8 @@ from pipeline.contracts.messages import CompactionMessage, EmbedMessage, RunRefe
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.queues import park
-from tests.compaction.tables import create_table
 from tests.compaction.test_stream_processor import run
-from tests.local.test_emulator import emulator
-
-__all__ = ["emulator"]
+from tests.world import TABLE, create_queue, create_table
 
 FOLDER = receipt_folder(UUID(int=1), 1, "0" * 16)
 EMBED = EmbedMessage(
@@ -113,31 +109,23 @@ def test_the_short_names_are_those_of_the_five_queues():
 
 
 @pytest.fixture
-def target(emulator: Any, tmp_path: Any) -> Iterator[Target]:
-    options = client_options(emulator.endpoint)
-    sqs = boto3.client("sqs", **options)
-    outputs: dict[str, Any] = {
-        output: sqs.create_queue(
-            QueueName=f"q{number}" + (".fifo" if "stream" not in label and "OCR" not in label else ""),
-            Attributes={"FifoQueue": "true"} if "stream" not in label and "OCR" not in label else {},
-        )["QueueUrl"]
-        for number, (label, output) in enumerate(DEAD_LETTERS.items())
-    }
-    dynamodb = boto3.client("dynamodb", **options)
-    create_table(dynamodb, "receipts")
-    target = Target(outputs=outputs | {"tableName": "receipts"}, client_options=options, cache_directory=tmp_path)
+def target(endpoint: str, tmp_path: Path) -> Iterator[Target]:
+    outputs = {"tableName": TABLE}
+    target = Target(outputs=outputs, client_options=client_options(endpoint), cache_directory=tmp_path)
+    for number, (label, output) in enumerate(DEAD_LETTERS.items()):
+        suffix = "" if "stream" in label or "OCR" in label else ".fifo"
+        outputs[output] = create_queue(target.sqs, f"q{number}{suffix}")
+    create_table(target.dynamodb, TABLE)
     yield target
-    for client in (sqs, dynamodb, target.sqs, target.dynamodb):
-        client.close()
+    target.sqs.close()
+    target.dynamodb.close()
 
 
 def test_a_message_whose_deliveries_were_used_up_and_a_parked_one_are_told_and_stay_where_they_are(target):
     sqs, dead = target.sqs, target.outputs["embedDeadLetterQueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "2"})
-    queue = sqs.create_queue(
-        QueueName="embed.fifo", Attributes={"FifoQueue": "true", "RedrivePolicy": policy, "VisibilityTimeout": "0"}
-    )["QueueUrl"]
+    queue = create_queue(sqs, "embed.fifo", RedrivePolicy=policy, VisibilityTimeout="0")
     sent = sqs.send_message(
         QueueUrl=queue, MessageBody=EMBED.model_dump_json(), MessageGroupId="g", MessageDeduplicationId="d"
     )["MessageId"]

@@ -109,8 +109,9 @@ def test_the_texts_are_written_in_ink_inside_their_boxes():
 
     def inked(number: int) -> int:
         mark = sheet.marks[number]
-        box = (mark.left + 3, mark.top + 3, mark.left + mark.width - 3, mark.top + mark.height - 3)
-        return sum(1 for pixel in picture.crop(tuple(map(round, box))).convert("L").tobytes() if pixel < 90)
+        left, top = round(mark.left + 3), round(mark.top + 3)
+        right, bottom = round(mark.left + mark.width - 3), round(mark.top + mark.height - 3)
+        return sum(1 for pixel in picture.crop((left, top, right, bottom)).convert("L").tobytes() if pixel < 90)
 
     assert inked(0) > 100
     assert inked(1) == 0

@@ -7,8 +7,8 @@ import pytest
 
 from ops.importers import read_documents
 from ops.local.stack import LocalStack, MissingKeyError
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import local_target
 from ops.waiting import wait_until_searchable
 from tests.embedding.openai_api import Reply, serve
 

@@ -24,7 +24,8 @@ from ops.local.stack import LocalStack
 from ops.operations import correct, remove
 from ops.preflight.rights import OPERATOR
 from ops.rendering import encode, render
-from ops.target import Target, local_target
+from ops.stacks.local import local_target
+from ops.target import Target
 from pipeline.collections.receipts import ReceiptKey
 from tests.end_to_end.test_thread import (
     SAMPLES,
@@ -131,7 +132,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target,
         _send_bad(target, "ecs")
         patch.setattr(options, "connect", lambda _: target)
         with pytest.MonkeyPatch.context() as recording:
-            recording.setattr(BaseClient, "_make_api_call", BaseClient._make_api_call)
+            base: Any = BaseClient
+            # So that it is put back: record_calls replaces it.
+            recording.setattr(base, "_make_api_call", base._make_api_call)
             record_calls(directory, host=OPERATOR_HOST)
             _use_every_command(target, str(live.runs[0].image_id), tmp_path_factory.mktemp("export"))
         calls = [json.loads(line) for file in directory.glob("*.jsonl") for line in file.read_text().splitlines()]

@@ -30,8 +30,10 @@ from ops.reconciling.procedure import run_reconcile
 from ops.rendering import encode, render
 from ops.reporting import stack_status
 from ops.searching import search
+from ops.stacks.local import local_target
+from ops.stacks.local_view import LocalView
 from ops.submitting import UploadedDocument, upload
-from ops.target import OperatorError, Target, local_target
+from ops.target import OperatorError, Target
 from ops.waiting import require_complete, wait_for_runs, wait_until_searchable
 from ops.watching.gathering import Watcher
 from pipeline.collections.receipts import ReceiptKey
@@ -154,11 +156,13 @@ def test_pictures_and_ocr_results_are_uploaded_by_one_command_and_a_bad_one_harm
     said = json.loads(result.stdout)
     assert len(said["pictures"]) == len(said["read"]) == 3
     assert len(said["uploaded"]) == 3
+    # Two of them are side by side on one picture.
+    assert len(said["searchable"]) == 4
     assert said["failed"] == said["missing"] == []
     refused = sorted(reason.split(":")[0] for reason in said["refused"])
-    assert refused == ["OCR_DOCUMENT_INVALID", "PICTURE_WITHOUT_TEXT"]
+    assert refused == ["PICTURE_UNREADABLE", "PICTURE_WITHOUT_TEXT"]
     remarks = [remark for picture in said["read"] for remark in picture["remarks"]]
-    assert ["two receipts" in remark for remark in remarks] == [True]
+    assert ["2 receipts side by side" in remark for remark in remarks] == [True]
     (dead,) = eventually(lambda: parked(target, "picturesDeadLetterQueueUrl"))
     assert dead["MessageAttributes"]["error_code"]["StringValue"] == "PICTURE_WITHOUT_TEXT"
 
@@ -190,7 +194,7 @@ def test_a_flip_in_the_middle_loses_nothing_and_repeats_nothing(stack):
 
 def test_the_live_view_sees_who_worked_and_what_is_on(stack):
     target = local_target(stack)
-    with Watcher(target, "local", local=stack) as watcher:
+    with Watcher(LocalView(stack)) as watcher:
         seen = watcher.look()
     assert [(host.kind, host.standing) for host in seen.hosts] == [("lambda", "on"), ("ecs", "off")]
     assert seen.spans is not None
@@ -332,10 +336,11 @@ def test_state_survives_a_stop_and_a_start(stack):
     target = local_target(stack)
     before = stack_status(target)
     (process,) = stack.status()["services"][PAGE]
-    stack.down()
+    with Watcher(LocalView(stack)) as watcher:
+        stack.down()
+        with pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
+            watcher.look()
     assert not is_alive(process)
-    with Watcher(target, "local", local=stack) as watcher, pytest.raises(OperatorError, match="STACK_NOT_RUNNING"):
-        watcher.look()
     result = stack.up({"embedConsumer": "lambda"})
     assert {step.operation for step in result.steps} == {"same"}
     assert PAGE not in stack.status()["services"]

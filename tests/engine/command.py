@@ -17,7 +17,7 @@ import grpc
 
 from ops.local.engines import provider
 from ops.local.engines.steps import NOBODY
-from tests.engine.small import CONFIG, RealWorld
+from tests.engine.small import CONFIG, RealStack
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
@@ -31,7 +31,7 @@ class Update:
         world: its stack; ``world.declare`` says what it makes.
     """
 
-    def __init__(self, world: RealWorld, *behaviour: str) -> None:
+    def __init__(self, world: RealStack, *behaviour: str) -> None:
         self._directory = world.directory
         (self._directory / ENTERED).unlink(missing_ok=True)
         (self._directory / GO_ON).unlink(missing_ok=True)
@@ -91,7 +91,7 @@ class Update:
 def main() -> None:
     """Update once."""
     directory, behaviour = Path(sys.argv[1]), dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
-    world = RealWorld(directory)
+    world = RealStack(directory)
     servers: list[grpc.Server] = []
     make = grpc.server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.local.engines.cli_process import find_cli
-from tests.engine.small import RealWorld
+from tests.engine.small import RealStack
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,5 +39,5 @@ def _leavings_of_killed_engines() -> Iterator[None]:
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> RealWorld:
-    return RealWorld(tmp_path)
+def real(tmp_path: Path) -> RealStack:
+    return RealStack(tmp_path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ops.local.engines import Engine
 from ops.local.engines.in_process import InProcess
@@ -14,7 +14,10 @@ from tests.local.things import HEAD, THING, Things
 CONFIG = {"tests:color": "red"}
 
 
-class World:
+EngineOfTest = TypeVar("EngineOfTest", bound=Engine)
+
+
+class SmallStack(Generic[EngineOfTest]):
     """One stack, updated as often as a test wants; subclasses say by which engine."""
 
     def __init__(self, directory: Path) -> None:
@@ -23,10 +26,10 @@ class World:
         self.registry = Registry({THING: self.things}, {})
         self.program = directory / "__main__.py"
         (directory / "Pulumi.yaml").write_text("name: tests\nruntime: python\n")
-        self.engine = self.make()
+        self.engine: EngineOfTest = self.make()
         self.begun: list[bool] = []
 
-    def make(self) -> Engine:
+    def make(self) -> EngineOfTest:
         raise NotImplementedError
 
     def run(self, body: str, **options: Any) -> list[Step]:
@@ -43,14 +46,12 @@ class World:
         self.program.write_text(HEAD + body)
 
 
-class InProcessWorld(World):
-    def make(self) -> Engine:
+class InProcessStack(SmallStack[InProcess]):
+    def make(self) -> InProcess:
         return InProcess(self.directory / "stack.json", self.program, project="tests", stack="local")
 
 
-class RealWorld(World):
-    engine: PulumiCli
-
+class RealStack(SmallStack[PulumiCli]):
     def make(self) -> PulumiCli:
         return PulumiCli(self.directory / "pulumi", self.program, project="tests", stack="local", packages=["test"])
 

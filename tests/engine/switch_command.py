@@ -48,8 +48,8 @@ def main() -> None:
     stack, consumer = LocalStack(Path(sys.argv[1])), sys.argv[2]
     hear = events.Listener.hear
 
-    def listen(listener: events.Listener, event: automation.EngineEvent) -> None:
-        hear(listener, event)
+    def listen(self: events.Listener, event: automation.EngineEvent) -> None:
+        hear(self, event)
         for word, told in (("began", event.resource_pre_event), ("ended", event.res_outputs_event)):
             if told and told.metadata.op not in events.LOOKS:
                 print(word, told.metadata.urn.rsplit("::", 1)[-1])  # noqa: T201

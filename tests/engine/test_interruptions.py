@@ -19,7 +19,7 @@ from ops.switching.pending import require_free
 from ops.target import OperatorError
 from tests.engine.command import ENTERED, Update
 from tests.engine.live import EVERYTHING, long_list
-from tests.engine.small import CONFIG, RealWorld, called
+from tests.engine.small import CONFIG, RealStack, called
 
 HOOK = """
 import asyncio, pathlib
@@ -36,7 +36,7 @@ binding = pulumi.ResourceHookBinding(before_update=[pulumi.ResourceHook("wait", 
 HOOKED = 'Thing("a", size={}, opts=pulumi.ResourceOptions(hooks=binding))'
 
 
-def require_free_stack(world: RealWorld, *, lock: str = "") -> None:
+def require_free_stack(world: RealStack, *, lock: str = "") -> None:
     """What a switch looks for first. Opening a local stack removes a lock that is left, so it may be put back."""
     with world.engine.opened(world.registry, CONFIG) as stack:
         if lock:
@@ -46,7 +46,7 @@ def require_free_stack(world: RealWorld, *, lock: str = "") -> None:
         require_free(stack, "local", "tests")
 
 
-def locks(world: RealWorld) -> Path:
+def locks(world: RealStack) -> Path:
     return world.directory / "pulumi" / "backend" / ".pulumi" / "locks" / "organization" / "tests" / "local"
 
 
@@ -143,7 +143,8 @@ def test_while_an_engine_is_at_work_another_update_is_refused_and_changes_nothin
 
 def test_numbers_that_pulumi_has_made_strings_are_still_the_settings(real, cli: Path):
     from ops.local.stack import SOURCE
-    from stack.settings import NAMESPACE, load
+    from stack.loading import load
+    from stack.settings import NAMESPACE
 
     folder = real.directory / "project"
     folder.mkdir()

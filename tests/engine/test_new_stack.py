@@ -5,6 +5,7 @@ A preview that shows a change as known which is not, or the reverse, is one that
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import automation
@@ -36,11 +37,13 @@ def test_the_first_preview_asks_nobody_shows_what_is_unknown_and_passes_the_poli
         if event.res_outputs_event
     }
     assert {item.op.value for item in shown.values()} == {"create"}
-    queue, mapping, endpoint = (shown[name].new for name in ("embed-queue", MAPPING, "network-s3"))
+    names = ("embed-queue", MAPPING, "network-s3", "network-merge-to-s3")
+    planned: list[Any] = [shown[name].new for name in names]
+    queue, mapping, endpoint, rule = planned
     assert (queue.outputs["url"], queue.outputs["name"]) == (rpc.UNKNOWN, "receipts-local-embed.fifo")
     assert (mapping.inputs["eventSourceArn"], mapping.inputs["enabled"]) == (rpc.UNKNOWN, True)
     assert endpoint.outputs["prefixListId"] == rpc.UNKNOWN
-    assert shown["network-merge-to-s3"].new.inputs["prefixListId"] == rpc.UNKNOWN
+    assert rule.inputs["prefixListId"] == rpc.UNKNOWN
 
 
 def test_a_second_mapping_written_by_hand_is_refused_before_the_stack_exists(new, pack):

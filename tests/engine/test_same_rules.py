@@ -11,7 +11,7 @@ import pytest
 
 from ops.local.engines.steps import EngineError
 from tests.engine.live import long_list
-from tests.engine.small import CONFIG, InProcessWorld, RealWorld, World, called
+from tests.engine.small import CONFIG, InProcessStack, RealStack, SmallStack, called
 from tests.local.things import HOOKED
 
 BEFORE = """
@@ -38,13 +38,13 @@ class Both:
     """The same on either engine."""
 
     def __init__(self, directory: Path) -> None:
-        self.worlds: list[World] = []
-        for kind in (InProcessWorld, RealWorld):
+        self.worlds: list[SmallStack] = []
+        for kind in (InProcessStack, RealStack):
             place = directory / kind.__name__
             place.mkdir()
             self.worlds.append(kind(place))
 
-    def each(self, look: Callable[[World], Any]) -> Any:
+    def each(self, look: Callable[[SmallStack], Any]) -> Any:
         """What both give, which is the same."""
         here, there = (look(world) for world in self.worlds)
         assert here == there
@@ -61,7 +61,7 @@ def order(calls: list[str], name: str) -> list[str]:
 
 
 def test_creations_updates_replacements_deletions_and_their_hooks_are_the_same(both):
-    def run(world: World, body: str) -> tuple[Any, dict[str, Any]]:
+    def run(world: SmallStack, body: str) -> tuple[Any, dict[str, Any]]:
         log = world.directory / "hooks.log"
         log.write_text("")
         steps = world.run(HOOKED.format(log=str(log), fail="") + body)
@@ -92,7 +92,7 @@ def test_creations_updates_replacements_deletions_and_their_hooks_are_the_same(b
 
 
 def test_an_update_that_failed_is_made_again_whatever_is_wanted_then(both):
-    def run(world: World) -> list[Any]:
+    def run(world: SmallStack) -> list[Any]:
         seen: list[Any] = [called(world.run('Thing("a", size=1)'))]
         world.things.broken = {"a"}
         with pytest.raises(EngineError, match="a: RuntimeError: the power went out when it was done"):
@@ -108,7 +108,7 @@ def test_an_update_that_failed_is_made_again_whatever_is_wanted_then(both):
 
 
 def test_a_program_that_refuses_its_settings_changes_nothing_and_the_caller_gets_its_own_error(both):
-    def run(world: World) -> list[Any]:
+    def run(world: SmallStack) -> list[Any]:
         with pytest.raises(ZeroDivisionError):
             world.run('1 / 0\nThing("a")', choice="ecs")
         return [world.things.calls, world.begun, world.engine.record]
@@ -118,7 +118,7 @@ def test_a_program_that_refuses_its_settings_changes_nothing_and_the_caller_gets
 
 
 def test_what_is_protected_is_refused_by_both(both):
-    def run(world: World) -> list[str]:
+    def run(world: SmallStack) -> list[str]:
         protected = 'Thing("a", shape="{}", opts=pulumi.ResourceOptions(protect=True))'
         world.run(protected.format("round"))
         with pytest.raises(EngineError, match="protect"):

@@ -16,7 +16,7 @@ from pulumi import automation
 from one_consumer.pack import installed
 from ops.auditing import audit
 from ops.local.engines.steps import EngineError
-from ops.target import local_target
+from ops.stacks.local import local_target
 from stack.errors import SettingsRefused
 from tests.engine.live import (
     EVERYTHING,

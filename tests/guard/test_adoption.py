@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from one_consumer import VERSION
@@ -29,18 +28,18 @@ from one_consumer.claim.refusals import ClaimCode, ClaimRefused
 from one_consumer.live.observer import ConsumerObserver
 from one_consumer.pack.codes import Code
 from ops.local.control import SupervisorClient, make_private
-from ops.local.emulator import REGION, Emulator
+from ops.local.emulator import REGION
 from ops.local.engines.provider import serve
 from ops.local.provisioners.context import Context
 from ops.local.provisioners.registry import build_registry
 from ops.local.stack import LocalStack
 from tests.engine.live import client, long_list
-from tests.local.test_supervisor import free_port
 from tests.policy import styles
 from tests.policy.dumps import Dump, Moment, Text
 from tests.policy.recorded import graph_of, judged
 from tests.policy.test_engine import found_cli
 from tests.program.engine import PROJECT, Recording, run_program
+from tests.world import create_queue, emulator_clients
 
 PAGE = (PROJECT / "docs" / "adopt.md").read_text()
 BLOCKS = dict(re.findall(r"^```(?:python|json) (\w+)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL))
@@ -156,42 +155,32 @@ def test_the_wheel_holds_one_package(elsewhere):
     assert names == {"one_consumer", f"one_consumer-{VERSION}.dist-info"}
 
 
-def test_an_audit_from_the_wheel_finds_both_consumers_on_the_emulator(elsewhere, tmp_path):
-    running = Emulator(tmp_path / "emulator", free_port())
-    running.start()
-    try:
-        account = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": running.endpoint}
-        options = {"endpoint_url": running.endpoint, "region_name": REGION}
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-
-        def client(service: str) -> Any:
-            return boto3.client(service, **options, **keys)
-
-        with closing(client("sqs")) as sqs, closing(client("lambda")) as functions, closing(client("pipes")) as pipes:
-            queue = sqs.create_queue(QueueName="embed-ndjson.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-            arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-            packed = io.BytesIO()
-            with zipfile.ZipFile(packed, "w") as archive:
-                archive.writestr("index.py", "def handle(event, context): pass")
-            functions.create_function(
-                FunctionName="embed",
-                Runtime="python3.13",
-                Role="arn:aws:iam::000000000000:role/embed",
-                Handler="index.handle",
-                Code={"ZipFile": packed.getvalue()},
-            )
-            functions.create_event_source_mapping(EventSourceArn=arn, FunctionName="embed", Enabled=True)
-            words = ("one-consumer", "audit", "--queue", queue, "--region", REGION, "--sarif")
-            alone = elsewhere.run(*words, directory=tmp_path, **account)
-            assert (alone.returncode, json.loads(alone.stdout)["runs"][0]["results"]) == (0, []), alone.stderr
-            pipes.create_pipe(Name="forward", Source=arn, Target=arn, RoleArn="arn:aws:iam::000000000000:role/forward")
-            both = elsewhere.run(*words, directory=tmp_path, **account)
-        (result,) = json.loads(both.stdout)["runs"][0]["results"]
-        assert both.returncode == 1
-        assert "mapping embed" in result["message"]["text"]
-        assert "pipe forward" in result["message"]["text"]
-    finally:
-        running.stop()
+def test_an_audit_from_the_wheel_finds_both_consumers_on_the_emulator(elsewhere, endpoint, tmp_path):
+    account = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": endpoint}
+    with closing(emulator_clients(endpoint)) as clients:
+        sqs, functions, pipes = clients("sqs"), clients("lambda"), clients("pipes")
+        queue = create_queue(sqs, "embed-ndjson.fifo")
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("index.py", "def handle(event, context): pass")
+        functions.create_function(
+            FunctionName="embed",
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/embed",
+            Handler="index.handle",
+            Code={"ZipFile": packed.getvalue()},
+        )
+        functions.create_event_source_mapping(EventSourceArn=arn, FunctionName="embed", Enabled=True)
+        words = ("one-consumer", "audit", "--queue", queue, "--region", REGION, "--sarif")
+        alone = elsewhere.run(*words, directory=tmp_path, **account)
+        assert (alone.returncode, json.loads(alone.stdout)["runs"][0]["results"]) == (0, []), alone.stderr
+        pipes.create_pipe(Name="forward", Source=arn, Target=arn, RoleArn="arn:aws:iam::000000000000:role/forward")
+        both = elsewhere.run(*words, directory=tmp_path, **account)
+    (result,) = json.loads(both.stdout)["runs"][0]["results"]
+    assert both.returncode == 1
+    assert "mapping embed" in result["message"]["text"]
+    assert "pipe forward" in result["message"]["text"]
 
 
 DRIVER = '''
@@ -363,7 +352,8 @@ def test_a_program_in_typescript_is_judged_like_one_in_python(moment, expected):
     dump = Dump()
     in_typescript(dump)
     assert {found.code for found in judged(dump.at(moment))} - {Code.VISIBILITY_BELOW_ADVISED} == expected
-    for off in ({"count": 0}, {"enabled": False}):
+    offs: tuple[dict[str, Any], ...] = ({"count": 0}, {"enabled": False})
+    for off in offs:
         mended = Dump()
         in_typescript(mended, **off)
         assert {found.code for found in judged(mended.at(moment))} == set()

@@ -7,39 +7,35 @@ tested in tests/switching/test_observer.py.
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from one_consumer import command
 from one_consumer.audit.account import Scope, scopes
 from one_consumer.audit.judgement import Finding
+from tests.world import create_queue
 
 REGION = "eu-central-1"
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "DEFAULT_REGION": REGION}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    with mock_aws():
-        yield
+def account(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
 
 def client(service: str) -> Any:
-    return boto3.client(service, region_name=REGION)
+    make: Any = boto3.client
+    return make(service, region_name=REGION)
 
 
 def queue(name: str = "jobs.fifo") -> tuple[str, str]:
     """A queue's URL and ARN."""
-    fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
-    url = client("sqs").create_queue(QueueName=name, Attributes=fifo)["QueueUrl"]
+    url = create_queue(client("sqs"), name)
     found = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return url, found["Attributes"]["QueueArn"]
 
@@ -269,14 +265,15 @@ def test_code_scanning_gets_the_findings_alone_with_what_it_needs_to_show_them(c
 def test_a_right_that_is_missing_says_nothing_of_the_account_and_has_an_exit_code_of_its_own(capsys, monkeypatch):
     url, arn = queue()
     mapping(arn, "embed")
-    call = BaseClient._make_api_call
+    base: Any = BaseClient
+    call = base._make_api_call
 
     def denied(self: Any, operation: str, arguments: Any) -> Any:
         if operation == "ListSchedules":
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, operation)
         return call(self, operation, arguments)
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
+    monkeypatch.setattr(base, "_make_api_call", denied)
     assert command.main(["audit", "--queue", url, "--json"]) == 3
     told = capsys.readouterr()
     assert told.out == ""

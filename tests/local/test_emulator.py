@@ -1,7 +1,6 @@
 """The emulator keeps what it was given, is reachable from this machine only, and leaves nothing running."""
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +9,16 @@ import pytest
 
 from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
+from tests.world import running_emulator
 
 LISTENING = "0A"
 
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Emulator(tmp_path, port)
-    running.start()
-    yield running
-    running.stop()
+    """One a test, because these tests stop it."""
+    with running_emulator(tmp_path) as running:
+        yield running
 
 
 def group_members(process_id: int) -> list[str]:

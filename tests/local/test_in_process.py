@@ -22,7 +22,7 @@ from ops.local.state import StackState
 from tests.local.things import HEAD, HOOKED, THING, Things
 
 
-class World:
+class EvaluatedStack:
     """One stack, evaluated as often as a test wants."""
 
     def __init__(self, directory: Path) -> None:
@@ -47,8 +47,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> EvaluatedStack:
+    return EvaluatedStack(tmp_path)
 
 
 def operations(monitor: ProvisioningMonitor) -> dict[str, str]:
@@ -215,7 +215,7 @@ def test_one_process_can_evaluate_many_times_even_after_a_program_fails(world):
 class Hooked:
     """A world whose programs have one hook for every moment; ``log`` is what was called."""
 
-    def __init__(self, world: World, directory: Path) -> None:
+    def __init__(self, world: EvaluatedStack, directory: Path) -> None:
         self.world, self.log = world, directory / "hooks.log"
 
     def run(self, body: str, fail: str = "") -> list[str]:
@@ -228,7 +228,7 @@ class Hooked:
 
 
 @pytest.fixture
-def hooked(world: World, tmp_path: Path) -> Hooked:
+def hooked(world: EvaluatedStack, tmp_path: Path) -> Hooked:
     return Hooked(world, tmp_path)
 
 

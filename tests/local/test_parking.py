@@ -1,25 +1,22 @@
 """Dead letters on the emulator's FIFO queues. A failure here deletes the only copy of a receipt's message."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
-import boto3
 import pytest
 
-from ops.local.provisioners.context import client_options
 from pipeline.errors import ErrorCode, PermanentError
 from pipeline.queues import park
-from tests.local.test_emulator import emulator
-
-__all__ = ["emulator"]
+from tests.world import create_queue, emulator_clients
 
 ERROR = PermanentError(ErrorCode.MESSAGE_INVALID, value="v", rule="r", way_out="w")
 
 
 @pytest.fixture
-def sqs(emulator: Any) -> Any:
-    client = boto3.client("sqs", **client_options(emulator.endpoint))
-    yield client
-    client.close()
+def sqs(endpoint: str) -> Iterator[Any]:
+    with closing(emulator_clients(endpoint)) as clients:
+        yield clients("sqs")
 
 
 def receive(sqs: Any, url: str) -> dict[str, Any]:
@@ -46,9 +43,7 @@ def move(sqs: Any, origin: str, destination: str, deduplication_id: str) -> None
 
 
 def test_a_message_that_is_parked_again_within_five_minutes_of_its_redrive_is_not_lost(sqs):
-    fifo = {"FifoQueue": "true"}
-    queue = sqs.create_queue(QueueName="embed.fifo", Attributes=fifo)["QueueUrl"]
-    dead_letters = sqs.create_queue(QueueName="embed-dlq.fifo", Attributes=fifo)["QueueUrl"]
+    queue, dead_letters = create_queue(sqs, "embed.fifo"), create_queue(sqs, "embed-dlq.fifo")
 
     def parked(times: int) -> None:
         """One delivery that parks; the delete fails all times but the last, as after a throttled call."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime import rpc
@@ -100,7 +101,8 @@ def test_an_update_that_fails_tells_the_engine_what_may_be_there(provider, thing
     with pytest.raises(grpc.RpcError) as failed:
         provider.Update(request)
     assert failed.value.details() == "RuntimeError: the power went out when it was done"
-    (raw,) = (value for key, value in failed.value.trailing_metadata() if key == "grpc-status-details-bin")
+    trailing: Any = failed.value.trailing_metadata()
+    (raw,) = (value for key, value in trailing if key == "grpc-status-details-bin")
     detail = provider_pb2.ErrorResourceInitFailed()
     assert status_pb2.Status.FromString(raw).details[0].Unpack(detail)
     assert (detail.id, MessageToDict(detail.inputs)) == ("a", {"size": 2.0})
@@ -119,15 +121,15 @@ def test_an_update_that_fails_tells_the_engine_what_may_be_there(provider, thing
 def test_what_is_not_provided_is_refused_by_its_name(provider, call, words):
     with pytest.raises(grpc.RpcError) as refused:
         call(provider)
-    assert words in refused.value.details()
+    assert words in (refused.value.details() or "")
 
 
 def test_after_a_cancellation_nothing_begins_until_the_next_engine_comes(provider, things):
-    provider.Cancel(provider_pb2.google_dot_protobuf_dot_empty__pb2.Empty())
+    provider.Cancel(Empty())
     request = provider_pb2.CreateRequest(urn=URN, name="a", properties=struct(size=1))
     with pytest.raises(grpc.RpcError) as refused:
         provider.Create(request)
-    assert "interrupted" in refused.value.details()
+    assert "interrupted" in (refused.value.details() or "")
     assert things.calls == []
     provider.Configure(provider_pb2.ConfigureRequest())
     assert provider.Create(request).id == "a"

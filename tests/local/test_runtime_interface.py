@@ -141,6 +141,7 @@ def test_a_killed_supervisor_takes_the_function_with_it(tmp_path):
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as supervisor:
         try:
+            assert supervisor.stdout is not None
             process_id = int(supervisor.stdout.readline())
             assert not is_gone(process_id)
         finally:

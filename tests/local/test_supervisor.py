@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -15,14 +14,9 @@ import pytest
 
 from ops.local.control import CONTROL_SOCKET, KEY_FILE, ControlError, SupervisorClient, invocation_path, make_private
 from ops.local.supervisor import DEFINITIONS_FILE, PORTS_FILE, Supervisor, serve_control, serve_events
+from tests.world import free_port
 
 FUNCTION = {"name": "f", "command": ["true"], "environment": {}, "timeout_seconds": 1, "revision": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(params=["short", "long" * 40])
@@ -108,6 +102,19 @@ def test_only_the_owner_can_enter_the_state_directory(supervisor, directory):
     make_private(directory)
     assert mode(directory) == 0o700
     assert invocation_path(directory, "f") == before
+
+
+def test_a_command_that_ends_while_the_key_is_made_leaves_none_and_the_next_one_makes_it(directory, monkeypatch):
+    def interrupted(_: int) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "urandom", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_private(directory)
+    assert not (directory / KEY_FILE).exists()
+    make_private(directory)
+    assert len((directory / KEY_FILE).read_bytes()) == 32
 
 
 def test_the_address_that_the_emulator_is_given_is_one_that_is_taken(supervisor, client, directory):

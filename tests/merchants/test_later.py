@@ -7,12 +7,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from pipeline.collections.receipts import (
     ReceiptKey,
@@ -30,11 +28,9 @@ from pipeline.errors import ErrorCode, RetryableError
 from pipeline.merchants.later import PublishedReceipt, resolve_later
 from pipeline.merchants.names import KnownMerchant
 from pipeline.merchants.resolution import Merchant, MerchantResolver
-from pipeline.runs.repository import RunRepository
-from tests.compaction.tables import create_table
 from tests.merchants.receipts import rows
+from tests.world import World
 
-TABLE = "receipts"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OF_THE_STACK: dict[str, Any] = {
     "embedding_model": "counting",
@@ -46,18 +42,16 @@ OF_THE_STACK: dict[str, Any] = {
 
 
 @dataclass
-class World:
+class MerchantWorld(World):
     """What is recorded, and a version that holds all of it: ``PublishedLines`` and ``UnresolvedReceipts``."""
 
-    dynamodb: Any
-    runs: RunRepository
     texts: dict[ReceiptKey, list[LineRow]] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
         return f"{sum(1 for _ in self.runs.all_runs()):09d}"
 
-    def refresh(self) -> "World":
+    def refresh(self) -> Self:
         return self
 
     def upload(
@@ -91,7 +85,7 @@ class World:
             )
         )
 
-    def merchant(self, number: int) -> tuple[str | None, str | None]:
+    def merchant(self, number: int) -> tuple[Any, Any]:
         """Name and source that the receipt's rows carry."""
         known = self.runs.of_receipt(UUID(int=number), 1)
         deciding = deciding_run(known)
@@ -148,28 +142,23 @@ class NamedResolver:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
-        create_table(dynamodb, TABLE)
-        yield World(dynamodb, RunRepository(TABLE, dynamodb))
+def world(aws: None) -> MerchantWorld:
+    return MerchantWorld().create()
 
 
 def key(number: int) -> ReceiptKey:
     return ReceiptKey(str(UUID(int=number)), 1)
 
 
-def outdated(world: World) -> Outdated:
+def outdated(world: MerchantWorld) -> Outdated:
     return Outdated(list(world.receipts_without_merchant(99)), world.version)
 
 
-def newest(world: World, number: int) -> CompactionRun:
+def newest(world: MerchantWorld, number: int) -> CompactionRun:
     return world.runs.of_receipt(UUID(int=number), 1)[-1]
 
 
-def test_a_receipt_that_came_before_its_merchant_was_known_is_named_later_and_once(world: World) -> None:
+def test_a_receipt_that_came_before_its_merchant_was_known_is_named_later_and_once(world: MerchantWorld) -> None:
     world.upload(1, "GREENLEAF MARKET", "Harbor View Road")
     assert world.resolve() == 0
     world.upload(2, "GREENLEAF MARKET", "Harbor View Road", merchant="Greenleaf Market")
@@ -188,7 +177,7 @@ def test_a_receipt_that_came_before_its_merchant_was_known_is_named_later_and_on
     assert world.resolve(published=before) == 0
 
 
-def test_two_ticks_at_once_record_one_operation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_ticks_at_once_record_one_operation(world: MerchantWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     world.upload(1, "GREENLEAF MARKET")
     world.upload(2, "GREENLEAF MARKET", merchant="GREENLEAF MARKET")
     before = outdated(world)
@@ -212,7 +201,7 @@ UPLOADS = (
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_order_of_uploads_does_not_matter(world: World, seed: int) -> None:
+def test_the_order_of_uploads_does_not_matter(world: MerchantWorld, seed: int) -> None:
     shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
     for number, lines, merchant in shuffle.sample(UPLOADS, len(UPLOADS)):
         world.upload(number, *lines, merchant=merchant)
@@ -226,19 +215,19 @@ def test_the_order_of_uploads_does_not_matter(world: World, seed: int) -> None:
     ]
 
 
-def removed(world: World) -> None:
+def removed(world: MerchantWorld) -> None:
     world.runs.record(without_rows(key(1), "delete", run_id="d" * 32, **OF_THE_STACK))
 
 
-def corrected(world: World) -> None:
+def corrected(world: MerchantWorld) -> None:
     world.runs.record(merchant_changed(key(1), "HOLLOW OAK HARDWARE", "given", run_id="c" * 32, **OF_THE_STACK))
 
 
-def uploaded_with_other_content(world: World) -> None:
+def uploaded_with_other_content(world: MerchantWorld) -> None:
     world.upload(1, "HOLLOW OAK HARDWARE", published=None)
 
 
-def published_with_other_content(world: World) -> None:
+def published_with_other_content(world: MerchantWorld) -> None:
     world.upload(1, "HOLLOW OAK HARDWARE", published="999999999")
 
 
@@ -249,7 +238,7 @@ def published_with_other_content(world: World) -> None:
 )
 @pytest.mark.parametrize("is_conflict", [False, True], ids=["before it is looked at", "while it is recorded"])
 def test_a_receipt_that_changed_after_the_version_is_left_as_it_is(
-    world: World, monkeypatch: pytest.MonkeyPatch, change: Any, is_conflict: bool
+    world: MerchantWorld, monkeypatch: pytest.MonkeyPatch, change: Any, is_conflict: bool
 ) -> None:
     world.upload(1, "GREENLEAF MARKET")
     world.upload(2, "GREENLEAF MARKET", merchant="GREENLEAF MARKET")
@@ -270,14 +259,14 @@ def test_a_receipt_that_changed_after_the_version_is_left_as_it_is(
     assert newest(world, 1).merchant_source != "resolved"
 
 
-def test_a_tick_asks_about_no_more_than_its_limit(world: World) -> None:
+def test_a_tick_asks_about_no_more_than_its_limit(world: MerchantWorld) -> None:
     for number in range(1, 6):
         world.upload(number, "GREENLEAF MARKET")
     world.upload(9, "GREENLEAF MARKET", merchant="GREENLEAF MARKET")
     assert [world.resolve(limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_failing_snapshot_names_nobody_and_is_asked_once(world: World) -> None:
+def test_a_failing_snapshot_names_nobody_and_is_asked_once(world: MerchantWorld) -> None:
     world.upload(1, "GREENLEAF MARKET")
     world.upload(2, "GREENLEAF MARKET")
     resolver = FailingResolver()
@@ -285,14 +274,14 @@ def test_a_failing_snapshot_names_nobody_and_is_asked_once(world: World) -> None
     assert resolver.asked == 1
 
 
-def test_an_operation_that_cannot_be_read_stops_no_other_receipt(world: World) -> None:
+def test_an_operation_that_cannot_be_read_stops_no_other_receipt(world: MerchantWorld) -> None:
     world.upload(1, "GREENLEAF MARKET")
     world.upload(2, "GREENLEAF MARKET")
     world.upload(3, "GREENLEAF MARKET", merchant="GREENLEAF MARKET")
     before = outdated(world)
     run = newest(world, 1)
     world.dynamodb.update_item(
-        TableName=TABLE,
+        TableName=world.table,
         Key={"PK": {"S": run.partition_key}, "SK": {"S": run.sort_key}},
         UpdateExpression="SET version = :future",
         ExpressionAttributeValues={":future": {"S": "99.0"}},
@@ -301,7 +290,9 @@ def test_an_operation_that_cannot_be_read_stops_no_other_receipt(world: World) -
     assert world.merchant(2)[0] == "GREENLEAF MARKET"
 
 
-def test_a_table_that_does_not_answer_is_an_error_of_the_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_does_not_answer_is_an_error_of_the_caller(
+    world: MerchantWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.upload(1, "GREENLEAF MARKET")
 
     def unavailable(*_: object) -> int:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.merchants.names import KnownMerchant, index_names, likeness
+from pipeline.merchants.names import KnownMerchant, Support, index_names
 from tests.merchants.receipts import rows
 
 
@@ -127,9 +127,91 @@ def test_a_guess_spreads_by_the_exact_name_and_never_by_likeness() -> None:
     assert decide(guess, "GREENLEAF MARKFT") is None
 
 
-def test_likeness_is_of_the_likeliest_first_line() -> None:
-    assert likeness("GREENLEAF MARKET LTD", rows("Port Alden", "GREENLEAF", "MARKET")) == pytest.approx(100.0)
-    assert likeness("GREENLEAF MARKET", rows()) == pytest.approx(0.0)
+def support(merchants: list[KnownMerchant], name: str, *texts: str) -> Support:
+    return index_names(merchants).support(name, rows(*texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("GREENLEAF MARKET LTD", ("Port Alden", "GREENLEAF", "MARKET")),
+        ("GREENLEAF MARKET", ("GREENLFAE MARKET",)),
+        ("CORNER BAKERY", ("C0RNFR BAKFRY",)),
+        ("THE BAKERY", ("THE BAKERY",)),
+        ("GREENLEAF (NORTH)", ("GREENLEAF (SOUTH)", "GREENLEAF (NORTH)")),
+        ("77 GREENLEAF MART S/B", ("77 GREENLEAF MART S/8 (519537-X)",)),
+    ],
+    ids=[
+        "over two lines",
+        "two misread letters",
+        "also of its trade",
+        "nothing but its trade",
+        "one branch of two",
+        "a digit for a letter of its legal form",
+    ],
+)
+def test_a_merchant_is_named_by_a_line_that_is_like_the_words_that_tell_it(name: str, lines: tuple[str, ...]) -> None:
+    assert support(known(name), name, *lines, *ADDRESS) is Support.NAMED
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("CORNER BAKERY", ("HARBOR BAKERY",)),
+        ("GREENLEAF RESTAURANTS LTD", ("ACORN HALL RESTAURANTS LTD",)),
+        ("GREENLEAF MARKET", ("HOLLOW OAK", "SDN BHD")),
+        ("GREENLEAF (NORTH)", ("GREENLEAF (SOUTH)",)),
+        ("GREENLEAF GMBH", ("GREENLEAF AG",)),
+        ("GREENLEAF MARKET 7", ("GREENLEAF MARKET 1",)),
+    ],
+    ids=["of the same trade", "a company", "a company over two lines", "branch", "legal form", "number"],
+)
+def test_another_company_or_branch_is_told_from_the_merchant(name: str, lines: tuple[str, ...]) -> None:
+    assert support(known(name), name, *lines, *ADDRESS) is Support.OTHER_NAMED
+
+
+@pytest.mark.parametrize("lines", [(), ADDRESS, ("***",), ("BAKERY", *ADDRESS), ("Fresh every day", *ADDRESS)])
+def test_lines_without_a_name_say_nothing(lines: tuple[str, ...]) -> None:
+    assert support(known("CORNER BAKERY"), "CORNER BAKERY", *lines) is Support.UNNAMED
+
+
+def test_a_word_that_several_known_names_have_tells_none_of_them() -> None:
+    station, line = "SUNPETROL MILLRACE", "SUNPETROL PORT ALDEN"
+    assert support(known(station), station, line) is Support.NAMED
+    assert support(known(station, "SUNPETROL HARBOR"), station, line) is Support.UNNAMED
+
+
+def test_a_long_trade_does_not_make_another_name_nearly_the_same() -> None:
+    name = "ABC ELECTRICAL TRADING ENTERPRISE"
+    assert decide(known(name), "ABC ELECTR1CAL TRAD1NG ENTERPR1SE", *ADDRESS) == name
+    assert decide(known(name), "XYZ ELECTRICAL TRADING ENTERPRISE", *ADDRESS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("OAKTREE", "0AKTREE"),
+        ("HOLLOW OAK SUPPLIES", "H0LL0W 0AK 5UPPL1E5"),
+        ("CORNER BAKERY", "COMER BAKERY"),
+        ("OAK D.I.Y.", "OAK D.1.Y."),
+        ("GREENLEAF MARKET SDN BHD", "GREENLEAF MARKET SDN BHD 273500-U"),
+        ("GREENLEAF MARKET", "GREENLEAF MARKET S/B 273500-U (KJ1)"),
+    ],
+    ids=[
+        "short",
+        "in every word",
+        "two letters as one",
+        "a letter that stands alone",
+        "registration number",
+        "and the number of a branch",
+    ],
+)
+def test_letters_that_look_alike_and_registration_numbers_hide_no_name(name: str, line: str) -> None:
+    assert decide(known(name, "ACORN HARDWARE"), line, *ADDRESS) == name
+
+
+def test_two_names_that_look_alike_decide_nothing_by_a_third() -> None:
+    assert decide(known("BELLINI SHOES", "BE1LINI SHOES"), "BELL1NI SHOES") is None
 
 
 NAMES = st.lists(st.text(alphabet="ABCDE 17()&.", min_size=1, max_size=14), max_size=6)

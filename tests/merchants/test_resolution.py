@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from pipeline.embedding.embedders.hashing import HashingEmbedder
 from pipeline.errors import ErrorCode
 from pipeline.merchants.names import KnownMerchant
-from pipeline.merchants.resolution import Merchant, MerchantResolver
+from pipeline.merchants.resolution import Merchant, MerchantResolver, Snapshots
 from tests.merchants.receipts import rows
 
 RECEIPT = rows("GREENLEAF MARKET", "412 Harbor View Road", "Port Alden, OR 97420", "TOTAL 9.00")
@@ -86,6 +87,48 @@ def test_two_votes_for_a_merchant_that_the_receipt_does_not_name_are_too_few() -
     assert published.asked == [2]
 
 
+class PublishedReceipt(Published):
+    """A version of one receipt, asked by cosine as the product does."""
+
+    merchant = "CORNER BAKERY"
+    lines = (
+        "CORNER BAKERY",
+        "4 Mill Street",
+        "Port Alden",
+        "Sourdough loaf 5.95",
+        "Butter croissant 2.40",
+        "Apple tart 3.80",
+    )
+    embedder = HashingEmbedder()
+
+    def query(self, vectors: np.ndarray, limit: int) -> list[list[Found]]:
+        metadata = {"merchant_name": self.merchant, "merchant_source": "given"}
+        distances = 1.0 - vectors @ self.embedder.embed(self.lines).T
+        return [[Found(float(distance), metadata) for distance in sorted(of_line)[:limit]] for of_line in distances]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("HARBOR BAKERY", "19 Quay Road", "Sourdough loaf 5.95", "Rye bread 4.10", "TOTAL 10.05"),
+        ("HARBOR BAKERY", "19 Quay Road", "Sourdough loaf 6.10", "Butter croissants 2.40", "Apple tart 3.60"),
+        ("HARBOR BAKERY", "Sourdough loaf", "Butter croissant", "Apple tart", "TOTAL 12.15"),
+        ("HARBOR LOAVES", "Sourdough loaf 5.95", "Butter croissant 2.40", "Apple tart 3.80", "TOTAL 12.15"),
+    ],
+    ids=["one item", "every item", "items without prices", "another trade"],
+)
+def test_a_shop_that_sells_the_same_is_not_taken_for_the_known_one(texts: tuple[str, ...]) -> None:
+    published = PublishedReceipt(names=(PublishedReceipt.merchant,))
+    resolver = MerchantResolver(snapshots=published)
+    assert resolver.resolve(rows(*texts), HashingEmbedder().embed(texts)) == Merchant(name=None, source="none")
+
+
+def test_a_known_merchant_whose_name_is_misread_is_still_told_by_name_and_address() -> None:
+    texts = ("C0RMFR BAKERV", "4 Mill Street", "Port Alden", "Rye bread 4.10", "TOTAL 4.10")
+    resolver = MerchantResolver(snapshots=PublishedReceipt(names=(PublishedReceipt.merchant,)))
+    assert resolver.resolve(rows(*texts), HashingEmbedder().embed(texts)).name == "CORNER BAKERY"
+
+
 def test_without_vectors_names_alone_decide() -> None:
     published = Published(names=("GREENLEAF MARKET",), neighbour="HOLLOW OAK HARDWARE")
     resolver = MerchantResolver(snapshots=published)
@@ -124,6 +167,8 @@ def test_before_the_first_publication_there_is_no_merchant() -> None:
     ],
     ids=["credential", "merchants", "query"],
 )
-def test_a_failure_is_recorded_with_its_reason_and_never_looks_like_no_merchant(snapshots: object, reason: str) -> None:
+def test_a_failure_is_recorded_with_its_reason_and_never_looks_like_no_merchant(
+    snapshots: Snapshots, reason: str
+) -> None:
     merchant = MerchantResolver(snapshots=snapshots).resolve(RECEIPT, VECTORS)
     assert merchant == Merchant(name=None, source="failed", error=f"{ErrorCode.MERCHANT_RESOLUTION_FAILED}: {reason}")

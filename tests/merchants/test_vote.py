@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.merchants.vote import NAMED_LIKENESS, UNNAMED_SUPPORT, confirmed, vote
+from pipeline.merchants.names import Support
+from pipeline.merchants.vote import UNNAMED_SUPPORT, confirmed, vote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,23 +62,25 @@ def test_spellings_of_one_merchant_vote_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "likeness", "is_confirmed"),
+    ("lines", "support", "is_confirmed"),
     [
-        (2, 0.0, False),
-        (2, NAMED_LIKENESS, True),
-        (3, 0.0, True),
+        (2, Support.UNNAMED, False),
+        (2, Support.NAMED, True),
+        (3, Support.UNNAMED, True),
+        (5, Support.OTHER_NAMED, False),
     ],
-    ids=["nobody speaks for it", "the receipt names it a little", "two lines and more"],
+    ids=["nobody speaks for it", "the receipt names it", "three lines", "the receipt names another"],
 )
-def test_a_merchant_that_the_receipt_does_not_name_needs_more_than_two_lines(
-    lines: int, likeness: float, is_confirmed: bool
+def test_a_winner_needs_more_votes_when_it_is_not_named_and_has_none_beside_another_name(
+    lines: int, support: Support, is_confirmed: bool
 ) -> None:
     decision = vote([[found("A", 0.99)]] * lines)
     assert (decision.support > UNNAMED_SUPPORT) == (lines > 2)
-    answer = confirmed(decision, likeness)
+    answer = confirmed(decision, support)
     assert answer.merchant_name == ("A" if is_confirmed else None)
     assert answer.reason
 
 
-def test_no_decision_is_confirmed_as_none() -> None:
-    assert confirmed(vote([]), 100.0) == vote([])
+@pytest.mark.parametrize("support", Support)
+def test_no_decision_is_confirmed_as_none(support: Support) -> None:
+    assert confirmed(vote([]), support) == vote([])

@@ -1,16 +1,13 @@
 """A published version for tests of what people read: real files, hashing embedder; S3 and table are moto."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from compaction_handler.storing import copy_version, upload_version, write_current_object
 from ops import cli
@@ -27,9 +24,8 @@ from pipeline.contracts.run import CompactionRun
 from pipeline.embedding.embedders.hashing import HASHING_DIMENSIONS, HASHING_MODEL, HashingEmbedder
 from pipeline.objects import ObjectStore
 from pipeline.runs.repository import RunRepository
-from tests.compaction.tables import create_table
+from tests.world import BUCKET, REGION, TABLE, World
 
-BUCKET, TABLE = "vectors", "receipts"
 RUN = "a" * 32
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -105,11 +101,6 @@ def build(root: Path, receipts: Sequence[Receipt], collection: CollectionName) -
     return work, *counts
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("built")
-
-
 @dataclass
 class Shop:
     """A bucket with versions, a table with runs, and the command."""
@@ -167,48 +158,44 @@ class Shop:
         return run
 
 
-@cache
-def client(service: str) -> Any:
-    """A client; to build one anew for every test is most of its time."""
-    return boto3.client(service, region_name="us-east-1")
+def open_shop(
+    directory: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shop:
+    """What the fixture ``shop`` gives; AWS is moto already.
 
-
-@pytest.fixture
-def shop(
-    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shop]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    Args:
+        directory: of this test.
+        built: where the files of versions are kept for the next test.
+        monkeypatch: of this test.
+        capsys: of this test.
+    """
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     # pytest-xdist sets it, and then a pipe is as narrow as a terminal.
     monkeypatch.delenv("COLUMNS", raising=False)
-    with mock_aws():
-        monkeypatch.setattr("ops.target.make_client", lambda service, _: client(service))
-        client("s3").create_bucket(Bucket=BUCKET)
-        dynamodb = client("dynamodb")
-        create_table(dynamodb, TABLE)
-        target = Target(
-            outputs={
-                "tableName": TABLE,
-                "artifactsBucket": BUCKET,
-                "vectorsBucket": BUCKET,
-                "embedDeadLetterQueueUrl": "https://sqs.invalid/dead",
-                "embedder": "hashing",
-                "embeddingModel": HASHING_MODEL,
-                "embeddingDimensions": HASHING_DIMENSIONS,
-            },
-            client_options={"region_name": "us-east-1"},
-            cache_directory=tmp_path / "cache",
-        )
+    world = World().create()
+    monkeypatch.setattr("ops.target.connect", lambda service, **_: world.clients(service))
+    target = Target(
+        outputs={
+            "tableName": TABLE,
+            "artifactsBucket": BUCKET,
+            "vectorsBucket": BUCKET,
+            "embedDeadLetterQueueUrl": "https://sqs.invalid/dead",
+            "embedder": "hashing",
+            "embeddingModel": HASHING_MODEL,
+            "embeddingDimensions": HASHING_DIMENSIONS,
+        },
+        client_options={"region_name": REGION},
+        cache_directory=directory / "cache",
+    )
 
-        def command(*words: str) -> tuple[int, str, str]:
-            """Run ``receipts`` with these words: exit code, standard output, standard error."""
-            monkeypatch.setattr(options, "connect", lambda _: target)
-            monkeypatch.setattr("sys.argv", ["receipts", *words])
-            capsys.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-            out, err = capsys.readouterr()
-            return int(ended.value.code or 0), out, err
+    def command(*words: str) -> tuple[int, str, str]:
+        """Run ``receipts`` with these words: exit code, standard output, standard error."""
+        monkeypatch.setattr(options, "connect", lambda _: target)
+        monkeypatch.setattr("sys.argv", ["receipts", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
 
-        yield Shop(path=tmp_path, built=built, target=target, runs=RunRepository(TABLE, dynamodb), command=command)
+    return Shop(path=directory, built=built, target=target, runs=world.runs, command=command)

@@ -9,7 +9,7 @@ import yaml
 
 from ops.ci.comment import LONGEST_COMMENT, comment, fenced, section, shortened
 from ops.ci.pin_image import KEY, pinned
-from stack.settings import load
+from stack.loading import load
 from tests.program.engine import DIGEST_IMAGE, PROJECT
 
 REFUSED = """Previewing update (dev):

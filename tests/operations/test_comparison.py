@@ -1,17 +1,19 @@
 """What counts as missing, surplus or stale, from values alone; a failure is a false alarm or a silent loss."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ops.reconciling.comparison import EMBED_ANEW, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
+from ops.reconciling.comparison import EMBED_AGAIN, SURPLUS_DELTA_AGE, Difference, PublishedRows, compare
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import Row
 from pipeline.contracts.identifiers import line_vector_id
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import DeltaObject
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START
+from tests.compaction.world import DIMENSIONS, MODEL, START
+from tests.world import BUCKET
 
 IMAGE, DIGEST = UUID(int=1), "0" * 64
 KEY = ReceiptKey(str(IMAGE), 1)
@@ -68,11 +70,11 @@ def look(runs, rows, *, held=None, deltas=None, minutes=1, completed=None, publi
     return [(finding.difference, finding.repair) for finding in findings]
 
 
-def row(identifier: str, receipt: ReceiptKey = KEY, **metadata: object) -> Row:
+def row(identifier: str, receipt: ReceiptKey = KEY, **metadata: Any) -> Row:
     return Row(id=identifier, receipt=receipt, text="text", position=0, metadata=metadata)
 
 
-def rows(of: str, *identifiers: str, **metadata: object) -> list[Row]:
+def rows(of: str, *identifiers: str, **metadata: Any) -> list[Row]:
     return [row(identifier, image_id=str(IMAGE), run_id=of, **metadata) for identifier in identifiers or ROWS]
 
 
@@ -205,7 +207,7 @@ def test_a_failure_by_a_bad_delta_says_how_to_embed_anew(code):
         publish_every=timedelta(0),
     )
     assert (finding.repair, finding.detail) == (DRIVE, f"{code}: why")
-    assert finding.way_out == EMBED_ANEW
+    assert finding.way_out == EMBED_AGAIN
 
 
 def test_rows_are_not_repaired_while_something_of_the_receipt_is_on_its_way():

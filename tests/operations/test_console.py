@@ -17,16 +17,21 @@ from rich.console import Console
 
 from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue
 from one_consumer.live.observation import LiveConsumer, Standing
+from ops import views
 from ops.commands import options
 from ops.console import Output, styled
 from ops.doctor.judging import Finding as Examined
 from ops.doctor.judging import Weight
-from ops.local.engines.steps import EngineError, Step
+from ops.local.engines.steps import EngineError
 from ops.logs.lines import LogLine
+from ops.reconciling import showing as reconciling
 from ops.reconciling.comparison import Difference, Finding
 from ops.reconciling.looking import Reconciliation
+from ops.reconciling.showing import show_reconciliations
 from ops.searching import SearchResult
+from ops.switching import showing
 from ops.switching.checks import Check, CheckState
+from ops.switching.showing import live_checks
 from ops.target import OperatorError
 from ops.visible import visible, visible_json, visible_lines
 from pipeline.collections.receipts import ReceiptKey
@@ -75,14 +80,16 @@ def progress(output: Output) -> None:
 
 def checks(output: Output) -> None:
     check = Check(title=HOSTILE, look=lambda: (True, ""), state=CheckState.PASSED, detail=HOSTILE)
-    with output.live_checks() as show:
+    with live_checks(output) as show:
         show([check])
 
 
 def audit(output: Output) -> None:
     expected: Any = ExpectedQueue(label=HOSTILE, url="u", consumer=None)
     consumer = LiveConsumer(kind="mapping", name=HOSTILE, standing=Standing.ON, why=HOSTILE)
-    output.audit([AuditedQueue(expected=expected, visible=0, in_flight=0, consumers=(consumer,), finding=None)])
+    views.show_audit(
+        output, [AuditedQueue(expected=expected, visible=0, in_flight=0, consumers=(consumer,), finding=None)]
+    )
 
 
 def receipt(output: Output) -> None:
@@ -107,7 +114,7 @@ def receipt(output: Output) -> None:
         "words": [],
         "runs": [run],
     }
-    output.receipt(details)
+    views.show_receipt(output, details)
 
 
 def reconciliation(output: Output) -> None:
@@ -123,7 +130,7 @@ def reconciliation(output: Output) -> None:
     found = Reconciliation(
         collection="lines", version=HOSTILE, rows=1, runs=(), deltas=1, findings=(finding,), looked_at=MOMENT
     )
-    output.reconciliations([found])
+    show_reconciliations(output, [found])
 
 
 def status(output: Output) -> None:
@@ -135,44 +142,40 @@ def status(output: Output) -> None:
         "merchants": {HOSTILE: 1},
         "snapshots": {"lines": HOSTILE},
     }
-    output.status(report)
+    views.show_status(output, report)
 
 
 WAYS: dict[str, Callable[[Output], object]] = {
     "say": lambda output: output.say(HOSTILE, styled(HOSTILE, "red")),
     "say_lines": lambda output: output.say_lines(styled("failed:", "red"), HOSTILE),
     "heading": lambda output: output.heading(HOSTILE),
-    "steps": lambda output: output.steps(
-        [Step(operation="update", type=HOSTILE, name=HOSTILE, urn="u", summary=HOSTILE, at=0.0)]
-    ),
+    "step": lambda output: output.step("update", HOSTILE),
     "progress": progress,
-    "search_result": lambda output: output.search_result(
-        HOSTILE, SearchResult(collection="lines", version=HOSTILE, count=1, mode="text", matches=(ROW,))
+    "show_search_result": lambda output: views.show_search_result(
+        output, HOSTILE, SearchResult(collection="lines", version=HOSTILE, count=1, mode="text", matches=(ROW,))
     ),
-    "receipt": receipt,
-    "audit": audit,
+    "show_receipt": receipt,
+    "show_audit": audit,
     "live_checks": checks,
-    "reconciliations": reconciliation,
-    "log_line": lambda output: output.log_line(
-        LogLine(at=MOMENT, host=HOSTILE, level=HOSTILE, message=HOSTILE, fields={"a": HOSTILE}, text=HOSTILE)
+    "show_reconciliations": reconciliation,
+    "show_log_line": lambda output: views.show_log_line(
+        output, LogLine(at=MOMENT, host=HOSTILE, level=HOSTILE, message=HOSTILE, fields={"a": HOSTILE}, text=HOSTILE)
     ),
-    "examination": lambda output: output.examination(
-        [Examined(area="stack", weight=Weight.FAULT, code="C", message=HOSTILE, way_out=HOSTILE)]
+    "show_examination": lambda output: views.show_examination(
+        output, [Examined(area="stack", weight=Weight.FAULT, code="C", message=HOSTILE, way_out=HOSTILE)]
     ),
-    "dead_letters": lambda output: output.dead_letters([LETTER], {HOSTILE: 1}),
+    "show_dead_letters": lambda output: views.show_dead_letters(output, [LETTER], {HOSTILE: 1}),
     "table": lambda output: output.table((HOSTILE,), [(HOSTILE,)]),
-    "processes": lambda output: output.processes(PROCESSES),
-    "dead_letter": lambda output: output.dead_letter(LETTER),
-    "status": status,
+    "show_processes": lambda output: views.show_processes(output, PROCESSES),
+    "show_dead_letter": lambda output: views.show_dead_letter(output, LETTER),
+    "show_status": status,
 }
 
 
 def test_every_way_to_show_something_is_tried():
-    ways = {name for name, way in vars(Output).items() if callable(way) and not name.startswith("_")} - {
-        "document",
-        "line",
-    }
-    assert ways == set(WAYS)
+    shown = {name for module in (views, showing, reconciling) for name in vars(module) if name.startswith("show_")}
+    ways = {name for name, way in vars(Output).items() if callable(way) and not name.startswith("_")}
+    assert shown | {"live_checks"} | ways - {"document", "line"} == set(WAYS)
 
 
 def acted_on(text: str) -> set[str]:
@@ -214,7 +217,8 @@ def test_an_arn_is_shown_as_it_is():
     output = Output(as_json=False)
     output.console.file, output.console.width = written, 1_000
     output.say(ARN)
-    output.status(
+    views.show_status(
+        output,
         {
             "queues": [{"name": ARN, "visible": 0, "in_flight": 0}],
             "consumer": {"chosen": ARN, "mapping_state": ARN, "desired_count": 0, "running_count": 0},
@@ -222,7 +226,7 @@ def test_an_arn_is_shown_as_it_is():
             "runs_by_consumer": {},
             "merchants": {},
             "snapshots": {},
-        }
+        },
     )
     assert written.getvalue().count(ARN) == 4
 

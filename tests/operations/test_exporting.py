@@ -16,9 +16,7 @@ from ops.published import published_version
 from pipeline.collections import export as exporting
 from pipeline.collections.rows import RowTable
 from pipeline.embedding.embedders.hashing import HashingEmbedder
-from tests.operations.published import Receipt, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import Receipt
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 AWKWARD = ["[bold]A[/bold]", ":smile:", "\x1b[31mRED", "a\u2028b\x85c\x1cd", "Å 日本", 'quote " and \\', "x" * 100_000]
@@ -159,7 +157,7 @@ def test_the_progress_ends_at_the_whole(shop, before):
         target.mkdir()
     told: list[tuple[int, int]] = []
     with published_version(shop.target, "lines") as published:
-        exporting.export_version(published, Path(target), lambda *numbers: told.append(numbers))
+        exporting.export_version(published, Path(target), lambda done, total: told.append((done, total)))
         total = published.count + 2 * published.text_count
     assert told[-1] == (total, total)
     assert told == sorted(told)

@@ -4,9 +4,7 @@ import pytest
 
 from ops.target import Target
 from pipeline.collections.layout import ROWS_NAME, VECTORS_NAME, version_key
-from tests.operations.published import BUCKET, Receipt, Shop, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import BUCKET, Receipt, Shop
 
 RECEIPT = Receipt(image="7c1f5a20-3b64-4e8d-9a10-000000000001", texts=["OAT MILK", "2.10"])
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import boto3
 import pytest
 
 from compaction_handler.working_copy import WorkingCopy
@@ -30,18 +29,14 @@ from pipeline.contracts.identifiers import delta_key, run_sort_key
 from pipeline.contracts.messages import CompactionMessage, RunReference, parse_message
 from pipeline.contracts.run import RunState
 from pipeline.errors import RetryableError
-from tests.compaction.world import BUCKET, DIMENSIONS, MODEL, START, TABLE, World, ids, row_id, spoil, world
-
-__all__ = ["world"]
+from tests.compaction.copies import database_of, execute_behind
+from tests.compaction.world import DIMENSIONS, MODEL, START, MergeWorld, ids, row_id, spoil
+from tests.world import BUCKET, REGION, TABLE, create_queue
 
 
 @pytest.fixture
-def target(world: World) -> Target:
-    sqs = boto3.client("sqs", region_name="us-east-1")
-    queues = {
-        f"{name}QueueUrl": sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        for name in ("lines", "words")
-    }
+def target(world: MergeWorld) -> Target:
+    queues = {f"{name}QueueUrl": create_queue(world.sqs, f"{name}.fifo") for name in ("lines", "words")}
     outputs = {
         "tableName": TABLE,
         "artifactsBucket": BUCKET,
@@ -52,7 +47,7 @@ def target(world: World) -> Target:
     }
     return Target(
         outputs=outputs | queues,
-        client_options={"region_name": "us-east-1"},
+        client_options={"region_name": REGION},
         cache_directory=world.path / "search",
     )
 
@@ -60,7 +55,7 @@ def target(world: World) -> Target:
 class Merges:
     """Both collections' merges, as the queues and ticks would drive them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MergeWorld) -> None:
         self.handler = world.process()
 
     def __call__(self, *references: RunReference) -> None:
@@ -73,7 +68,7 @@ class Merges:
 
 
 @pytest.fixture
-def merge(world: World) -> Iterator[Merges]:
+def merge(world: MergeWorld) -> Iterator[Merges]:
     world.moment = datetime.now(UTC)
     merges = Merges(world)
     yield merges
@@ -84,7 +79,7 @@ def key(number: int) -> ReceiptKey:
     return ReceiptKey(str(UUID(int=number)), 1)
 
 
-def published(world: World) -> dict[str, dict]:
+def published(world: MergeWorld) -> dict[str, dict]:
     world.processes += 1
     source = SnapshotSource.from_directory(
         "lines", collections_directory=world.root, private_directory=world.path / f"reader-{world.processes}"
@@ -170,11 +165,12 @@ def test_rows_that_a_merge_lost_are_found_and_brought_back_with_their_correction
     merge(operations.correct(target, key(1), "A"))
     apply = WorkingCopy.apply
 
-    def losing(copy: WorkingCopy, *arguments: object) -> None:
+    def losing(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
-        with copy._opened.transaction():
-            copy._opened._connection.execute("DELETE FROM rows WHERE receipt = 1 AND line_id = 1")
-            copy._opened._connection.execute("UPDATE receipts SET rows = 1 WHERE receipt = 1")
+        database = database_of(copy)
+        with database.transaction():
+            execute_behind(database, "DELETE FROM rows WHERE receipt = 1 AND line_id = 1")
+            execute_behind(database, "UPDATE receipts SET rows = 1 WHERE receipt = 1")
 
     monkeypatch.setattr(WorkingCopy, "apply", losing)
     merge(world.run(3))
@@ -217,20 +213,24 @@ def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merg
     merge(world.run(1))
     apply = WorkingCopy.apply
 
-    def adding(copy: WorkingCopy, *arguments: object) -> None:
+    def adding(copy: WorkingCopy, *arguments: Any) -> None:
         apply(copy, *arguments)
-        with copy._opened.transaction():
+        database = database_of(copy)
+        with database.transaction():
             for number in (1, 7):
-                copy._opened._connection.execute(
-                    "INSERT OR IGNORE INTO receipts (image_id, receipt_id) VALUES (?, 1)", (str(UUID(int=number)),)
+                execute_behind(
+                    database,
+                    "INSERT OR IGNORE INTO receipts (image_id, receipt_id) VALUES (?, 1)",
+                    str(UUID(int=number)),
                 )
-                copy._opened._connection.execute(
+                execute_behind(
+                    database,
                     "INSERT INTO rows (receipt, line_id, word_id, text_id) "
                     "SELECT receipt, 6, 0, 1 FROM receipts WHERE image_id = ?",
-                    (str(UUID(int=number)),),
+                    str(UUID(int=number)),
                 )
-            copy._opened._connection.execute(
-                "UPDATE receipts SET rows = (SELECT COUNT(*) FROM rows WHERE rows.receipt = receipts.receipt)"
+            execute_behind(
+                database, "UPDATE receipts SET rows = (SELECT COUNT(*) FROM rows WHERE rows.receipt = receipts.receipt)"
             )
 
     monkeypatch.setattr(WorkingCopy, "apply", adding)

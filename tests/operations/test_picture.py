@@ -9,9 +9,7 @@ import json
 import pytest
 from PIL import Image
 
-from tests.operations.published import BUCKET, Receipt, Shop, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import BUCKET, Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 

@@ -7,6 +7,7 @@ import os
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import automation
@@ -14,7 +15,9 @@ from pulumi import automation
 from one_consumer.live.errors import WaitCode, WaitError
 from ops.local.engines.cli_process import find_cli
 from ops.pulumi_errors import Diagnostics, explaining
-from ops.target import OperatorError, pulumi_target
+from ops.stacks import account
+from ops.stacks.account import pulumi_target
+from ops.target import OperatorError
 from tests.program.engine import PROJECT
 
 CLI = find_cli()
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.skipif(CLI is None, reason="no Pulumi CLI: `make engine
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The CLI with a home and a backend of its own."""
+    assert CLI is not None
     monkeypatch.setenv("PATH", f"{CLI.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
@@ -35,7 +39,7 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def stack(folder: Path, program: Callable[[], object]) -> automation.Stack:
+def stack(folder: Path, program: Callable[[], Any]) -> automation.Stack:
     options = automation.LocalWorkspaceOptions(work_dir=str(folder))
     return automation.create_or_select_stack("one", project_name="receipts", program=program, opts=options)
 
@@ -75,13 +79,12 @@ def test_a_refusal_is_the_cause_of_a_failed_preview_and_is_told_once(backend):
     assert message.startswith("PREVIEW_FAILED: CHOICE_UNKNOWN: receipts:embedConsumer = 'fargate'. Rule: ")
     assert message.count("CHOICE_UNKNOWN") == 1
     assert "Traceback" not in "\n".join(shown)
-    assert refused.export_stack().deployment.get("resources", []) == []
+    deployment = refused.export_stack().deployment or {}
+    assert deployment.get("resources", []) == []
 
 
 def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch):
     import pulumi
-
-    from ops.switching import stacks
 
     def program() -> None:
         def wait(_: pulumi.ResourceHookArgs) -> None:
@@ -98,10 +101,10 @@ def test_a_hook_that_fails_is_the_cause_of_a_failed_switch(backend, monkeypatch)
     made = stack(backend, program)
     made.set_config("receipts:embedConsumer", automation.ConfigValue("lambda"))
     made.up(color="never")
-    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: made)
+    monkeypatch.setattr(account, "pulumi_stack", lambda _: made)
     begun: list[bool] = []
     said: list[str] = []
-    switchable = stacks.PulumiSwitchable("one")
+    switchable = account.PulumiSwitchable("one")
     with pytest.raises(OperatorError) as told:
         switchable.update("ecs", said.append, after=switchable.updates(), on_begin=lambda: begun.append(True))
     message = str(told.value)

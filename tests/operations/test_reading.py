@@ -3,9 +3,7 @@
 import re
 
 from ops.documentation import PROJECT_DIRECTORY
-from tests.operations.published import BUCKET, Receipt, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import BUCKET, Receipt
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (PROJECT_DIRECTORY / "docs" / "reading.md").read_text(), re.M | re.S)

@@ -6,6 +6,7 @@ A failure sends an operator to the wrong receipt, or lets a receipt write to the
 import json
 import random
 import re
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,9 +15,7 @@ from ops import searching
 from ops.published import published_version
 from ops.visible import visible
 from pipeline.errors import ErrorCode, RetryableError
-from tests.operations.published import Receipt, Shop, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import Receipt, Shop
 
 ONE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 TWO = "7c1f5a20-3b64-4e8d-9a10-000000000012"
@@ -158,7 +157,12 @@ def test_mode_text_needs_no_embedder_and_other_modes_say_so(market, monkeypatch)
 
 def test_without_a_vector_only_letters_can_be_asked(market):
     with published_version(market.target, "lines") as published:
-        for keywords in ({"mode": "hybrid"}, {"mode": "vector"}, {"mode": "text", "maximum_distance": 0.5}):
+        asked: tuple[dict[str, Any], ...] = (
+            {"mode": "hybrid"},
+            {"mode": "vector"},
+            {"mode": "text", "maximum_distance": 0.5},
+        )
+        for keywords in asked:
             with pytest.raises(ValueError, match="without a vector"):
                 published.search("milk", None, limit=1, **keywords)
 

@@ -9,9 +9,7 @@ import pytest
 
 from pipeline.contracts.run import RunState
 from pipeline.runs.transitions import AttemptFailed
-from tests.operations.published import RUN, Receipt, Shop, built, shop
-
-__all__ = ["built", "shop"]
+from tests.operations.published import RUN, Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 NEAR = "7c1f5a20-3b64-4e8d-9a10-000000000002"

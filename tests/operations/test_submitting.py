@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from ops import cli
@@ -15,25 +13,23 @@ from ops.commands import options
 from ops.target import Target
 from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
 from tests.bad_documents import IMAGE, REFUSED, TAKEN, document, receipt
+from tests.world import MOTO, REGION
 
 BUCKET = "artifacts"
 OTHER_IMAGE = "ca5e0000-0000-4000-8000-0000000000bb"
 
 
 @pytest.fixture
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-        made = Target(
-            outputs={"artifactsBucket": BUCKET, "embeddingModel": "hashing-char-ngrams-v1", "embeddingDimensions": 256},
-            client_options={"region_name": "us-east-1"},
-            cache_directory=tmp_path / "cache",
-        )
-        monkeypatch.setattr(options, "connect", lambda _: made)
-        yield made
-        made.s3.close()
+def target(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    MOTO("s3").create_bucket(Bucket=BUCKET)
+    made = Target(
+        outputs={"artifactsBucket": BUCKET, "embeddingModel": "hashing-char-ngrams-v1", "embeddingDimensions": 256},
+        client_options={"region_name": REGION},
+        cache_directory=tmp_path / "cache",
+    )
+    monkeypatch.setattr(options, "connect", lambda _: made)
+    yield made
+    made.s3.close()
 
 
 def run(*paths: Path) -> Result:

@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
 from ops.page.serving import open_page
+from ops.stacks.local import local_target
 from ops.submitting import upload
-from ops.target import local_target
 from tests.page.chromium import CHROMIUM, OPTIONS
 from tests.program.engine import PROJECT
 

@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass
 
-import pytest
-
 from ops.page.application import Feed, build_application
 from ops.watching.snapshot import Snapshot
-from tests.operations.published import Receipt, Shop, built, shop
+from tests.operations.published import Receipt, Shop
 from tests.watching.snapshots import CONTROLS, IMAGE, MARKUP, PLAIN
-
-__all__ = ["IMAGE", "MARKUP", "PLAIN", "built", "page", "shop"]
 
 PORT = 8080
 RECEIPT = Receipt(image=IMAGE, merchant=f"SHOP {MARKUP}", texts=["OAT MILK 2.10", f"{MARKUP}{CONTROLS}", "TOTAL 2.10"])
@@ -37,8 +33,8 @@ class Served:
         return build_application(Feed(look=self.look), lambda: self.shop.target, port=port)
 
 
-@pytest.fixture
-def page(shop: Shop) -> Served:
+def serve_page(shop: Shop) -> Served:
+    """The page of a shop with one receipt."""
     shop.publish(RECEIPT)
     shop.publish(RECEIPT, collection="words")
     shop.record(RECEIPT)

@@ -18,10 +18,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from ops.errors import OperatorError
 from tests.page.chromium import CHROMIUM, OPTIONS
-from tests.page.served import IMAGE, PLAIN, Served, built, page, shop
-from tests.watching.snapshots import snapshot
-
-__all__ = ["built", "page", "shop"]
+from tests.page.served import Served
+from tests.watching.snapshots import IMAGE, PLAIN, snapshot
 
 pytestmark = [
     pytest.mark.long,
@@ -103,6 +101,7 @@ def test_the_keyboard_keeps_its_place_while_the_stack_works(visit):
     shown.goto(visit.address)
     link = shown.locator("#latest a").first
     link.focus()
+    assert PLAIN.runs is not None
     visit.page.seen = snapshot(chosen="none", runs=replace(PLAIN.runs, recent=()))
     shown.locator("#head dd", has_text="none").wait_for()
     assert shown.evaluate("document.activeElement.getAttribute('href')") == f"/receipts/{IMAGE}/1"

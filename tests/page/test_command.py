@@ -31,7 +31,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
     monkeypatch.setattr(sys, "argv", ["receipts", "local", *words])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    return (int(ended.value.code or 0), *capsys.readouterr())
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
 
 
 def test_the_address_is_printed_for_people_and_for_programs(asked, monkeypatch, capsys):

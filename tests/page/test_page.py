@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from ops.errors import OperatorError
@@ -21,10 +22,8 @@ from ops.page.application import Feed, Page
 from ops.page.guard import HEADERS
 from ops.page.rendering import PARTS
 from tests.operations.published import BUCKET, Receipt
-from tests.page.served import IMAGE, MARKUP, PLAIN, PORT, Served, built, page, shop
-from tests.watching.snapshots import CONTROLS, snapshot
-
-__all__ = ["built", "page", "shop"]
+from tests.page.served import PORT, Served
+from tests.watching.snapshots import CONTROLS, IMAGE, MARKUP, PLAIN, snapshot
 
 FIRST_VIEW_BYTES = 100_000
 PATHS = ("/", "/search?q=oat+milk", "/search?q=oat&collection=words&mode=text", f"/receipts/{IMAGE}/1?line=2")
@@ -186,7 +185,8 @@ def events(page: Served, later: list[Any]) -> list[tuple[str, Any]]:
     """The first events of a stream; ``later`` has what is seen after the first."""
 
     async def read() -> list[str]:
-        stream = Page(Feed(look=page.look), lambda: page.shop.target)._changes()
+        answer: Any = await Page(Feed(look=page.look), lambda: page.shop.target).events(Request({"type": "http"}))
+        stream = answer.body_iterator
         found = [await anext(stream)]
         for page.seen in later:
             found.append(await anext(stream))

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -31,6 +32,16 @@ OTHER_TEXTS = (
 )
 
 
+THIRD_TEXTS = (
+    "HARBOR BAKERY",
+    "19 Quay Road",
+    "23 Jan 2026 08:02",
+    "Rye bread  4.10",
+    "Apple tart  3.80",
+    "TOTAL  7.90",
+)
+
+
 def receipt() -> Image.Image:
     """A picture that is read without a fault."""
     return render(TEXTS)
@@ -56,13 +67,21 @@ def on_a_table(*, table: int, darker: float, degrees: float) -> Image.Image:
     return Image.fromarray((np.asarray(photo) * light).astype(np.uint8))
 
 
-def side_by_side() -> Image.Image:
-    """Two receipts on one picture."""
-    left, right = render(TEXTS), render(OTHER_TEXTS)
-    both = Image.new("L", (left.width + right.width, max(left.height, right.height)), 255)
-    both.paste(left, (0, 0))
-    both.paste(right, (left.width, 0))
-    return both
+def side_by_side(*several: Sequence[str], degrees: float = 0.0) -> Image.Image:
+    """Receipts on one picture.
+
+    Args:
+        several: the texts of each; two without any.
+        degrees: by which the last one lies tilted clockwise.
+    """
+    pictures = [render(texts) for texts in several or (TEXTS, OTHER_TEXTS)]
+    pictures[-1] = pictures[-1].rotate(-degrees, expand=True, fillcolor=250, resample=Image.Resampling.BICUBIC)
+    together = Image.new("L", (sum(one.width for one in pictures), max(one.height for one in pictures)), 250)
+    x = 0
+    for one in pictures:
+        together.paste(one, (x, 0))
+        x += one.width
+    return together
 
 
 def of_dots() -> Image.Image:

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_a_picture_that_needs_too_much_memory_is_refused_and_not_tried_again(mon
     )
     run = child.subprocess.run
 
-    def limited(command: list[str], **options: object) -> object:
+    def limited(command: list[str], **options: Any) -> object:
         return run([command[0], "-c", program], **options)
 
     monkeypatch.setattr(child.subprocess, "run", limited)

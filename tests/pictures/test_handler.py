@@ -1,13 +1,11 @@
 """Stage 0 at its bucket and queues. A failure here loses a picture, reads it twice, or keeps a bad one coming back."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from ops.rendering import encode
 from pipeline.contracts.ocr import parse_ocr_document
@@ -15,6 +13,7 @@ from pipeline.errors import ErrorCode, RetryableError
 from pipeline.objects import ObjectStore
 from tests.pictures import files
 from tests.stages.recording_queue import RecordingQueues
+from tests.world import MOTO
 from upload_images.pictures.answer import Answer
 from upload_images.pictures.environment import ReadPicturesEnvironment
 from upload_images.pictures.handler import PictureReader
@@ -44,13 +43,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
+def s3(aws: None, clock: Clock) -> Any:
+    MOTO("s3").create_bucket(Bucket=BUCKET)
+    return MOTO("s3")
 
 
 @pytest.fixture
@@ -87,7 +82,7 @@ def reader(s3: Any, queues: RecordingQueues, reading: Reading) -> PictureReader:
     return PictureReader(environment=environment, objects=ObjectStore(s3), sqs_client=queues, read=reading)
 
 
-def announced(*keys: str, message_id: str = "m1", receives: int = 1, bucket: str = BUCKET) -> dict[str, Any]:
+def announced(*keys: str, message_id: str = "m1", receives: int = 1, bucket: str = BUCKET) -> Any:
     records = [{"s3": {"bucket": {"name": bucket}, "object": {"key": key}}} for key in keys]
     attributes = {"ApproximateReceiveCount": str(receives)}
     return {"messageId": message_id, "body": json.dumps({"Records": records}), "attributes": attributes}
@@ -275,7 +270,7 @@ def test_an_empty_folder_that_a_console_made_is_no_picture(reader, s3, queues):
 
 @pytest.mark.parametrize(("bucket", "key"), [("somebody-elses", "images/a.png"), (BUCKET, "ocr/a.json")])
 def test_what_is_no_picture_of_this_stack_is_not_read(reader, queues, reading, bucket, key):
-    s3 = boto3.client("s3", region_name="us-east-1")
+    s3 = MOTO("s3")
     if bucket != BUCKET:
         s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=GOOD)

@@ -31,7 +31,7 @@ def words(document: OcrDocument) -> Counter[str]:
     return Counter(word for line in document.receipts[0].lines for word in line.text.split())
 
 
-WRITTEN = Counter(" ".join(files.TEXTS).split())
+WRITTEN: Counter[str] = Counter(" ".join(files.TEXTS).split())
 
 
 def is_read(document: OcrDocument) -> bool:
@@ -150,15 +150,74 @@ def test_a_photo_with_a_preview_behind_it_is_one_page() -> None:
     assert reads(file.getvalue())
 
 
-def test_two_receipts_side_by_side_are_one_with_a_warning() -> None:
-    answer = read_picture(encode(files.side_by_side()))
+def heads(content: bytes) -> tuple[list[str], tuple[str, ...]]:
+    """The first line of each receipt on the one page of a picture, by number, and the remarks."""
+    answer = read_picture(content)
     (document,) = documents(answer)
-    assert len(document.receipts) == 1
-    (remark,) = answer.remarks
-    assert "two receipts side by side" in remark
-    said = " ".join(line.text for line in document.receipts[0].lines)
-    assert "HARDWARE" in said
-    assert "GREENLEAF" in said
+    assert [receipt.receipt_id for receipt in document.receipts] == list(range(1, len(document.receipts) + 1))
+    return [receipt.lines[0].text for receipt in document.receipts], answer.remarks
+
+
+@pytest.mark.parametrize("degrees", [0, 3, 90, 180])
+def test_two_receipts_side_by_side_are_told_apart_however_the_picture_lies(degrees: int) -> None:
+    first_lines, remarks = heads(encode(files.turned(files.side_by_side(), degrees)))
+    assert first_lines == ["HOLLOW OAK HARDWARE", "GREENLEAF MARKET"]
+    assert remarks[-1] == "page 1 shows 2 receipts side by side; they are numbered from the left"
+
+
+def test_each_of_two_receipts_is_straightened_on_its_own() -> None:
+    first_lines, _ = heads(encode(files.side_by_side(files.TEXTS, files.OTHER_TEXTS, degrees=2)))
+    assert first_lines == ["HOLLOW OAK HARDWARE", "GREENLEAF MARKET"]
+
+
+def test_a_receipt_beside_a_much_longer_one_is_not_lost() -> None:
+    long = (*files.TEXTS[:3], *[f"Wood screws box {number}  6.49" for number in range(10, 30)], *files.TEXTS[6:])
+    first_lines, _ = heads(encode(files.side_by_side(files.OTHER_TEXTS, long)))
+    assert first_lines == ["GREENLEAF MARKET", "HOLLOW OAK HARDWARE"]
+
+
+def test_three_receipts_side_by_side_are_three() -> None:
+    first_lines, remarks = heads(encode(files.side_by_side(files.TEXTS, files.OTHER_TEXTS, files.THIRD_TEXTS)))
+    assert first_lines == ["HOLLOW OAK HARDWARE", "GREENLEAF MARKET", "HARBOR BAKERY"]
+    assert "shows 3 receipts" in remarks[-1]
+
+
+def test_the_boxes_of_two_receipts_are_on_their_own_side_of_the_page() -> None:
+    (document,) = documents(read_picture(encode(files.side_by_side())))
+    left, right = ([line.bounding_box for line in receipt.lines] for receipt in document.receipts)
+    assert max(box.x + box.width for box in left) < 0.5 < min(box.x for box in right)
+    assert all(box.y + box.height < 0.97 for box in (*left, *right))
+
+
+def test_two_columns_of_which_one_has_no_total_are_one_receipt_with_a_warning() -> None:
+    first_lines, (remark,) = heads(encode(files.side_by_side(files.TEXTS, files.OTHER_TEXTS[:6])))
+    assert len(first_lines) == 1
+    assert "seems to show two receipts side by side" in remark
+
+
+ONE_RECEIPT = {
+    "a column of prices": files.TEXTS,
+    "nothing across the gap": (
+        "HOLLOW OAK  Till 1",
+        "Item  Amount RM",
+        *[f"Wood screws {number}  6.49 T" for number in range(10, 22)],
+        "TOTAL  77.88",
+        "CASH  80.00",
+        "CHANGE  2.12",
+    ),
+    "two columns of words": (
+        "HOLLOW OAK  Served by Ann",
+        "Millrace Lane  22 Jan 2026",
+        *[f"Wood screws box {number}  size {number} steel 6.49" for number in range(10, 22)],
+        "TOTAL TO PAY  77.88",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_RECEIPT)
+def test_one_receipt_is_never_divided(name: str) -> None:
+    first_lines, _ = heads(encode(render(ONE_RECEIPT[name])))
+    assert len(first_lines) == 1
 
 
 def test_one_receipt_with_a_column_of_prices_is_not_warned_of() -> None:

@@ -82,9 +82,8 @@ class Dump:
     ) -> Item:
         """Add a resource; a ``name`` in its properties is the physical one, else the provider makes one up."""
         urn = f"urn:pulumi:dev::shop::{f'{parent.type}$' if parent else ''}{kind}::{title}"
-        item = Item(
-            urn, kind, title, str(properties.get("name", f"{title}-4f2c1b9")), exists, properties, parent and parent.urn
-        )
+        physical = str(properties.get("name", f"{title}-4f2c1b9"))
+        item = Item(urn, kind, title, physical, exists, properties, parent.urn if parent else None)
         self.items.append(item)
         return item
 

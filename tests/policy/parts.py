@@ -1,6 +1,6 @@
 """What the small programs are made of: as little of each resource as the pack looks at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -44,8 +44,8 @@ def service(
     variables: Mapping[str, pulumi.Input[str]] | None = None,
     *,
     task_role: pulumi.Input[str] | None = None,
-    command: list[pulumi.Input[str]] | None = None,
-    cluster: pulumi.Input[str] = "main",
+    command: Sequence[pulumi.Input[str]] | None = None,
+    cluster: pulumi.Input[str] | None = "main",
     opts: pulumi.ResourceOptions | None = None,
     **rest: Any,
 ) -> aws.ecs.Service:
@@ -58,7 +58,7 @@ def task(
     variables: Mapping[str, pulumi.Input[str]] | None = None,
     *,
     task_role: pulumi.Input[str] | None = None,
-    command: list[pulumi.Input[str]] | None = None,
+    command: Sequence[pulumi.Input[str]] | None = None,
 ) -> aws.ecs.TaskDefinition:
     container = {
         "name": "main",
@@ -94,7 +94,7 @@ def scheduled(name: str, target: aws.appautoscaling.Target, **capacity: int) -> 
         scalable_dimension=target.scalable_dimension,
         resource_id=target.resource_id,
         schedule="cron(0 6 * * ? *)",
-        scalable_target_action=capacity,
+        scalable_target_action=aws.appautoscaling.ScheduledActionScalableTargetActionArgs(**capacity),
     )
 
 

@@ -1,6 +1,7 @@
 """Stacks that make queues and consumers by AWS Native, Cloud Control or templates. What is not read there is missed."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def nothing(dump: Dump, jobs: Item) -> None:
     """The stack as it is."""
 
 
-def native_mapping(dump: Dump, source: Item, name: str = "second", **rest: object) -> None:
+def native_mapping(dump: Dump, source: Item, name: str = "second", **rest: Any) -> None:
     dump.add(
         "aws-native:lambda:EventSourceMapping",
         name,

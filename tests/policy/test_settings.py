@@ -80,6 +80,6 @@ def test_an_exception_without_reason_or_day_is_refused_with_the_way_out(item: di
 def test_the_engine_is_told_what_each_policy_may_be_configured_with() -> None:
     policies = {policy.name: policy for policy in Pack().GetAnalyzerInfo(None, None).policies}
     for name, policy in policies.items():
-        allow = policy.configSchema.properties["allow"]
+        allow: Any = policy.configSchema.properties["allow"]
         assert list(allow["items"]["required"]) == ["resource", "reason", "until"]
         assert ("sendsOnly" in policy.configSchema.properties) == (name == "one-consumer")

@@ -1,8 +1,6 @@
 """The questions that a preflight asks, answered by the emulator and by recorded answers of AWS."""
 
 import json
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from typer.testing import CliRunner
 
 from ops import cli
-from ops.local.emulator import Emulator
 from ops.local.provisioners.context import client_options
 from ops.preflight.account import ACTIONS_AT_ONCE, Caller, Concurrency, Unread, read_account
 from ops.preflight.needs import needs
@@ -19,7 +16,7 @@ from ops.preflight.procedure import declared
 from ops.target import OperatorError
 from pipeline.aws import connect
 from stack.errors import SettingsRefused
-from stack.settings import load
+from stack.loading import load
 
 NEEDED = needs(load({}), project="receipts", stack="test")
 ACCOUNT = "123456789012"
@@ -94,6 +91,7 @@ def test_the_answers_are_read_as_aws_gives_them() -> None:
     assert account.denied == ()
     assert (account.vpcs, account.own_vpc) == (2, True)
     assert set(account.quotas.values()) == {5.0}
+    assert not isinstance(account.service_roles, Unread)
     assert set(account.service_roles.values()) == {True}
 
 
@@ -137,7 +135,9 @@ def test_a_service_role_that_is_not_there_is_told_from_one_that_may_not_be_read(
     missing = Recorded(
         **{**USUAL, "get_caller_identity": {"Arn": "arn:user", "Account": "1"}, "get_role": refused("NoSuchEntity")}
     )
-    assert set(read_account(missing, NEEDED).service_roles.values()) == {False}
+    roles = read_account(missing, NEEDED).service_roles
+    assert not isinstance(roles, Unread)
+    assert set(roles.values()) == {False}
     hidden = Recorded(
         **{**USUAL, "get_caller_identity": {"Arn": "arn:user", "Account": "1"}, "get_role": refused("AccessDenied")}
     )
@@ -152,17 +152,6 @@ def test_what_is_not_answered_is_no_error(operation, error) -> None:
     assert any(isinstance(answer, Unread) for answer in answers)
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Emulator(tmp_path_factory.mktemp("emulator"), port)
-    running.start()
-    yield running
-    running.stop()
-
-
 def test_the_emulator_answers_what_it_knows(emulator) -> None:
     clients: list[Any] = []
 
@@ -174,10 +163,12 @@ def test_the_emulator_answers_what_it_knows(emulator) -> None:
     for item in clients:
         item.close()
     assert isinstance(account.caller, Caller)
+    assert not isinstance(account.zones, Unread)
     assert "us-east-1a" in account.zones
     assert isinstance(account.concurrency, Concurrency)
     assert isinstance(account.vpcs, int)
-    assert account.service_roles.keys()
+    assert not isinstance(account.service_roles, Unread)
+    assert account.service_roles
 
 
 def test_the_command_answers_in_json_and_with_its_exit_code(emulator, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """What the account's answers mean: a preflight that is silent costs an update that stops half way."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from ops.preflight.account import SERVICE_ROLES, Account, Caller, Concurrency, U
 from ops.preflight.judgement import MEANINGS, Obstacle, Weight, judge
 from ops.preflight.needs import Needs, needs
 from stack.limits import NEW_ACCOUNT_FUNCTION_MEMORY
-from stack.settings import load
+from stack.loading import load
 from tests.program.engine import ACCOUNT, PROJECT
 
 CALLER = Caller(account=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/me", policy_source=f"arn:aws:iam::{ACCOUNT}:user/me")
@@ -80,7 +81,8 @@ def test_an_obstacle_is_told_with_its_weight(changed, expected) -> None:
 
 @pytest.mark.parametrize("question", ["zones", "concurrency", "service_roles", "denied", "vpcs"])
 def test_a_question_that_nobody_answers_stays_open_and_refuses_nothing(question) -> None:
-    (remark,) = judge(dev(), replace(NEW, **{question: UNREAD}))
+    unread: dict[str, Any] = {question: UNREAD}
+    (remark,) = judge(dev(), replace(NEW, **unread))
     assert (remark.code, remark.weight) == (Obstacle.QUESTION_OPEN, Weight.OPEN)
     assert "AccessDenied" in remark.value
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tests.program.engine import PROJECT, Recording, run_program
+from tests.program.engine import PROJECT, Made, Recording, run_program
 
 PICTURE = PROJECT / "docs" / "architecture.svg"
 PREFIX = "receipts-test-"
@@ -64,12 +64,12 @@ def boxes(recording: Recording) -> dict[str, str]:
 
 def arrows(recording: Recording) -> list[Arrow]:
     """What leads where, by the program's own resources."""
-    by_arn = {made.properties["arn"]: name_of(name) for made, name in named(recording)}
+    by_arn = {str(made.properties["arn"]): name_of(name) for made, name in named(recording)}
     (file_system,) = recording.of("aws:efs/fileSystem:FileSystem")
-    by_arn[file_system.properties["arn"]] = "collections"
+    by_arn[str(file_system.properties["arn"])] = "collections"
     (table,) = recording.of("aws:dynamodb/table:Table")
     found = {
-        Arrow(by_arn[table.properties["arn"]], by_arn[mapping.inputs["functionName"]])
+        Arrow(by_arn[str(table.properties["arn"])], by_arn[mapping.inputs["functionName"]])
         if "/stream/" in mapping.inputs["eventSourceArn"]
         else Arrow(
             by_arn[mapping.inputs["eventSourceArn"]],
@@ -86,7 +86,9 @@ def arrows(recording: Recording) -> list[Arrow]:
     (service,) = recording.of("aws:ecs/service:Service")
     for policy in recording.of("aws:iam/rolePolicy:RolePolicy"):
         host = hosts.get(policy.inputs["role"].removesuffix("-role-id"))
-        for statement in json.loads(policy.inputs["policy"])["Statement"] if host else ():
+        if host is None:
+            continue
+        for statement in json.loads(policy.inputs["policy"])["Statement"]:
             reached = [by_arn[arn] for resource in statement["Resource"] if (arn := owner(resource, by_arn))]
             if set(statement["Action"]) & set(WRITES):
                 found |= {Arrow(host, name) for name in reached}
@@ -100,7 +102,7 @@ def arrows(recording: Recording) -> list[Arrow]:
     return sorted(arrow for arrow in found if arrow.start in known and arrow.end in known)
 
 
-def named(recording: Recording) -> Iterable[tuple[object, str]]:
+def named(recording: Recording) -> Iterable[tuple[Made, str]]:
     for made in recording.made.values():
         name = made.inputs.get("name") or made.inputs.get("bucketPrefix")
         if made.type in BOXES and name:

@@ -15,7 +15,7 @@ from typing import Any
 
 from compaction_worker.environment import METRIC, NAMESPACE
 from ops.switching.checks import check_seconds
-from ops.switching.plan import winner
+from ops.switching.plan import incoming
 from stack.choice import EmbedConsumer, Host, consumers
 from tests.program.engine import Made, Recording
 
@@ -36,7 +36,7 @@ ACTIVE_SECONDS, ACTIVATION_SECONDS = 6 * 3_600, 900
 """SQS reports a queue for six hours after anything used it, and needs up to 15 minutes to begin again (Amazon SQS
 developer guide, monitoring-using-cloudwatch)."""
 WAKE_SECONDS = 120
-"""A receipt's longest wait until a worker at zero is told to start: this program's own promise."""
+"""The longest time from a receipt's arrival until a worker at zero begins to start: this program's own promise."""
 UPDATE_SECONDS = 2 * 3_600
 SETTLED_SECONDS = 5 * MINUTE
 """After an update, until alarms have seen the last of what was before it."""
@@ -75,7 +75,7 @@ class _Alarm:
 
 
 @dataclass
-class World:
+class ScaledAccount:
     """The account at one moment.
 
     Args:
@@ -336,7 +336,7 @@ class World:
 class Update:
     """An update from one recording to the next: what changed, each after what it depends on and after its hooks."""
 
-    def __init__(self, world: World, after: Recording) -> None:
+    def __init__(self, world: ScaledAccount, after: Recording) -> None:
         self.world, self.after = world, after
         old = world.before.made
         self.changed = {
@@ -405,13 +405,15 @@ class Update:
         return seconds >= TICK and self.world.steady()
 
 
-def switch(before: Recording, after: Recording, scenario: Scenario, *, old: EmbedConsumer, new: EmbedConsumer) -> World:
+def switch(
+    before: Recording, after: Recording, scenario: Scenario, *, old: EmbedConsumer, new: EmbedConsumer
+) -> ScaledAccount:
     """Half an hour with the old consumer, the switch, the check's receipt, silence, one more receipt.
 
     Returns:
         The world as it is then, with its faults.
     """
-    world = World(before, scenario)
+    world = ScaledAccount(before, scenario)
     for queue in consumers(old):
         world._use(queue)
     _pass(world, 29 * MINUTE)
@@ -429,7 +431,7 @@ def switch(before: Recording, after: Recording, scenario: Scenario, *, old: Embe
     return world
 
 
-def _afterwards(world: World, old: EmbedConsumer, new: EmbedConsumer) -> None:
+def _afterwards(world: ScaledAccount, old: EmbedConsumer, new: EmbedConsumer) -> None:
     """The check's receipt, silence, and one more receipt."""
     ended, fresh = world.now, "ecs" not in consumers(old).values()
     sent = [queue for queue, host in _sent_to(new).items() if host]
@@ -447,11 +449,11 @@ def _afterwards(world: World, old: EmbedConsumer, new: EmbedConsumer) -> None:
         world.fault("a receipt that came after the switch is not consumed")
 
 
-def _live(world: World, seconds: int, new: EmbedConsumer, ended: int, *, fresh: bool) -> None:
+def _live(world: ScaledAccount, seconds: int, new: EmbedConsumer, ended: int, *, fresh: bool) -> None:
     works = "ecs" in consumers(new).values()
     limit = check_seconds(new, on_fargate=True)
     # With hybrid the check's receipt is a small one.
-    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == winner(new)]
+    checks = [(queue, _check_of(queue)) for queue, host in _sent_to(new).items() if host and host == incoming(new)]
     end = world.now + seconds
     while world.now < end:
         world.step()
@@ -477,7 +479,7 @@ def _sent_to(consumer: EmbedConsumer) -> Mapping[str, Host | None]:
     return {queue: host for queue, host in consumers(consumer).items() if consumer != "hybrid" or queue != "embed"}
 
 
-def _pass(world: World, seconds: int) -> None:
+def _pass(world: ScaledAccount, seconds: int) -> None:
     end = world.now + seconds
     while world.now < end:
         world.step()
@@ -499,7 +501,8 @@ def _admitted(policy: str) -> Host | None:
     for arn in (
         statements["OnlyTheConsumerReceives"].get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", [])
     ):
-        return {"worker-task": "ecs", "embed-lambda": "lambda"}[arn.rsplit("receipts-test-", 1)[-1]]
+        hosts: dict[str, Host] = {"worker-task": "ecs", "embed-lambda": "lambda"}
+        return hosts[arn.rsplit("receipts-test-", 1)[-1]]
     return None
 
 

@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from one_consumer.live.access import AssumedRole, AwsAccess
-from stack.settings import load, read_access
+from stack.loading import load, read_access
 
 
 @pytest.fixture

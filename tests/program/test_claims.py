@@ -33,7 +33,12 @@ def queue_and_consumers(
 
 
 def function_consumer(role: Any, function: Any, **changed: Any) -> MappedFunction:
-    usual = {"claimant": "the-function", "function_timeout_seconds": 60, "batch_size": 10, "maximum_concurrency": 2}
+    usual: dict[str, Any] = {
+        "claimant": "the-function",
+        "function_timeout_seconds": 60,
+        "batch_size": 10,
+        "maximum_concurrency": 2,
+    }
     return MappedFunction(role_arn=role.arn, function=function, **{**usual, **changed})
 
 

@@ -52,7 +52,8 @@ def _documentation(service: str, shape: str) -> str:
 
 
 def _member(service: str, shape: str, member: str) -> str:
-    text: Any = SESSION.get_service_model(service).shape_for(shape).members[member].documentation
+    structure: Any = SESSION.get_service_model(service).shape_for(shape)
+    text = structure.members[member].documentation
     return re.sub("<[^>]*>", "", text)
 
 

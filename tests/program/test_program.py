@@ -361,7 +361,7 @@ def test_a_bucket_has_one_notification_for_all_its_queues(evaluated: tuple[str, 
         (queue["queueArn"].rsplit(":", 1)[-1], queue["filterPrefix"], queue.get("filterSuffix"))
         for queue in notification.inputs["queues"]
     }
-    expected = {("receipts-test-upload-ocr-results", "ocr/", ".json")}
+    expected: set[tuple[str, str, str | None]] = {("receipts-test-upload-ocr-results", "ocr/", ".json")}
     locks = ["upload-ocr-results-lock"]
     if reads_pictures(recording):
         expected.add(("receipts-test-upload-pictures", "images/", None))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from stack.errors import RefusalCode, SettingsRefused, StackRefusal
-from stack.settings import load
+from stack.loading import load
 from tests.program import engine
 from tests.program.engine import PROJECT
 

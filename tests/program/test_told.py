@@ -85,7 +85,7 @@ def run() -> Iterator[Run]:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
 
-    def evaluate(program: Callable[[], object], **settings: str) -> list[str]:
+    def evaluate(program: Callable[[], None], **settings: str) -> list[str]:
         config = {f"receipts:{key}": value for key, value in settings.items()}
         request = language_pb2.RunRequest(
             project="receipts", stack="dev", config=config, dryRun=True, monitor_address=address, args=[address]

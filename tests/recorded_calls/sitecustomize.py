@@ -11,18 +11,20 @@ KEPT = ("Bucket", "Key", "Prefix", "TableName", "IndexName", "QueueUrl", "Transa
 
 def record_calls(directory: Path, host: str) -> None:
     """Write down every call from now on, as made by ``host``."""
-    from botocore.client import BaseClient
+    from botocore import client
 
-    call = BaseClient._make_api_call
+    # Not in botocore's declared types. Its events come by session, and these clients have a session each.
+    base: Any = client.BaseClient
+    call = base._make_api_call
 
-    def recorded(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+    def recorded(self: client.BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         kept = {name: arguments[name] for name in KEPT if name in arguments}
         line = {"host": host, "service": self.meta.service_model.service_name, "operation": operation, **kept}
         with (directory / f"{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps(line, default=str) + "\n")
         return call(self, operation, arguments)
 
-    BaseClient._make_api_call = recorded
+    base._make_api_call = recorded
 
 
 if DIRECTORY in os.environ:

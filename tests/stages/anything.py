@@ -33,7 +33,7 @@ ERRORS: tuple[Exception, ...] = (
     NoCredentialsError(),
     ParamValidationError(report="bucket"),
     http.client.IncompleteRead(b""),
-    http.client.RemoteDisconnected(),
+    http.client.RemoteDisconnected(""),
     OSError(28, "No space left on device"),
     TimeoutError(),
     UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),

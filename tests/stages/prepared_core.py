@@ -101,3 +101,10 @@ class PreparedCore:
             )
             for item in ids
         ]
+
+
+def core_with(stage: str, action: Callable[[Sequence[str]], object]) -> PreparedCore:
+    """A core that does this in one of its stages: ``on_prepare``, ``on_embed`` or ``on_write``."""
+    core = PreparedCore()
+    setattr(core, stage, action)
+    return core

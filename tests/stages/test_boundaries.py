@@ -15,29 +15,19 @@ from compaction_worker import __main__ as entry_point
 from compaction_worker import worker as worker_module
 from compaction_worker.held import HeldMessages
 from compaction_worker.protection import TaskProtection
+from compaction_worker.stopping import StopRequest
 from pipeline.calls import call_error
 from pipeline.embedding.recording import RunRecorder
 from pipeline.embedding.work import Disposition
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
 from pipeline.objects import ObjectStore
 from tests.stages.anything import ERRORS, TEXTS, refusal
+from tests.stages.embedding_world import DEAD_LETTERS, dispositions
+from tests.stages.ocr_results import BUCKET, EMBED_QUEUE, document, notification, receipt
+from tests.stages.ocr_results import DEAD_LETTERS as OCR_DEAD_LETTERS
+from tests.stages.polling_worker import PolledQueue, run
 from tests.stages.prepared_core import PreparedCore, held_message, message
-from tests.stages.test_embedding_core import DEAD_LETTERS, dispositions, world
 from tests.stages.test_held import Queue
-from tests.stages.test_upload_images import (
-    BUCKET,
-    EMBED_QUEUE,
-    document,
-    notification,
-    processor,
-    queues,
-    receipt,
-    s3,
-)
-from tests.stages.test_upload_images import DEAD_LETTERS as OCR_DEAD_LETTERS
-from tests.stages.test_worker import PolledQueue, StopRequest, environment, no_pause, run
-
-__all__ = ["environment", "no_pause", "processor", "queues", "s3", "world"]
 
 by_type = pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{type(error).__name__}-{error}"[:40])
 
@@ -241,7 +231,7 @@ def test_a_run_that_does_not_fit_into_an_item_is_parked_at_its_first_delivery(wo
         calls.append(arguments)
         raise error
 
-    monkeypatch.setattr(world.runs._dynamodb._client, "transact_write_items", refuses)
+    monkeypatch.setattr(world.dynamodb, "transact_write_items", refuses)
     assert dispositions(world, world.incoming(world.message())) == [Disposition.PARKED]
     assert len(calls) == 1
     assert world.queues.to(DEAD_LETTERS)[0]["MessageAttributes"]["error_code"]["StringValue"] == "REQUEST_INVALID"
@@ -338,7 +328,6 @@ def test_whatever_ecs_answers_the_worker_works_on_and_says_that_it_is_not_protec
     caplog.set_level(logging.WARNING)
     protection = protect(monkeypatch, Agent(content.encode("utf-8", "surrogatepass"), status))
     assert protection.set(True) is True
-    assert protection._protected is accepted
     assert ("not protected" in caplog.text) is not accepted
 
 

@@ -2,163 +2,38 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-import boto3
 import numpy as np
 import pytest
-from moto import mock_aws
 
 from embed_lambda.handler import answer
 from pipeline.collections.receipts import deciding_run
-from pipeline.contracts.identifiers import COLLECTIONS, delta_key, upload_id
-from pipeline.contracts.messages import RunReference
-from pipeline.contracts.ocr import parse_ocr_document
-from pipeline.contracts.run import RunState
-from pipeline.deltas import delta_objects, read_delta
+from pipeline.contracts.identifiers import delta_key, upload_id
+from pipeline.contracts.run import CompactionRun, RunState
+from pipeline.deltas import read_delta
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.embedders.base import PartlyEmbeddedError
-from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.embedding.work import Disposition, IncomingMessage
-from pipeline.errors import ErrorCode, PermanentError, RetryableError
+from pipeline.errors import ErrorCode, RetryableError
 from pipeline.merchants.resolution import MerchantResolver
 from pipeline.objects import ObjectStore
-from pipeline.runs.repository import RunRepository
 from pipeline.runs.transitions import AttemptFailed
-from tests.stages.recording_queue import RecordingQueues
-from tests.stages.test_upload_images import IMAGE, document, receipt
-from upload_images.export import export_receipt
-
-ARTIFACTS, VECTORS, TABLE, DEAD_LETTERS = "artifacts", "vectors", "receipts", "https://sqs/embed-dlq.fifo"
-
-
-@dataclass
-class CountingEmbedder:
-    """Counts its requests; rejects a poisonous text; can be unavailable."""
-
-    model: str = "counting"
-    dimensions: int = 4
-    requests: list[list[str]] = field(default_factory=list)
-    unavailable: bool = False
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        self.requests.append(list(texts))
-        if self.unavailable:
-            raise RetryableError(ErrorCode.EMBEDDING_UNAVAILABLE, value="503", rule="it answers", way_out="wait")
-        if "POISON" in texts:
-            raise PermanentError(ErrorCode.EMBEDDING_REJECTED, value="POISON", rule="no poison", way_out="none")
-        return np.array([[len(text), 1, 0, 0] for text in texts], dtype=np.float32).reshape(len(texts), 4)
-
-
-class NothingPublished:
-    """A source of snapshots before the first publication."""
-
-    def refresh(self) -> None:
-        return None
-
-
-class BrokenSnapshots:
-    """A source of snapshots whose credentials are bad."""
-
-    def refresh(self) -> None:
-        raise PermissionError("bad credential")
-
-
-class OneCallAtATime:
-    """A client of moto's DynamoDB, which copies its tables in a transaction and must not be called meanwhile."""
-
-    def __init__(self, client: Any) -> None:
-        self._client, self._lock = client, threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        def call(**arguments: Any) -> Any:
-            with self._lock:
-                return method(**arguments)
-
-        return call if name != "get_paginator" else method
-
-
-@dataclass
-class World:
-    s3: Any
-    queues: RecordingQueues
-    embedder: CountingEmbedder
-    core: EmbeddingCore
-    runs: RunRepository
-
-    def message(self, receipt_id: int = 1, texts: tuple[str, ...] = ("ALMA CAFÉ", "tea"), **more: Any) -> Any:
-        """Write a receipt's artifacts and give the message as stage 1 would send it."""
-        parsed = parse_ocr_document(document(receipt(receipt_id, texts, **more)), "test")
-        export = export_receipt(parsed, parsed.receipts[0], bucket=ARTIFACTS, embedding_model="counting", dimensions=4)
-        for artifact in export.artifacts:
-            self.s3.put_object(Bucket=ARTIFACTS, Key=artifact.key, Body=artifact.content)
-        return export.message
-
-    def incoming(self, message: Any, message_id: str = "m1") -> IncomingMessage:
-        body = message if isinstance(message, str) else message.model_dump_json(exclude_none=True)
-        group = "g" if isinstance(message, str) else message.group_id
-        return IncomingMessage(message_id=message_id, body=body, group_id=group)
-
-    def deltas(self, run: Any) -> int:
-        """How many objects there are for the deltas that a run records; each is read back."""
-        for collection in COLLECTIONS:
-            read_delta(self.core.objects, VECTORS, collection, run.run_id, run.progress(collection).delta_sha256)
-        listed = [item for name in COLLECTIONS for item in delta_objects(self.core.objects, VECTORS, name)]
-        return sum(item.run_id == run.run_id for item in listed)
-
-    def run_of(self, message: Any) -> Any:
-        return self.runs.find(
-            RunReference(image_id=message.image_id, receipt_id=message.receipt_id, run_id=message.run_id)
-        )
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1")
-        for bucket in (ARTIFACTS, VECTORS):
-            s3.create_bucket(Bucket=bucket)
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1")
-        dynamodb.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-        )
-        queues, embedder, runs = RecordingQueues(), CountingEmbedder(), RunRepository(TABLE, OneCallAtATime(dynamodb))
-        environment = EmbeddingEnvironment(
-            table_name=TABLE,
-            artifacts_bucket=ARTIFACTS,
-            vectors_bucket=VECTORS,
-            embed_dead_letter_queue_url=DEAD_LETTERS,
-            embedder="hashing",
-            embedding_model="counting",
-            embedding_dimensions=4,
-            delta_precision="float32",
-        )
-        core = EmbeddingCore(
-            environment=environment,
-            consumer="lambda",
-            objects=ObjectStore(s3),
-            runs=runs,
-            sqs_client=queues,
-            embedder=embedder,
-            merchants=MerchantResolver(snapshots=NothingPublished()),
-        )
-        yield World(s3=s3, queues=queues, embedder=embedder, core=core, runs=runs)
-
-
-def dispositions(world: World, *messages: IncomingMessage) -> list[Disposition]:
-    return [outcome.disposition for outcome in world.core.process(messages)]
+from tests.stages.embedding_world import (
+    ARTIFACTS,
+    DEAD_LETTERS,
+    BrokenSnapshots,
+    CountingEmbedder,
+    EmbeddingWorld,
+    dispositions,
+)
+from tests.stages.ocr_results import IMAGE
+from tests.world import BUCKET
 
 
 def test_receipts_of_a_batch_share_one_embedding_request_and_each_gets_its_run_and_deltas(world):
@@ -168,7 +43,7 @@ def test_receipts_of_a_batch_share_one_embedding_request_and_each_gets_its_run_a
     assert len(set(world.embedder.requests[0])) == len(world.embedder.requests[0])
     run = world.run_of(second)
     assert (run.merchant_name, run.merchant_source, run.consumer) == ("Alma", "given", "lambda")
-    delta = read_delta(world.core.objects, VECTORS, "words", run.run_id, run.words.delta_sha256)
+    delta = read_delta(world.core.objects, BUCKET, "words", run.run_id, run.words.delta_sha256)
     assert [delta.text_of(row) for row in delta.rows] == ["ALMA", "CAFÉ", "tea"]
     assert delta.vectors.tolist()[0] == [4, 1, 0, 0]
     assert delta.rows[0].id.endswith("#RECEIPT#00002#LINE#00001#WORD#00001")
@@ -189,10 +64,17 @@ def uploaded(message: Any, hour: int) -> Any:
     return message.model_copy(update={"uploaded_at": HOURS[hour]})
 
 
-def receipt_now(world: World, message: Any) -> tuple[str, int]:
+def decision(runs: Sequence[CompactionRun]) -> CompactionRun:
+    """The run that decides what the receipt is now."""
+    found = deciding_run(runs)
+    assert found is not None
+    return found
+
+
+def receipt_now(world: EmbeddingWorld, message: Any) -> tuple[str, int]:
     """The run whose delta the receipt has, and how many operations were recorded."""
     runs = world.runs.of_receipt(message.image_id, message.receipt_id)
-    return deciding_run(runs).content_id, len(runs)
+    return decision(runs).content_id, len(runs)
 
 
 def test_content_that_comes_back_after_other_content_is_applied_again_and_not_paid_for(world):
@@ -232,7 +114,7 @@ def test_a_receipt_that_was_removed_is_there_again_when_it_is_uploaded_after_tha
     removal = {"run_id": "d" * 32, "kind": "delete", "uploaded_at": None, "created_at": HOURS[2]}
     world.runs.record(run.model_copy(update=removal))
     assert dispositions(world, world.incoming(uploaded(message, 1))) == [Disposition.APPLIED_AGAIN]
-    assert deciding_run(world.runs.of_receipt(message.image_id, 1)).kind == "delete"
+    assert decision(world.runs.of_receipt(message.image_id, 1)).kind == "delete"
     assert dispositions(world, world.incoming(uploaded(message, 3))) == [Disposition.APPLIED_AGAIN]
     assert receipt_now(world, message) == (message.run_id, 4)
 
@@ -246,7 +128,7 @@ def test_content_whose_deltas_are_no_good_is_embedded_anew_when_it_is_uploaded_a
         failure = AttemptFailed(before=RunState.PENDING, error="DELTA_INVALID: why", gives_up=True)
         world.runs.move(run.reference, "words", failure)
     else:
-        world.s3.delete_object(Bucket=VECTORS, Key=delta_key("words", run.run_id, run.words.delta_sha256))
+        world.s3.delete_object(Bucket=BUCKET, Key=delta_key("words", run.run_id, run.words.delta_sha256))
     assert dispositions(world, world.incoming(uploaded(message, 0))) == [Disposition.SKIPPED]
     again = world.incoming(uploaded(message, 1))
     assert dispositions(world, again) == [Disposition.EMBEDDED]
@@ -293,9 +175,9 @@ class OtherBits(CountingEmbedder):
         return np.nextafter(super().embed(texts), np.float32(9))
 
 
-def elsewhere(world: World) -> EmbeddingCore:
+def elsewhere(world: EmbeddingWorld) -> EmbeddingCore:
     """The core of another host, which processes the same messages."""
-    return EmbeddingCore(**{**vars(world.core), "embedder": OtherBits(), "merchant_lock": threading.Lock()})
+    return replace(world.core, embedder=OtherBits(), merchant_lock=threading.Lock())
 
 
 @pytest.mark.parametrize("frozen_at", ["prepare", "embed", "the first delta", "both deltas"])
@@ -360,7 +242,38 @@ def test_a_removal_that_is_recorded_while_a_receipt_is_embedded_is_noticed(world
     assert [outcome.disposition for outcome in world.core.write(works)] == [Disposition.EMBEDDED]
     runs = world.runs.of_receipt(message.image_id, 1)
     assert max((run.receipt_version, run.run_id) for run in runs) == (3, message.run_id)
-    assert deciding_run(runs).kind == "delete"
+    assert decision(runs).kind == "delete"
+
+
+def test_a_repeated_upload_that_is_overtaken_once_is_applied_again_at_the_second_look(world, monkeypatch):
+    first, second = world.message(1, ("one",)), world.message(1, ("two",))
+    for hour, message in enumerate((first, second)):
+        world.core.process([world.incoming(uploaded(message, hour))])
+    record, overtaken = world.runs.record, [True]
+
+    def once(*arguments: Any, **named: Any) -> bool:
+        if overtaken:
+            overtaken.pop()
+            raise RetryableError(ErrorCode.RUN_CONFLICT, value="v", rule="r", way_out="w")
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(world.runs, "record", once)
+    assert dispositions(world, world.incoming(uploaded(first, 2))) == [Disposition.APPLIED_AGAIN]
+    assert receipt_now(world, first) == (first.run_id, 3)
+    assert len(world.embedder.requests) == 2
+
+
+def test_a_table_that_does_not_answer_is_told_as_that_and_not_as_a_conflict(world, monkeypatch):
+    def silent(*_: Any, **__: Any) -> bool:
+        raise RetryableError(ErrorCode.SERVICE_UNAVAILABLE, value="v", rule="r", way_out="w")
+
+    message = world.message(1)
+    with monkeypatch.context() as outage:
+        outage.setattr(world.runs, "record", silent)
+        (outcome,) = world.core.process([world.incoming(message)])
+    assert (outcome.disposition, outcome.error.code) == (Disposition.RETRY, ErrorCode.SERVICE_UNAVAILABLE)
+    assert world.run_of(message) is None
+    assert dispositions(world, world.incoming(message)) == [Disposition.EMBEDDED]
 
 
 def test_a_receipt_that_is_overtaken_without_an_end_comes_back(world, monkeypatch):
@@ -468,7 +381,7 @@ class OutOfTime(CountingEmbedder):
 
 def test_a_receipt_that_cannot_be_embedded_in_time_does_not_take_its_neighbours_along(world):
     """The long one comes first in the batch, so in this order it would use up the time of the others."""
-    core = EmbeddingCore(**{**vars(world.core), "embedder": OutOfTime()})
+    core = replace(world.core, embedder=OutOfTime())
     long = world.message(1, tuple(f"line {number}" for number in range(5)))
     short = [world.message(2, ("one",)), world.message(3, ("two",))]
     batch = [world.incoming(item, f"m{number}") for number, item in enumerate((long, *short))]
@@ -478,6 +391,7 @@ def test_a_receipt_that_cannot_be_embedded_in_time_does_not_take_its_neighbours_
         Disposition.EMBEDDED,
         Disposition.EMBEDDED,
     ]
+    assert outcomes[0].error is not None
     assert outcomes[0].error.code is ErrorCode.EMBEDDING_UNAVAILABLE
     assert world.run_of(long) is None
     assert world.deltas(world.run_of(short[0])) == 2
@@ -559,15 +473,13 @@ def test_a_receipt_before_the_key_comes_back_in_a_minute_and_is_no_dead_letter_w
 
 def test_a_failed_upload_records_no_run(world, monkeypatch):
     message = world.message()
-    monkeypatch.setattr(
-        world.core.objects._s3, "head_object", lambda **_: {"ChecksumSHA256": "of something else"}, raising=True
-    )
+    monkeypatch.setattr(world.s3, "head_object", lambda **_: {"ChecksumSHA256": "of something else"}, raising=True)
     assert dispositions(world, world.incoming(message)) == [Disposition.RETRY]
     assert world.run_of(message) is None
 
 
 def test_a_failed_merchant_resolution_is_recorded_and_does_not_look_like_no_merchant(world):
-    core = EmbeddingCore(**{**vars(world.core), "merchants": MerchantResolver(snapshots=BrokenSnapshots())})
+    core = replace(world.core, merchants=MerchantResolver(snapshots=BrokenSnapshots()))
     message = world.message()
     core.process([world.incoming(message)])
     run = world.run_of(message)

@@ -7,9 +7,10 @@ shuffled, to a function, a worker or both. What the recorded runs say in the end
 import os
 import random
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
@@ -17,15 +18,14 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ops.operations import apply_again, correct, remove
-from ops.target import OperatorError
+from ops.target import OperatorError, Target
 from pipeline.collections.receipts import ReceiptKey, ReceiptState, fold, operation_of
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.metadata import MERCHANT_NAME
 from pipeline.embedding.core import EmbeddingCore
 from pipeline.embedding.work import Disposition
-from tests.stages.test_embedding_core import TABLE, VECTORS, World, world
-
-__all__ = ["world"]
+from tests.stages.embedding_world import EmbeddingWorld
+from tests.world import BUCKET, TABLE
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Kind = Literal["upload", "remove", "correct", "repair"]
@@ -54,19 +54,18 @@ class Clocked:
         return getattr(self.client, name) if name == "exceptions" else call
 
 
-@dataclass
-class Operator:
-    """What ``ops.operations`` needs of a stack."""
+OUTPUTS = {"tableName": TABLE, "embeddingModel": "counting", "embeddingDimensions": 4, "vectorsBucket": BUCKET}
 
-    dynamodb: Any
-    outputs: dict[str, Any] = field(
-        default_factory=lambda: {
-            "tableName": TABLE,
-            "embeddingModel": "counting",
-            "embeddingDimensions": 4,
-            "vectorsBucket": VECTORS,
-        }
-    )
+
+@dataclass(frozen=True, kw_only=True)
+class Operator(Target):
+    """The stack as an operator reaches it; its table has the clock of the simulation."""
+
+    clock: Clocked
+
+    def client(self, service: str, **options: Any) -> Any:
+        assert service == "dynamodb"
+        return self.clock
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ HISTORIES = st.lists(EVENTS, min_size=1, max_size=7)
 class Simulation:
     """One history of one receipt."""
 
-    world: World
+    world: EmbeddingWorld
     receipt: int
     hosts: dict[str, EmbeddingCore]
     operator: Operator
@@ -138,19 +137,19 @@ class Simulation:
 
 
 @pytest.fixture
-def clock(world: World) -> Clocked:
-    return Clocked(world.runs._dynamodb)
+def clock(world: EmbeddingWorld) -> Clocked:
+    return Clocked(world.dynamodb)
 
 
 NUMBERS = iter(range(1, 10**6))
 
 
-def play(world: World, clock: Clocked, events: list[Event], order: random.Random) -> Simulation:
+def play(world: EmbeddingWorld, clock: Clocked, events: list[Event], order: random.Random) -> Simulation:
     simulation = Simulation(
         world=world,
         receipt=next(NUMBERS),
-        hosts={"lambda": world.core, "ecs": EmbeddingCore(**{**vars(world.core), "consumer": "ecs"})},
-        operator=Operator(clock),
+        hosts={"lambda": world.core, "ecs": replace(world.core, consumer="ecs")},
+        operator=Operator(clock=clock, outputs=OUTPUTS, client_options={}, cache_directory=Path("unused")),
         clock=clock,
         events=events,
     )
@@ -158,13 +157,13 @@ def play(world: World, clock: Clocked, events: list[Event], order: random.Random
     return simulation
 
 
-def empty_table(world: World) -> None:
-    dynamodb = world.runs._dynamodb
+def empty_table(world: EmbeddingWorld) -> None:
+    dynamodb = world.dynamodb
     for item in dynamodb.scan(TableName=TABLE)["Items"]:
         dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("PK", "SK")})
 
 
-def require_last_event(world: World, simulation: Simulation) -> None:
+def require_last_event(world: EmbeddingWorld, simulation: Simulation) -> None:
     message = world.message(simulation.receipt)
     runs = world.runs.of_receipt(message.image_id, simulation.receipt)
     # As the collections do, in whatever order runs reach them: tests/compaction/test_folding.py.
@@ -232,6 +231,9 @@ def test_a_late_message_never_wins_over_what_happened_after_it(world, clock, eve
     require_last_event(world, play(world, clock, events, random.Random(1)))  # noqa: S311 - a history, not a secret
 
 
+OLD: tuple[Kind, str, int] = ("upload", "old", 3)
+
+
 def test_one_content_is_embedded_once_however_often_it_was_uploaded(world, clock):
-    play(world, clock, history(*[("upload", "old", 3)] * 4, ("upload", "new", 0)), random.Random(1))  # noqa: S311 - a history, not a secret
+    play(world, clock, history(*[OLD] * 4, ("upload", "new", 0)), random.Random(1))  # noqa: S311 - a history, not a secret
     assert len(world.embedder.requests) == 2

@@ -4,28 +4,25 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline.contracts.identifiers import receipt_folder, sha256_hex
 from pipeline.contracts.limits import LARGEST_INTEGER, MAXIMUM_MERCHANT_NAME, MAXIMUM_ROWS
 from pipeline.contracts.messages import EmbedMessage
 from pipeline.errors import ErrorCode, PermanentError, RetryableError
-from pipeline.queues import MESSAGE_BYTES, REASON_LIMIT, SEND_BATCH_LIMIT, OutgoingMessage, park, send_batch
+from pipeline.queues import (
+    MESSAGE_BYTES,
+    REASON_LIMIT,
+    SEND_BATCH_LIMIT,
+    OutgoingMessage,
+    come_back_after,
+    park,
+    send_batch,
+)
 from tests.compaction.test_stream_processor import MOMENT
 from tests.stages.anything import refusal
+from tests.stages.ocr_results import BUCKET, DEAD_LETTERS, EMBED_QUEUE, document, notification, receipt
 from tests.stages.recording_queue import RecordingQueues
-from tests.stages.test_upload_images import (
-    BUCKET,
-    DEAD_LETTERS,
-    EMBED_QUEUE,
-    document,
-    notification,
-    processor,
-    queues,
-    receipt,
-    s3,
-)
-
-__all__ = ["processor", "queues", "s3"]
 
 CODES = pytest.mark.parametrize(
     "code", ["InvalidMessageContents", "AWS.SimpleQueueService.InvalidMessageContents", "InvalidParameterValue"]
@@ -74,6 +71,29 @@ def test_messages_that_are_too_large_together_are_sent_one_by_one():
     sqs = Narrow()
     send_batch(sqs, "q", outgoing("a", "b"), sleep=lambda _: None)
     assert [message["MessageBody"] for message in sqs.sent] == ["a", "b"]
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "InternalError", "KmsThrottled", "AccessDenied"])
+def test_a_call_that_fails_whole_is_tried_again_whole_and_in_its_order(code):
+    sqs = Particular(code, as_entry=False)
+    with pytest.raises(RetryableError) as caught:
+        send_batch(sqs, "q", outgoing("good", "bad"), sleep=lambda _: None)
+    assert caught.value.code is ErrorCode.SEND_FAILED
+    assert "2 message(s) for q" in str(caught.value)
+    assert sqs.calls > 1
+    assert sqs.sent == [], "the first is not sent without the second, which is of the same receipt perhaps"
+
+
+@pytest.mark.parametrize("error", [refusal("AccessDenied"), EndpointConnectionError(endpoint_url="https://sqs")])
+def test_a_pause_that_sqs_does_not_grant_is_said_and_costs_no_message(error, caplog, monkeypatch):
+    sqs = RecordingQueues()
+
+    def refused(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(sqs, "change_message_visibility", refused)
+    come_back_after(sqs, "q", "receipt handle", 30)
+    assert "a message comes back only when its queue brings it" in caplog.text
 
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "InternalError", "KmsThrottled", "AccessDenied"])

@@ -12,7 +12,7 @@ from compaction_worker.gathering import Gathering
 from compaction_worker.held import HeldMessage, HeldMessages
 from compaction_worker.stages import Stages
 from pipeline.embedding.work import Disposition
-from tests.stages.prepared_core import PreparedCore, held_message
+from tests.stages.prepared_core import PreparedCore, core_with, held_message
 from tests.stages.test_held import QUEUE, Queue, until
 
 SECONDS = 10
@@ -214,7 +214,7 @@ def test_an_error_of_no_known_kind_ends_the_work_and_leaves_the_messages_held(he
     def bug(_: Sequence[str]) -> None:
         raise ZeroDivisionError("a bug")
 
-    core = PreparedCore(**{stage: bug})
+    core = core_with(stage, bug)
     with opened(core, held) as stages:
         begin(stages, held, messages(1, 3))
         stages.finish()
@@ -227,7 +227,7 @@ def test_an_error_of_no_known_kind_ends_the_work_and_leaves_the_messages_held(he
 @pytest.mark.parametrize("stage", ["on_prepare", "on_embed", "on_write"])
 def test_when_it_is_closed_what_was_begun_is_ended_and_nothing_is_begun(held, queue, stage):
     reached, go_on, stops = gate("m1")
-    core = PreparedCore(**{stage: stops})
+    core = core_with(stage, stops)
     with opened(core, held) as stages:
         begin(stages, held, messages(1, 1))
         assert reached.wait(SECONDS)

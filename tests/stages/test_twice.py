@@ -8,9 +8,7 @@ import pytest
 from pipeline.embedding.embedders.openai import OpenAiEmbedder
 from pipeline.embedding.work import Disposition
 from tests.embedding.openai_api import FakeOpenAiApi, Reply, serve
-from tests.stages.test_embedding_core import World, dispositions, world
-
-__all__ = ["world"]
+from tests.stages.embedding_world import EmbeddingWorld, dispositions
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def api() -> Iterator[FakeOpenAiApi]:
 
 
 @pytest.fixture
-def paying(world: World, api: FakeOpenAiApi) -> Iterator[World]:
+def paying(world: EmbeddingWorld, api: FakeOpenAiApi) -> Iterator[EmbeddingWorld]:
     """The world with the real client in front of a fake API."""
     embedder = OpenAiEmbedder(
         model="text-embedding-3-small",
@@ -30,8 +28,8 @@ def paying(world: World, api: FakeOpenAiApi) -> Iterator[World]:
         budget_seconds=30.0,
         first_wait_seconds=0.01,
     )
-    core = replace(world.core, embedder=embedder)
-    yield replace(world, core=core)
+    world.core = replace(world.core, embedder=embedder)
+    yield world
     embedder.close()
 
 

@@ -1,81 +1,12 @@
 """Stage 1. A failure here loses receipts at the door, or sends the same receipt to be paid for twice."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
-from uuid import UUID
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES
-from pipeline.objects import ObjectStore
 from tests.bad_documents import REFUSED, TAKEN
-from tests.stages.recording_queue import RecordingQueues
-from upload_images.environment import ProcessOcrResultsEnvironment
-from upload_images.handler import OcrResultsProcessor
-
-BUCKET = "artifacts"
-EMBED_QUEUE, DEAD_LETTERS = "https://sqs/embed.fifo", "https://sqs/ocr-dlq"
-IMAGE = UUID("0c1a7f0e-53a2-4b45-9a4e-6d0b7c8f3a11")
-
-
-def receipt(receipt_id: int = 1, texts: tuple[str, ...] = ("CAFÉ ALMA", "", "* * *"), **more: Any) -> dict[str, Any]:
-    box = {"x": 0.1, "y": 0.1, "width": 0.5, "height": 0.02}
-    return {
-        "receipt_id": receipt_id,
-        "lines": [
-            {
-                "line_id": number,
-                "text": text,
-                "confidence": 0.9,
-                "bounding_box": box,
-                "words": [
-                    {"word_id": place, "text": word, "confidence": 0.9, "bounding_box": box}
-                    for place, word in enumerate(text.split(), 1)
-                ],
-            }
-            for number, text in enumerate(texts, 1)
-        ],
-        **more,
-    }
-
-
-def document(*receipts: dict[str, Any]) -> bytes:
-    return json.dumps({"image_id": str(IMAGE), "receipts": list(receipts)}).encode()
-
-
-def notification(key: str, message_id: str = "m1", **fields: str) -> dict[str, Any]:
-    record = {"s3": {"bucket": {"name": BUCKET}, "object": {"key": key}}, **fields}
-    return {"messageId": message_id, "body": json.dumps({"Records": [record]}), "attributes": {}}
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
-
-
-@pytest.fixture
-def queues() -> RecordingQueues:
-    return RecordingQueues()
-
-
-@pytest.fixture
-def processor(s3: Any, queues: RecordingQueues) -> OcrResultsProcessor:
-    environment = ProcessOcrResultsEnvironment(
-        artifacts_bucket=BUCKET,
-        embed_queue_url=EMBED_QUEUE,
-        ocr_results_dead_letter_queue_url=DEAD_LETTERS,
-        embedding_model="hashing-char-ngrams-v1",
-        embedding_dimensions=256,
-    )
-    return OcrResultsProcessor(environment=environment, objects=ObjectStore(s3), sqs_client=queues)
+from tests.stages.ocr_results import BUCKET, DEAD_LETTERS, EMBED_QUEUE, IMAGE, document, notification, receipt
 
 
 def test_every_receipt_of_an_image_becomes_three_artifacts_and_one_message(processor, s3, queues):

@@ -7,161 +7,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from compaction_worker import held as held_module
 from compaction_worker import worker as worker_module
 from compaction_worker.environment import WorkerEnvironment
-from compaction_worker.fence import LOOK_SECONDS, Fence
+from compaction_worker.fence import LOOK_SECONDS
 from compaction_worker.protection import TaskProtection
 from compaction_worker.stopping import StopRequest
-from compaction_worker.worker import ChromaCompactionWorker
 from pipeline.embedding.work import Disposition
-from tests.stages.prepared_core import PreparedCore, message
+from tests.stages.anything import refusal
+from tests.stages.polling_worker import Clock, Mappings, PolledQueue, run
+from tests.stages.prepared_core import PreparedCore, core_with, message
 from tests.stages.test_stages import gate
-
-QUEUE, QUEUE_ARN = "https://sqs/embed.fifo", "arn:aws:sqs:us-east-1:000000000000:embed.fifo"
-
-
-@dataclass
-class PolledQueue:
-    """A queue of prepared receives; when they are used up it asks for a stop."""
-
-    receives: list[list[dict[str, Any]] | ClientError]
-    stop: StopRequest
-    deleted: list[str] = field(default_factory=list)
-    visibilities: list[tuple[str, int]] = field(default_factory=list)
-    poll_seconds: float = 0.0
-    clock: "Clock | None" = None
-    settle: float = 0.0
-    waits: list[int] = field(default_factory=list)
-    refuse_beats: bool = False
-    refused: threading.Event = field(default_factory=threading.Event)
-    on_release: ClientError | threading.Event | None = None
-    on_released: Callable[[list[tuple[str, int]]], None] = lambda _: None
-
-    def receive_message(self, **call: Any) -> dict[str, Any]:
-        self.waits.append(call["WaitTimeSeconds"])
-        if call["WaitTimeSeconds"]:
-            time.sleep(self.settle)
-        if self.clock is not None:
-            self.clock.now += self.poll_seconds
-        answer = self.receives.pop(0)
-        if not self.receives:
-            self.stop.request()
-        if isinstance(answer, ClientError):
-            raise answer
-        return {"Messages": answer} if answer else {}
-
-    def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
-        self.deleted += [entry["ReceiptHandle"] for entry in Entries]
-        return {}
-
-    def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        asked = [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in Entries]
-        if any(seconds for _, seconds in asked):
-            if self.refuse_beats:
-                self.refused.set()
-                raise refusal("AccessDenied")
-            return {}
-        if isinstance(self.on_release, ClientError):
-            raise self.on_release
-        if self.on_release is not None:
-            self.on_release.wait()
-        self.visibilities += asked
-        self.on_released(asked)
-        return {}
-
-
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": ""}}, "ReceiveMessage")
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> WorkerEnvironment:
-    return made(tmp_path)
-
-
-def made(tmp_path: Path) -> WorkerEnvironment:
-    return WorkerEnvironment(
-        table_name="t",
-        artifacts_bucket="a",
-        vectors_bucket="v",
-        embed_dead_letter_queue_url="https://sqs/dlq.fifo",
-        embedder="hashing",
-        embedding_model="m",
-        embedding_dimensions=4,
-        delta_precision="float32",
-        embed_queue_url=QUEUE,
-        embed_queue_arn=QUEUE_ARN,
-        collections_directory=str(tmp_path),
-        private_directory=str(tmp_path),
-        visibility_timeout_seconds=60,
-        stop_timeout_seconds=30,
-        health_file=str(tmp_path / "alive"),
-    )
-
-
-@pytest.fixture
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "RECEIVE_PAUSE_SECONDS", 0.0)
-
-
-@dataclass
-class Mappings:
-    """Lambda's answers about the queue's mappings, one after the other; the last one stays."""
-
-    answers: list[Any]
-
-    def get_paginator(self, operation: str) -> "Mappings":
-        assert operation == "list_event_source_mappings"
-        return self
-
-    def paginate(self, EventSourceArn: str) -> list[dict[str, Any]]:
-        assert EventSourceArn == QUEUE_ARN
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, ClientError):
-            raise answer
-        function = "arn:aws:lambda:us-east-1:0:function:embed"
-        mappings = [{"UUID": f"u{n}", "State": state, "FunctionArn": function} for n, state in enumerate(answer)]
-        return [{"EventSourceMappings": mappings}]
-
-
-class Clock:
-    """Seconds that jump at every look."""
-
-    def __init__(self, step: float = 0.0) -> None:
-        self.now, self.step = 0.0, step
-
-    def __call__(self) -> float:
-        self.now += self.step
-        return self.now
-
-
-def run(
-    environment: WorkerEnvironment,
-    queue: PolledQueue,
-    core: PreparedCore,
-    *,
-    mappings: Mappings | None = None,
-    step: float = 0.0,
-) -> int:
-    clock = queue.clock = Clock(step)
-    worker = ChromaCompactionWorker(
-        environment=environment,
-        core=core,  # pyrefly: ignore[bad-argument-type]
-        sqs_client=queue,  # pyrefly: ignore[bad-argument-type]
-        protection=TaskProtection(None),
-        fence=Fence(mappings or Mappings([["Disabled"]]), QUEUE_ARN, clock=clock),
-        clock=clock,
-    )
-    return worker.run(queue.stop)
 
 
 def test_what_is_done_is_deleted_and_what_must_come_back_is_not(environment):
@@ -299,7 +160,7 @@ def start(environment: WorkerEnvironment, queue: PolledQueue, core: PreparedCore
 def test_a_stop_in_any_stage_ends_the_receives_and_finishes_what_is_held(environment, stage):
     reached, go_on, stops = gate("m1")
     queue = PolledQueue([[message(1), message(2)], *([] for _ in range(99))], StopRequest(), poll_seconds=0.01)
-    core = PreparedCore(**{stage: stops})
+    core = core_with(stage, stops)
     thread, ended = start(environment, queue, core)
     assert reached.wait(10)
     queue.stop.request()
@@ -320,7 +181,7 @@ def test_a_heartbeat_that_dies_ends_the_worker_with_every_message_deleted_or_rel
     reached, go_on, stops = gate("m1")
     queue = PolledQueue([[message(1)], *([] for _ in range(9_999))], StopRequest())
     queue.settle = 0.01
-    thread, ended = start(environment, queue, PreparedCore(**{stage: stops}))
+    thread, ended = start(environment, queue, core_with(stage, stops))
     assert reached.wait(10)
     queue.refuse_beats = True
     assert queue.refused.wait(10)
@@ -338,7 +199,7 @@ def test_a_bug_in_a_stage_ends_the_worker_and_releases_what_it_holds(environment
         raise ZeroDivisionError("a bug")
 
     queue = PolledQueue([[message(1), message(2)], *([] for _ in range(999))], StopRequest())
-    thread, ended = start(environment, queue, PreparedCore(**{stage: bug}))
+    thread, ended = start(environment, queue, core_with(stage, bug))
     thread.join(10)
     assert ended == [worker_module.EXIT_BROKEN]
     assert sorted(queue.visibilities) == [("r1", 0), ("r2", 0)]
@@ -349,18 +210,20 @@ STUCK_WORKER = """
 import sys, threading
 from pathlib import Path
 from compaction_worker import worker
-from tests.stages import test_worker as t
-from tests.stages.prepared_core import PreparedCore, message
+from compaction_worker.stopping import StopRequest
+from tests.stages.anything import refusal
+from tests.stages.polling_worker import PolledQueue, run, worker_environment
+from tests.stages.prepared_core import core_with, message
 from tests.stages.test_stages import gate
 
 worker.STOP_MARGIN_SECONDS, worker.EXIT_MARGIN_SECONDS = 1.5, 0.5
 stage, release = sys.argv[1:3]
-queue = t.PolledQueue([[message(1)], []], t.StopRequest())
-queue.on_release = {"works": None, "raises": t.refusal("AccessDenied"), "hangs": threading.Event()}[release]
-core = PreparedCore(**{stage: lambda ids: threading.Event().wait()})
-environment = t.made(Path(sys.argv[3])).model_copy(update={"stop_timeout_seconds": 2})
+queue = PolledQueue([[message(1)], []], StopRequest())
+queue.on_release = {"works": None, "raises": refusal("AccessDenied"), "hangs": threading.Event()}[release]
+core = core_with(stage, lambda ids: threading.Event().wait())
+environment = worker_environment(Path(sys.argv[3])).model_copy(update={"stop_timeout_seconds": 2})
 queue.on_released = lambda released: print(released, flush=True)
-sys.exit(t.run(environment, queue, core))
+sys.exit(run(environment, queue, core))
 """
 
 

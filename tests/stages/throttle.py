@@ -56,15 +56,16 @@ class Throttle:
         self.requests = 0
 
     def _answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        call = request.headers["amz-sdk-invocation-id"]
-        attempt = int(request.headers["amz-sdk-request"].decode().partition("attempt=")[2].partition(";")[0])
+        headers: Any = request.headers
+        call = headers["amz-sdk-invocation-id"]
+        attempt = int(headers["amz-sdk-request"].decode().partition("attempt=")[2].partition(";")[0])
         with self.lock:
-            self.calls.setdefault(call, request.headers["X-Amz-Target"].decode().rpartition(".")[2])
+            self.calls.setdefault(call, headers["X-Amz-Target"].decode().rpartition(".")[2])
             self.requests += 1
             number = list(self.calls).index(call)
         if not self.refuses(number, attempt):
             return None
         # Every handler is asked although the first answer counts: moto must not do what is refused.
-        request.headers["X-Amz-Target"] = b"DynamoDB_20120810.ListTables"
+        headers["X-Amz-Target"] = b"DynamoDB_20120810.ListTables"
         content = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{self.code}", "message": "slow down"}}'.encode()
         return AWSResponse(request.url, 400, {"content-type": "application/x-amz-json-1.0"}, _Body(content))  # pyrefly: ignore

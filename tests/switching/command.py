@@ -10,8 +10,8 @@ from pathlib import Path
 from ops import cli
 from ops.commands import options
 from ops.local.stack import LocalStack
-from ops.switching.stacks import LocalSwitchable
-from ops.target import local_target
+from ops.stacks.local import LocalSwitchable, local_target
+from ops.target import Target
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -32,8 +32,14 @@ def main() -> None:
     """Run the command."""
     directory = Path(sys.argv[1])
     sys.argv = ["receipts", *sys.argv[2:]]
-    options.connect = lambda _: local_target(LocalStack(directory))
-    options.switchable = lambda _: LocalSwitchable(LocalStack(directory))
+
+    def connect(stack_name: str) -> Target:
+        return local_target(LocalStack(directory))
+
+    def switchable(stack_name: str) -> LocalSwitchable:
+        return LocalSwitchable(LocalStack(directory))
+
+    options.connect, options.switchable = connect, switchable
     cli.main()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ops.importers import read_documents
 from ops.local.stack import LocalStack
+from ops.stacks.local import local_target
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
@@ -26,6 +27,30 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         running.up({"embedConsumer": "lambda", **SHORT})
         yield running
         running.down(destroy=True)
+
+
+@pytest.fixture
+def intruder(stack: LocalStack) -> Iterator[Any]:
+    """A second mapping of the embed queue, made by hand and enabled."""
+    target = local_target(stack)
+    client = target.client("lambda")
+    arn = target.sqs.get_queue_attributes(QueueUrl=target.outputs["embedQueueUrl"], AttributeNames=["QueueArn"])
+    identifier = client.create_event_source_mapping(
+        EventSourceArn=arn["Attributes"]["QueueArn"],
+        FunctionName=target.outputs["mergeFunctionName"],
+        Enabled=False,
+        BatchSize=1,
+    )["UUID"]
+
+    class Intruder:
+        def enable(self, enabled: bool) -> None:
+            client.update_event_source_mapping(UUID=identifier, Enabled=enabled)
+            wanted = "Enabled" if enabled else "Disabled"
+            eventually(lambda: client.get_event_source_mapping(UUID=identifier)["State"] == wanted)
+
+    yield Intruder()
+    client.delete_event_source_mapping(UUID=identifier)
+    client.close()
 
 
 def samples(*names: str) -> list[tuple[str, bytes]]:

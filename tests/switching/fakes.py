@@ -20,7 +20,8 @@ from ops.target import OperatorError
 from pipeline.contracts.identifiers import COLLECTIONS, delta_key
 from pipeline.contracts.run import CollectionProgress, CompactionRun
 from pipeline.runs.items import run_to_item
-from stack.settings import Settings, load
+from stack.loading import load
+from stack.settings import Settings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -217,7 +218,7 @@ class FakeStack:
         """Somebody records the run of the check's receipt."""
         progress = CollectionProgress(expected_count=1, delta_sha256="0" * 64)
         run = CompactionRun(
-            **checks._reference.model_dump(),
+            **checks.reference.model_dump(),
             embedding_model="model",
             dimensions=3,
             delta_bucket="vectors",
@@ -234,6 +235,6 @@ class FakeStack:
         """The worker does all that is looked for."""
         self.export()
         self.record(checks, "ecs")
-        self.lines["ecs"].append(f"embedded {checks._reference.run_id}")
+        self.lines["ecs"].append(f"embedded {checks.reference.run_id}")
         for collection in COLLECTIONS:
-            self.objects["vectors", delta_key(collection, checks._reference.run_id, "0" * 64)] = b""
+            self.objects["vectors", delta_key(collection, checks.reference.run_id, "0" * 64)] = b""

@@ -50,7 +50,7 @@ def test_an_upload_that_is_tried_again_is_the_same_receipt(stack):
     stack.put_fails = OperatorError("NO", "no", "none")
     with pytest.raises(OperatorError):
         look(run, UPLOADED)
-    first = run._document
+    first = run.document
     stack.put_fails = None
     look(run, UPLOADED)
     assert stack.uploads() == [first]
@@ -102,9 +102,9 @@ def test_the_winner_works_when_its_log_names_the_run(stack):
     run = switch_checks(stack)
     stack.lines["ecs"] = ["a task started", "an error"]
     assert not look(run, LOGS)[0]
-    stack.lines["lambda"] = [f"embedded {run._reference.run_id}"]
+    stack.lines["lambda"] = [f"embedded {run.reference.run_id}"]
     assert not look(run, LOGS)[0]
-    stack.lines["ecs"].append(f"embedded {run._reference.run_id}")
+    stack.lines["ecs"].append(f"embedded {run.reference.run_id}")
     assert look(run, LOGS)[0]
 
 
@@ -129,7 +129,7 @@ def test_deltas_appear_when_both_collections_have_theirs(stack):
     run = switch_checks(stack)
     assert not look(run, DELTAS)[0]
     stack.record(run, "ecs")
-    lines, words = (delta_key(name, run._reference.run_id, "0" * 64) for name in COLLECTIONS)
+    lines, words = (delta_key(name, run.reference.run_id, "0" * 64) for name in COLLECTIONS)
     stack.objects["vectors", lines] = b""
     shows, told = look(run, DELTAS)
     assert not shows
@@ -158,7 +158,7 @@ def all_shows(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
 
     def make() -> SwitchChecks:
         run = switch_checks(stack)
-        run._uploaded()
+        look(run, UPLOADED)
         stack.work(run)
         return run
 

@@ -1,40 +1,30 @@
 """Waiting inside an update, against the emulator: until the loser is off, and until a doomed queue is empty."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
-from typing import Any
+from contextlib import closing
+from typing import Any, NoReturn
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from one_consumer.live.drain import Patience, move_and_wait_until_empty, wait_until_drained
 from one_consumer.live.errors import WaitCode, WaitError
 from one_consumer.live.observation import Identity, QueueObservation, SeenService
-from ops.local.emulator import Emulator
-from ops.local.provisioners.context import client_options
-
-FIFO = {"FifoQueue": "true", "VisibilityTimeout": "2"}
+from one_consumer.live.observer import ConsumerObserver
+from tests.world import create_queue, emulator_clients
 
 
-@pytest.fixture(scope="module")
-def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    emulator = Emulator(tmp_path_factory.mktemp("emulator"), port)
-    emulator.start()
-    client = boto3.client("sqs", **client_options(emulator.endpoint))
-    yield client
-    client.close()
-    emulator.stop()
+@pytest.fixture
+def sqs(endpoint: str) -> Iterator[Any]:
+    with closing(emulator_clients(endpoint)) as clients:
+        yield clients("sqs")
 
 
 @pytest.fixture
 def queues(sqs: Any, request: pytest.FixtureRequest) -> list[str]:
     name = request.node.name[-40:]
-    return [sqs.create_queue(QueueName=f"{part}-{name}.fifo", Attributes=FIFO)["QueueUrl"] for part in ("a", "b")]
+    return [create_queue(sqs, f"{part}-{name}.fifo", VisibilityTimeout="2") for part in ("a", "b")]
 
 
 def send(sqs: Any, url: str, count: int) -> None:
@@ -117,10 +107,15 @@ def test_a_lock_that_was_just_removed_is_waited_for_and_one_that_stays_is_told(s
     assert move(Denied(sqs, 3), queues) == 2
 
 
-class Observer:
+def no_client(service: str) -> NoReturn:
+    raise AssertionError(f"{service} is asked")
+
+
+class Observer(ConsumerObserver):
     """Answers one observation after the other; the last one stays."""
 
     def __init__(self, *tasks: int) -> None:
+        super().__init__(no_client)
         self.tasks, self.looks = list(tasks), 0
 
     def observe(self, queue_url: str) -> QueueObservation:

@@ -3,8 +3,9 @@
 import pytest
 
 from ops.auditing import audit
+from ops.stacks.local import local_target
 from ops.submitting import UploadedDocument, upload
-from ops.target import Target, local_target
+from ops.target import Target
 from ops.waiting import wait_until_searchable
 from tests.switching.conftest import samples
 

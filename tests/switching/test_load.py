@@ -21,7 +21,7 @@ from ops.commands import options
 from ops.failures import speaks
 from ops.local.control import ControlError
 from ops.local.stack import LocalStack
-from ops.target import local_target
+from ops.stacks.local import local_target
 from tests.switching import command
 from tests.switching.conftest import eventually
 from tests.switching.load import Interval, Load, intervals, is_quiet, judge, overlaps

@@ -77,7 +77,7 @@ def test_a_check_that_raises_is_a_check_that_failed_and_the_way_back_is_asked(er
     assert str(error) in asked[0]
     assert result.rolled_back
     assert stack.updated == ["ecs", "lambda"]
-    told = {check["title"]: check for check in result.document["checks"]}["the winner's logs show work"]
+    told = {check["title"]: check for check in result.document["checks"]}["the incoming consumer's logs show work"]
     assert told["state"] == "failed"
     assert str(error) in told["detail"]
 

@@ -11,9 +11,8 @@ import pytest
 import yaml
 from pulumi import automation
 
-from ops import target as ops_target
-from ops.switching import stacks
-from ops.switching.stacks import PulumiSwitchable
+from ops.stacks import account
+from ops.stacks.account import PulumiSwitchable
 from ops.target import OperatorError
 from stack.errors import SettingsRefused
 
@@ -80,8 +79,8 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePulumi:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(yaml.safe_dump(KEPT))
     fake = FakePulumi(file)
-    monkeypatch.setattr(stacks, "PROJECT_DIRECTORY", tmp_path)
-    monkeypatch.setattr(stacks, "pulumi_stack", lambda _: fake)
+    monkeypatch.setattr(account, "PROJECT_DIRECTORY", tmp_path)
+    monkeypatch.setattr(account, "pulumi_stack", lambda _: fake)
     return fake
 
 
@@ -187,7 +186,7 @@ def test_a_configuration_that_cannot_be_read_is_told_in_a_line(pulumi):
 def test_a_stack_is_asked_in_its_own_region_whatever_the_shells_is(monkeypatch, outputs, region):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     values = {name: automation.OutputValue(value, secret=False) for name, value in outputs.items()}
-    monkeypatch.setattr(ops_target, "pulumi_stack", lambda _: SimpleNamespace(outputs=lambda: values))
-    client = ops_target.pulumi_target("dev").client("sqs", aws_access_key_id="x", aws_secret_access_key="y")
+    monkeypatch.setattr(account, "pulumi_stack", lambda _: SimpleNamespace(outputs=lambda: values))
+    client = account.pulumi_target("dev").client("sqs", aws_access_key_id="x", aws_secret_access_key="y")
     assert client.meta.region_name == region
     client.close()

@@ -1,28 +1,22 @@
 """The calls around an update of the worker's service, on moto: scaling that goes on works against a switch."""
 
-from collections.abc import Iterator
-
-import boto3
 import pytest
-from moto import mock_aws
 
 from one_consumer.live.scaling import DIMENSION, KINDS, NAMESPACE, resume_scaling, suspend_scaling
 from pipeline.aws import AwsClient
+from tests.world import MOTO
 
 NAME = "receipts-test-worker"
 PLACE = {"ServiceNamespace": NAMESPACE, "ResourceId": f"service/{NAME}/{NAME}", "ScalableDimension": DIMENSION}
 
 
 @pytest.fixture
-def client() -> Iterator[AwsClient]:
-    with mock_aws():
-        ecs = boto3.client("ecs", region_name="us-east-1")
-        ecs.create_cluster(clusterName=NAME)
-        ecs.register_task_definition(
-            family=NAME, containerDefinitions=[{"name": "worker", "image": "image", "memory": 64}]
-        )
-        ecs.create_service(cluster=NAME, serviceName=NAME, taskDefinition=NAME, desiredCount=0)
-        yield boto3.client("application-autoscaling", region_name="us-east-1")
+def client(aws: None) -> AwsClient:
+    ecs = MOTO("ecs")
+    ecs.create_cluster(clusterName=NAME)
+    ecs.register_task_definition(family=NAME, containerDefinitions=[{"name": "worker", "image": "image", "memory": 64}])
+    ecs.create_service(cluster=NAME, serviceName=NAME, taskDefinition=NAME, desiredCount=0)
+    return MOTO("application-autoscaling")
 
 
 def register(client: AwsClient, maximum: int, *, suspended: bool) -> None:

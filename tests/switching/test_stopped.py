@@ -1,12 +1,10 @@
 """Why the worker's tasks stopped, on moto and in ECS's own words: without it a crash is a timeout of half an hour."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from ops.console import Output
 from ops.local.engines.steps import EngineError
@@ -86,16 +84,15 @@ def test_the_newest_are_told_and_the_others_counted() -> None:
 
 
 @pytest.fixture
-def ecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with mock_aws():
-        client = boto3.client("ecs", region_name="us-east-1")
-        client.create_cluster(clusterName="c")
-        client.register_task_definition(
-            family="worker", containerDefinitions=[{"name": "worker", "image": "image", "memory": 64}]
-        )
-        client.create_service(cluster="c", serviceName="s", taskDefinition="worker", desiredCount=1)
-        client.meta.events.register("after-call.ecs.DescribeTasks", date)
-        yield client
+def ecs(aws: None) -> Any:
+    client = boto3.client("ecs", region_name="us-east-1")
+    client.create_cluster(clusterName="c")
+    client.register_task_definition(
+        family="worker", containerDefinitions=[{"name": "worker", "image": "image", "memory": 64}]
+    )
+    client.create_service(cluster="c", serviceName="s", taskDefinition="worker", desiredCount=1)
+    client.meta.events.register("after-call.ecs.DescribeTasks", date)
+    return client
 
 
 def date(parsed: dict[str, Any], **_: Any) -> None:

@@ -14,10 +14,10 @@ from one_consumer.audit.judgement import Finding
 from ops.auditing import audit
 from ops.local.engines.steps import EngineError, Step
 from ops.local.stack import LocalStack, UpResult
+from ops.stacks.local import LocalSwitchable, local_target
 from ops.submitting import upload
 from ops.switching.plan import plan
-from ops.switching.stacks import LocalSwitchable
-from ops.target import Target, local_target
+from ops.target import Target
 from ops.waiting import wait_until_searchable
 from tests.switching.conftest import SHORT, eventually, samples
 
@@ -29,30 +29,6 @@ def changed(result: UpResult) -> list[Step]:
 
 def findings(target: Target) -> dict[str, Finding]:
     return {item.expected.label: item.finding for item in audit(target) if item.finding}
-
-
-@pytest.fixture
-def intruder(stack: LocalStack) -> Iterator[Any]:
-    """A second mapping of the embed queue, made by hand and enabled."""
-    target = local_target(stack)
-    client = target.client("lambda")
-    arn = target.sqs.get_queue_attributes(QueueUrl=target.outputs["embedQueueUrl"], AttributeNames=["QueueArn"])
-    identifier = client.create_event_source_mapping(
-        EventSourceArn=arn["Attributes"]["QueueArn"],
-        FunctionName=target.outputs["mergeFunctionName"],
-        Enabled=False,
-        BatchSize=1,
-    )["UUID"]
-
-    class Intruder:
-        def enable(self, enabled: bool) -> None:
-            client.update_event_source_mapping(UUID=identifier, Enabled=enabled)
-            wanted = "Enabled" if enabled else "Disabled"
-            eventually(lambda: client.get_event_source_mapping(UUID=identifier)["State"] == wanted)
-
-    yield Intruder()
-    client.delete_event_source_mapping(UUID=identifier)
-    client.close()
 
 
 FOLLOWING = {"worker-busy-alarm", "worker-idle-alarm", "worker-waiting-schedule", "alarms-worker-absent"}

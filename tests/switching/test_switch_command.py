@@ -12,16 +12,14 @@ from one_consumer.audit.judgement import Finding
 from ops import cli
 from ops.commands import options
 from ops.console import Output
-from ops.local.provisioners import compute
+from ops.local.provisioners import services
 from ops.operations import repository
+from ops.stacks.local import LocalSwitchable, local_target
 from ops.switching.procedure import SwitchOptions, run_switch
-from ops.switching.stacks import LocalSwitchable
-from ops.target import OperatorError, local_target
+from ops.target import OperatorError
 from pipeline.collections.receipts import deciding_run
 from stack.errors import SettingsRefused
-from tests.switching.test_switch import findings, intruder
-
-__all__ = ["intruder"]
+from tests.switching.test_switch import findings
 
 
 @pytest.fixture
@@ -72,14 +70,14 @@ TOLD = {
 @pytest.mark.long
 def test_after_the_worker_failed_to_become_steady_every_way_out_is_open(stack, quiet, monkeypatch):
     stack.up({"embedConsumer": "lambda"})
-    update = compute.Service.update
+    update = services.Service.update
 
     def fail(*arguments: Any) -> Any:
         update(*arguments)
         raise TimeoutError("the service is not steady")
 
     with monkeypatch.context() as broken:
-        broken.setattr(compute.Service, "update", fail)
+        broken.setattr(services.Service, "update", fail)
         result = run_switch(quiet, LocalSwitchable(stack), "ecs", SwitchOptions())
     assert "worker-service" in result.document["failure"]
     target = local_target(stack)

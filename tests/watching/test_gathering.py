@@ -7,25 +7,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from compaction_handler.storing import write_current_object
+from ops.stacks.account_view import AccountView
 from ops.target import Target
-from ops.watching.gathering import METRICS_SECONDS, Paced, Watcher
+from ops.watching.gathering import Watcher
+from ops.watching.lanes import METRICS_SECONDS
+from ops.watching.paced import Paced
 from pipeline.collections.layout import Pointer
 from pipeline.contracts.run import CompactionRun
 from pipeline.objects import ObjectStore
 from pipeline.runs.repository import RunRepository
-from tests.compaction.tables import create_table
 from tests.watching.snapshots import IMAGE, MOMENT
+from tests.world import BUCKET, REGION, TABLE, World, create_queue
 
-REGION = {"region_name": "us-east-1"}
 QUEUES = {
     "ocrResultsQueueUrl": "ocr",
     "linesQueueUrl": "lines",
@@ -62,34 +63,28 @@ class Fakes:
 
 
 @pytest.fixture
-def account(tmp_path, monkeypatch) -> Iterator[tuple[Watcher, Fakes, Target]]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    fakes = Fakes()
-    with mock_aws():
-        sqs, s3, dynamodb = (boto3.client(service, **REGION) for service in ("sqs", "s3", "dynamodb"))
-        s3.create_bucket(Bucket="vectors")
-        create_table(dynamodb, "receipts")
-        urls = {output: sqs.create_queue(QueueName=name)["QueueUrl"] for output, name in QUEUES.items()}
-        embed = sqs.create_queue(QueueName="embed.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        outputs = {
-            **urls,
-            "embedQueueUrls": {"embed": embed},
-            "embedConsumer": "lambda",
-            "embedFunctionName": "embed",
-            "uploadFunctionName": "upload",
-            "mergeFunctionName": "merge",
-            "embedMappingId": "m",
-            "clusterName": "c",
-            "serviceName": "s",
-            "tableName": "receipts",
-            "vectorsBucket": "vectors",
-        }
-        clients = {"sqs": sqs, "s3": s3, "dynamodb": dynamodb}
-        monkeypatch.setattr("ops.target.make_client", lambda service, _: clients.get(service, fakes))
-        target = Target(outputs=outputs, client_options=REGION, cache_directory=tmp_path)
-        with Watcher(target, "dev") as watcher:
-            yield watcher, fakes, target
+def account(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Watcher, Fakes, Target]]:
+    fakes, world = Fakes(), World().create()
+    urls = {output: create_queue(world.sqs, name) for output, name in QUEUES.items()}
+    embed = create_queue(world.sqs, "embed.fifo")
+    outputs = {
+        **urls,
+        "embedQueueUrls": {"embed": embed},
+        "embedConsumer": "lambda",
+        "embedFunctionName": "embed",
+        "uploadFunctionName": "upload",
+        "mergeFunctionName": "merge",
+        "embedMappingId": "m",
+        "clusterName": "c",
+        "serviceName": "s",
+        "tableName": TABLE,
+        "vectorsBucket": BUCKET,
+    }
+    clients = {"sqs": world.sqs, "s3": world.s3, "dynamodb": world.dynamodb}
+    monkeypatch.setattr("ops.target.connect", lambda service, **_: clients.get(service, fakes))
+    target = Target(outputs=outputs, client_options={"region_name": REGION}, cache_directory=tmp_path)
+    with Watcher(AccountView(target, "dev")) as watcher:
+        yield watcher, fakes, target
 
 
 def test_everything_that_an_account_tells_is_in_one_snapshot(account):
@@ -113,12 +108,12 @@ def test_everything_that_an_account_tells_is_in_one_snapshot(account):
         digest="0" * 64,
         published_at=MOMENT,
     )
-    write_current_object(ObjectStore(target.s3), "vectors", "lines", pointer)
+    write_current_object(ObjectStore(target.s3), BUCKET, "lines", pointer)
     progress = {"state": "PENDING", "expected_count": 1, "delta_sha256": "0" * 64}
     fields: dict[str, Any] = {"image_id": UUID(IMAGE), "receipt_id": 1, "run_id": "a" * 32, "embedding_model": "m"}
-    fields |= {"dimensions": 2, "delta_bucket": "vectors", "merchant_source": "none", "consumer": "ecs"}
+    fields |= {"dimensions": 2, "delta_bucket": BUCKET, "merchant_source": "none", "consumer": "ecs"}
     fields |= {"lines": progress, "words": progress, "created_at": MOMENT, "updated_at": MOMENT}
-    RunRepository("receipts", target.dynamodb).record(CompactionRun.model_validate(fields))
+    RunRepository(TABLE, target.dynamodb).record(CompactionRun.model_validate(fields))
     seen = watcher.look()
     assert (seen.stack, seen.chosen, seen.unfinished, seen.spans) == ("dev", "lambda", None, None)
     queue = seen.queue("embed")

@@ -14,16 +14,15 @@ from botocore.stub import ANY, Stubber
 
 from ops.local.timeline import RECENT_BYTES, Timeline, TimelineEntry, read_recent
 from ops.reporting import merchant_sources, was_embedded
+from ops.stacks.local_view import functions_of, spans_of
 from ops.watching.lanes import (
     LANES,
     STREAM_LANE,
     WORKER_LANE,
-    functions_of,
     in_order,
     lanes_of,
     measured,
     metric_queries,
-    spans_of,
 )
 from ops.watching.snapshot import (
     RECENT_RUNS,

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from ops.commands import options
 from ops.console import Output
 from ops.errors import OperatorError
 from ops.watching import gathering
@@ -138,7 +139,8 @@ def test_ctrl_c_ends_the_command_well_and_json_ends_after_one_look(monkeypatch, 
 
     def run(*words: str) -> tuple[int | str | None, Looks]:
         looks = Looks()
-        monkeypatch.setattr(gathering, "watch_stack", lambda _: looks)
+        monkeypatch.setattr(options, "view", lambda _: None)
+        monkeypatch.setattr(gathering, "Watcher", lambda _: looks)
         monkeypatch.setattr(sys, "argv", ["receipts", "watch", *words])
         with pytest.raises(SystemExit) as ended:
             cli.main()

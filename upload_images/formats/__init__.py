@@ -1,7 +1,7 @@
 """OCR results in the forms of other tools, and how they become documents of the contract.
 
 One module a format reads bytes into ``recognized.RecognizedReceipt`` and decides nothing else; ``conversion.py`` makes
-documents of them by one set of rules; ``detection.py`` tells the format by the content. Pure: no file, no AWS.
+documents of them by one set of rules; ``detection.py`` recognises the format by the content. Pure: no file, no AWS.
 """
 
 from enum import StrEnum

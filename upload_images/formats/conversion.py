@@ -3,10 +3,10 @@
 - A page is an image of its own. Its id is made of the file's bytes and the page's number, so the same file is the same
   image everywhere.
 - The tool's order is kept; lines and words are numbered from 1.
-- Texts lose blanks at their ends. A blank word, a line without text and a page without lines are dropped, and told.
-- Boxes become fractions of the page; what lies outside is moved to its edge. A word may stand outside its line. Where
+- Texts lose blanks at their ends. A blank word, a line without text and a page without lines are dropped, and counted.
+- Boxes become fractions of the page; what lies outside is moved to its edge. A word may be outside its line. Where
   a word has no box it gets its line's, where a line has none it gets the box around its words.
-- A confidence that was not told is 0 for a word, and the mean of its words' for a line.
+- An unknown confidence is 0 for a word, and the mean of its words' for a line.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ class Conversion:
     Attributes:
         documents: one a page that has text; not yet held to the contract's bounds, ``parse_ocr_document`` does that.
         dropped: how many of what was left out.
-        remarks: what the format's reader told.
+        remarks: of the format's reader.
     """
 
     documents: tuple[OcrDocument, ...]
@@ -78,7 +78,7 @@ def convert(reading: Reading, content: bytes) -> Conversion:
         raise refusal(
             f"it has {len(pages)} pages and no text on any",
             "an OCR result has at least one line with text",
-            "look at the picture: is it blank, upside down, or did the tool fail?",
+            "look whether the picture is blank or upside down, or the tool failed",
         )
     if len(pages) > len(documents):
         dropped[PAGE_WITHOUT_LINES] = len(pages) - len(documents)
@@ -131,14 +131,14 @@ def _confidence(told: float | None, of_words: Iterable[float | None]) -> float:
 
 
 def _extent(lines: Sequence[RecognizedLine]) -> tuple[float, float]:
-    """The size of a page that was not told: from its corner to the farthest edge, as if nothing stood beyond."""
+    """The size of a page that does not give it: from its corner to the farthest edge of a box."""
     boxes = [box for line in lines for box in (line.box, *(word.box for word in line.words)) if box is not None]
     around = Box.around(boxes)
     return (1.0, 1.0) if around is None else (max(around.right, 1.0), max(around.bottom, 1.0))
 
 
 def _fractions(box: Box | None, size: tuple[float, float]) -> BoundingBox:
-    """A box in fractions, inside the page; one that nobody told is the whole page."""
+    """A box in fractions, inside the page; an unknown box is the whole page."""
     if box is None:
         return BoundingBox(x=0.0, y=0.0, width=1.0, height=1.0)
     width, height = size

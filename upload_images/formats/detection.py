@@ -12,7 +12,7 @@ from upload_images.formats.tesseract_tsv import HEADER, read_tesseract_tsv
 from upload_images.formats.textract import read_textract
 
 LOOKED_AT = 65_536
-"""Bytes of a text in which what tells the format stands: it is at the beginning of every file of these formats."""
+"""Bytes at the beginning of a file that show its format, for every one of these formats."""
 
 
 READERS: Mapping[Format, Callable[[bytes], Reading]] = {

@@ -1,7 +1,7 @@
 """Google Cloud Vision: the ``fullTextAnnotation`` of an answer, with or without its ``responses`` around it.
 
 The form: cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse. Vision has no lines, and its words end
-at punctuation: here a word is what stands between two breaks, and a line ends where a break says so. Most words have no
+at punctuation: here a word is the text between two breaks, and a line ends where a break says so. Most words have no
 confidence. A coordinate that is 0 is absent, and some are negative.
 """
 
@@ -100,7 +100,7 @@ def read_google_vision(content: bytes) -> Reading:
         raise refusal(
             "it has no fullTextAnnotation",
             "lines and words are read from fullTextAnnotation",
-            "ask for TEXT_DETECTION or DOCUMENT_TEXT_DETECTION; is the picture blank?",
+            "ask for TEXT_DETECTION or DOCUMENT_TEXT_DETECTION, and look whether the picture is blank",
         )
     pages = [
         page for response in responses if response.full_text_annotation for page in response.full_text_annotation.pages
@@ -120,7 +120,7 @@ def read_google_vision(content: bytes) -> Reading:
 
 
 def _size(page: _Page) -> tuple[float, float] | None:
-    """In pixels; or 1, 1 where the vertices are fractions already; else not told."""
+    """In pixels; or 1, 1 where the vertices are fractions already; else None."""
     if page.width > 0 and page.height > 0:
         return page.width, page.height
     polygons = [

@@ -1,6 +1,6 @@
-"""What every OCR tool tells, in one form: receipts of lines of words with boxes. Not the contract, and not checked yet.
+"""What every OCR tool gives, in one form: receipts of lines of words with boxes. Not the contract, and not checked yet.
 
-Boxes are in the unit of the page's size; None stands for what the tool did not tell.
+Boxes are in the unit of the page's size; None means that the tool did not give a value.
 """
 
 from collections.abc import Sequence
@@ -60,12 +60,12 @@ class RecognizedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class RecognizedReceipt:
-    """One receipt, by default all that stands on a page.
+    """One receipt, by default everything on a page.
 
     Attributes:
         page: the page's number in the file, from 1.
         lines: in the tool's order, which is kept: sorted by height, the lines of a tilted page would be mixed.
-        size: width and height of the page; None when the tool told none, and the extent of the boxes stands for it.
+        size: width and height of the page; None when the tool gave none; then the extent of the boxes is used.
         merchant_name: when the tool named one.
     """
 

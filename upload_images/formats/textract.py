@@ -95,7 +95,7 @@ def read_textract(content: bytes) -> Reading:
 
 
 def _require_complete(parts: Sequence[_Part]) -> tuple[str, ...]:
-    """Refuse a failed job's answer and one that has more parts; tell of one that misses pages."""
+    """Refuse a failed job's answer and one that has more parts; add a remark for one that misses pages."""
     for part in parts:
         if part.job_status in {"FAILED", "IN_PROGRESS"}:
             raise refusal(
@@ -117,7 +117,7 @@ def _require_complete(parts: Sequence[_Part]) -> tuple[str, ...]:
 def _receipts(blocks: Sequence[_Block], merchant_name: str | None) -> Iterator[RecognizedReceipt]:
     """A receipt for each page of the blocks; ``Page`` is absent in answers of one page."""
     by_id = {block.id: block for block in blocks}
-    # A page without a line is one too: its emptiness is told.
+    # A page without a line is a page, too: a remark says that it is empty.
     pages: dict[int, list[RecognizedLine]] = {
         block.page or 1: [] for block in blocks if block.block_type in {"PAGE", "LINE"}
     }
@@ -162,6 +162,6 @@ def _confidence(block: _Block) -> float | None:
 def _vendor(expense: _Expense) -> str | None:
     for field in expense.summary_fields or ():
         if field.type is not None and field.type.text == VENDOR and field.value_detection is not None:
-            # The name stands on several printed lines now and then.
+            # The name is on several printed lines now and then.
             return " ".join((field.value_detection.text or "").split()) or None
     return None

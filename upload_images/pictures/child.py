@@ -1,4 +1,4 @@
-"""Reads a picture in a process of its own: one that hangs is killed, one that crashes takes nobody along.
+"""Reads a picture in a process of its own: one that hangs is killed, one that crashes ends no other process.
 
 Decoders and engine are large C libraries, and the bytes are anybody's. So the child has none of this process's
 variables, and with them no credentials, bounded memory and a bounded time.

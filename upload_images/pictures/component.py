@@ -1,6 +1,6 @@
 """Stage 0 as it is deployed: pictures are announced on a queue of their own and read by a function of the image.
 
-That the bucket announces them is said in ``upload_images/component.py``: a bucket has one notification, for all queues.
+The bucket's notification is in ``upload_images/component.py``: a bucket has only one, for all queues.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from stack.storage import Storage
 from upload_images.pictures.environment import ReadPicturesEnvironment
 
 TIMEOUT_SECONDS = 120
-"""Longer than a child may take (``limits.READING_SECONDS``), which is then killed and told of."""
+"""Longer than a child may take (``limits.READING_SECONDS``), which is then killed and reported."""
 VISIBILITY_TIMEOUT_SECONDS = 6 * TIMEOUT_SECONDS
 MEMORY_MB = 2_048
 """Of the child 1,500 (``limits.CHILD_MEMORY_BYTES``). Lambda gives a whole processor with 1,769 (AWS Lambda developer

@@ -6,18 +6,25 @@ Tesseract itself is in the wheel of tesserocr, its English data in that of tessd
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import tesserocr
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from upload_images.formats.recognized import Box, RecognizedLine, RecognizedReceipt
 from upload_images.formats.tesseract_tsv import read_tesseract_tsv
 from upload_images.pictures.limits import CERTAIN
-from upload_images.pictures.side_by_side import seem_two
-from upload_images.pictures.upright import LaidOut, find_layout, lay_out
+from upload_images.pictures.side_by_side import (
+    find_gaps,
+    find_ink_gaps,
+    has_text,
+    is_whole_receipt,
+    joined_gaps,
+)
+from upload_images.pictures.upright import PAPER, Affine, LaidOut, find_layout, lay_out
 
 LANGUAGE = "eng"
 DATA = Path(sys.prefix) / "share" / "tessdata"
@@ -27,7 +34,7 @@ SINGLE_BLOCK = cast(tesserocr.PSM, tesserocr.PSM.SINGLE_BLOCK)
 NETWORK = cast(tesserocr.OEM, tesserocr.OEM.LSTM_ONLY)
 """Of the two engines in these data the newer one."""
 DOTS_AN_INCH = 200
-"""What the engine is told of a laid out page; without it, it guesses and says so on the standard error."""
+"""The resolution that the engine is given for a page; without it, the engine guesses and says so on standard error."""
 FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE = 8, 0.2
 """Of a page with text. Pictures of anything else gave at most 14 certain letters and a share of 0.14, scans of receipts
 at least 211 and 0.58: docs/facts.md."""
@@ -37,13 +44,26 @@ SMOOTHING = 2.0
 """Pixels. It joins the dots of matrix printers' letters."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A page, or what is on one side of a gap in it, as it was read.
+
+    Attributes:
+        lines: in pixels of what was laid out.
+        laid_out: what the engine got.
+    """
+
+    lines: tuple[RecognizedLine, ...]
+    laid_out: LaidOut
+
+
 class Engine:
     """Tesseract with its data loaded; ``open_engine`` gives and closes it."""
 
     def __init__(self, api: tesserocr.PyTessBaseAPI) -> None:
         self._api = api
 
-    def read(self, page: Image.Image, number: int) -> tuple[RecognizedReceipt, list[str]]:
+    def read(self, page: Image.Image, number: int) -> tuple[list[RecognizedReceipt], list[str]]:
         """Read a page.
 
         Args:
@@ -51,8 +71,28 @@ class Engine:
             number: of the page in its file, from 1.
 
         Returns:
-            What was recognized, and what a person should know about the page.
+            What was recognized, several receipts where they are side by side, from the left; and what a person should
+            know about the page.
         """
+        whole, turned = self._upright(page)
+        remarks = [f"page {number} lies turned by {90 * turned} degrees"] if turned else []
+        parts, seem_several = self._divided(page, whole) if whole.lines else ([whole], False)
+        if len(parts) > 1:
+            remarks.append(f"page {number} shows {len(parts)} receipts side by side; they are numbered from the left")
+        if seem_several:
+            remarks.append(
+                f"page {number} seems to show two receipts side by side that are taken as one: cut the picture in two "
+                "and upload the halves"
+            )
+        size = (float(page.width), float(page.height))
+        receipts = [
+            RecognizedReceipt(page=number, lines=tuple(_moved(line, part.laid_out) for line in part.lines), size=size)
+            for part in parts
+        ]
+        return receipts, remarks
+
+    def _upright(self, page: Image.Image) -> tuple[_Part, int]:
+        """What is read best of a page, and how many quarters of a turn clockwise it lies turned."""
         layout = find_layout(page)
         laid_out, turned = lay_out(page, layout), 0
         best = self._recognize(laid_out)
@@ -68,17 +108,40 @@ class Engine:
         if _certain(best) < max(FEWEST_CERTAIN_LETTERS, LEAST_CERTAIN_SHARE * _letters(best)):
             # What the engine makes of something else than text.
             best, turned = (), 0
-        remarks = [f"page {number} lies turned by {90 * turned} degrees"] if turned else []
-        if seem_two(best):
-            remarks.append(
-                f"page {number} seems to show two receipts side by side; they are taken as one: cut the picture in two "
-                "and upload the halves"
-            )
-        size = (float(page.width), float(page.height))
-        return RecognizedReceipt(page=number, lines=tuple(_moved(line, laid_out) for line in best), size=size), remarks
+        return _Part(lines=best, laid_out=laid_out), turned
+
+    def _divided(self, page: Image.Image, part: _Part) -> tuple[list[_Part], bool]:
+        """The receipts that a part of a page shows side by side, each straightened and read on its own; else itself.
+
+        Every gap is tried, and the one that gives the most receipts divides. Cut before the prices of the second of
+        three receipts, both sides would be whole receipts, too, but two.
+
+        Returns:
+            The receipts, and whether there may be more of them than could be told.
+        """
+        gaps = joined_gaps(find_gaps(part.lines), find_ink_gaps(_ink_of_columns(part.laid_out.picture)))
+        best, seem_several = [part], bool(find_gaps(part.lines))
+        for gap in gaps:
+            left = self._side(page, part.laid_out, 0, gap)
+            if not (has_text(left.lines) or is_whole_receipt(left.lines)):
+                continue
+            right = self._side(page, part.laid_out, gap, part.laid_out.picture.width)
+            seem_several = seem_several or (len(best) == 1 and has_text(right.lines))
+            if is_whole_receipt(left.lines) and is_whole_receipt(right.lines):
+                sides = [self._divided(page, side) for side in (left, right)]
+                receipts = [receipt for several, _ in sides for receipt in several]
+                if len(receipts) > len(best):
+                    best, seem_several = receipts, False
+        return best, seem_several
+
+    def _side(self, page: Image.Image, whole: LaidOut, left: int, right: int) -> _Part:
+        """What stands between two columns of pixels, straightened and read on its own."""
+        layout = find_layout(whole.picture.crop((left, 0, right, whole.picture.height)))
+        laid_out = lay_out(page, layout, within=whole.to_page.after(Affine.shift(left)))
+        return _Part(lines=self._recognize(laid_out), laid_out=laid_out)
 
     def _recognize(self, laid_out: LaidOut) -> tuple[RecognizedLine, ...]:
-        """What stands on a laid out page, in its pixels."""
+        """The text of a laid out page, with boxes in its pixels."""
         self._api.SetImage(laid_out.picture)
         self._api.SetSourceResolution(DOTS_AN_INCH)
         (receipt,) = read_tesseract_tsv(self._api.GetTSVText(0).encode()).receipts
@@ -90,6 +153,11 @@ def open_engine() -> Iterator[Engine]:
     """Load the data, a fifth of a second."""
     with tesserocr.PyTessBaseAPI(path=f"{DATA}/", lang=LANGUAGE, psm=SINGLE_BLOCK, oem=NETWORK) as api:
         yield Engine(api)
+
+
+def _ink_of_columns(picture: Image.Image) -> np.ndarray:
+    """For each column of pixels the share of dark ones."""
+    return (np.asarray(ImageOps.autocontrast(picture, cutoff=1)) < PAPER // 2).mean(axis=0)
 
 
 def _smoothed(laid_out: LaidOut) -> LaidOut:

@@ -7,8 +7,8 @@ class ReadPicturesEnvironment(Environment):
     """What stage 0 must know.
 
     Attributes:
-        pictures_dead_letter_queue_url: where a picture's notification is parked with its reason.
-        maximum_receives: the queue's; the last delivery of a picture that cannot be read in time is parked.
+        pictures_dead_letter_queue_url: where a picture's notification is sent with its reason.
+        maximum_receives: the queue's; the last delivery of a picture that cannot be read in time is dead-lettered.
     """
 
     artifacts_bucket: str

@@ -15,12 +15,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from pipeline.aws import AwsClient, connect
-from pipeline.batches import BatchResponse, SqsRecord, batch_response, receives_of
+from pipeline.batches import BatchResponse, SqsRecord, receives_of
 from pipeline.contracts.ocr import parse_ocr_document
-from pipeline.errors import PermanentError, PipelineError, in_the_tree
+from pipeline.errors import PermanentError, PipelineError
 from pipeline.logs import configure_logging
 from pipeline.objects import ObjectStamp, ObjectStore
-from pipeline.queues import park
+from upload_images.batch import process_each
 from upload_images.notification import ArrivedObject, arrived_objects, ocr_result_key, require_own
 from upload_images.pictures import PICTURES_PREFIX
 from upload_images.pictures.answer import Answer
@@ -45,30 +45,22 @@ class PictureReader:
     read: Callable[[bytes], Answer] = read_in_child
 
     def process(self, records: list[SqsRecord]) -> BatchResponse:
-        """Handle a batch; what is bad is parked with its reason and harms no neighbour."""
-        failed: set[str] = set()
-        for record in records:
-            try:
-                self._read_all(record)
-            except PermanentError as error:
-                logger.error("refused", extra={"error_code": error.code, "reason": str(error)})
-                self._park(record, error, failed)
-            except Exception as error:
-                reason = in_the_tree(error)
-                logger.exception(
-                    "left for another delivery", extra={"message_id": record["messageId"], "error_code": reason.code}
-                )
-                failed.add(record["messageId"])
-        return batch_response(records, failed)
+        """Handle a batch; what is bad is dead-lettered with its reason and harms no neighbour."""
+        return process_each(
+            records,
+            self._read_all,
+            sqs_client=self.sqs_client,
+            dead_letter_queue_url=self.environment.pictures_dead_letter_queue_url,
+        )
 
-    def _read_all(self, record: SqsRecord) -> None:
-        """Read every picture of a notification; S3 announces one in each.
-
-        Raises:
-            PermanentError: of the first that is refused, when the others are done.
-        """
+    def _read_all(self, record: SqsRecord) -> list[PermanentError]:
+        """Read every picture of a notification; what is refused comes back when the others are done."""
+        try:
+            announced = arrived_objects(record["body"])
+        except PermanentError as error:
+            return [error]
         refused: list[PermanentError] = []
-        for arrived in arrived_objects(record["body"]):
+        for arrived in announced:
             if arrived.key.endswith("/"):
                 # Consoles make an empty object of this name where a person makes a folder.
                 continue
@@ -77,8 +69,7 @@ class PictureReader:
                 self._read(arrived, is_last=receives_of(record) >= self.environment.maximum_receives)
             except PermanentError as error:
                 refused.append(error)
-        if refused:
-            raise refused[0]
+        return refused
 
     def _read(self, arrived: ArrivedObject, *, is_last: bool) -> None:
         source = f"s3://{arrived.bucket}/{arrived.key}"
@@ -133,14 +124,6 @@ class PictureReader:
 
     def _write_outcome(self, outcome: PictureOutcome) -> None:
         self.objects.put(self.environment.artifacts_bucket, outcome_key(outcome.image_id), outcome.encode(), JSON)
-
-    def _park(self, record: SqsRecord, error: PermanentError, failed: set[str]) -> None:
-        try:
-            park(self.sqs_client, self.environment.pictures_dead_letter_queue_url, record["body"], error)
-        except Exception as park_error:
-            reason = in_the_tree(park_error)
-            logger.exception("could not park; the message stays on its queue", extra={"error_code": reason.code})
-            failed.add(record["messageId"])
 
 
 def _of_picture(error: PipelineError, source: str) -> PermanentError:

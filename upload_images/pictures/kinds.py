@@ -1,6 +1,6 @@
 """What kind of picture a file is, by its first bytes, and what a picture is called in the bucket. Pure and light.
 
-Nothing is opened here: that the rest of the file is what it begins as is found out in ``pages.py``.
+Nothing is opened here: ``pages.py`` finds out whether the rest of the file is what its beginning says.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ _BEGINNINGS: Mapping[bytes, PictureKind] = {
     b"%PDF-": PictureKind.PDF,
 }
 KIND_BYTES = 16
-"""Of a file, from its beginning, in which its kind stands."""
+"""Bytes at the beginning of a file that show its kind."""
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
 """Major brands of still HEIF pictures coded with HEVC (ISO/IEC 23008-12); ``mif1`` is what some cameras write."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".pdf", ".heic", ".heif")

@@ -41,7 +41,7 @@ def without_text(value: str) -> PermanentError:
         ErrorCode.PICTURE_WITHOUT_TEXT,
         value=value,
         rule="a picture of a receipt has at least one line that can be read",
-        way_out="look at the picture: is it blank, blurred, too dark, or of something else?",
+        way_out="look whether the picture is blank, blurred, too dark or of something else",
     )
 
 

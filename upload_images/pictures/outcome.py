@@ -1,6 +1,6 @@
-"""What became of a picture, kept in the bucket beside it: who uploaded it waits for this. Pure.
+"""What became of a picture, kept in the bucket beside it: its uploader waits for this. Pure.
 
-It is written when everything else is, so a picture that has one newer than itself, without an error, is done with.
+It is written when everything else is, so a picture with a newer outcome, without an error, is done.
 """
 
 from typing import Self

@@ -59,7 +59,7 @@ def open_pages(content: bytes) -> Iterator[Image.Image]:
         raise unreadable(f"it begins like {kind} and is none") from error
     except Image.DecompressionBombError as error:
         raise too_large(
-            f"a page has too many pixels: {error}",
+            f"a page has too many pixels: {str(error).rstrip('.')}",
             f"a page has at most {MAXIMUM_PIXELS} pixels, unpacked",
             "scale the picture down; 1,000 pixels across a receipt are enough",
         ) from error

@@ -26,13 +26,14 @@ def read_picture(content: bytes) -> Answer:
     """
     receipts: list[RecognizedReceipt] = []
     remarks: list[str] = []
+    pages = 0
     with open_engine() as engine:
-        for number, page in enumerate(open_pages(content), 1):
-            receipt, told = engine.read(page, number)
-            receipts.append(receipt)
+        for pages, page in enumerate(open_pages(content), 1):
+            found, told = engine.read(page, pages)
+            receipts += found
             remarks += told
     if not any(word.text.strip() for receipt in receipts for line in receipt.lines for word in line.words):
-        raise without_text(f"it has {len(receipts)} pages and no text on any")
+        raise without_text(f"it has {pages} pages and no text on any")
     converted = convert(Reading(receipts=tuple(receipts), remarks=tuple(remarks)), content)
     documents = tuple(document.model_dump_json(exclude_none=True) for document in converted.documents)
     for document in documents:

@@ -1,6 +1,6 @@
 """Lays a page out for the engine: cut to its ink, turned, straightened and scaled; and back: from there to the page.
 
-Everything is one affine map, so that a box that the engine tells is a box of the page as it was given. The figures
+Everything is one affine map, so that each of the engine's boxes is a box of the page as it was given. The figures
 were chosen on the first half of the data set's scans: docs/facts.md, "Reading a picture".
 """
 
@@ -27,6 +27,8 @@ INK_SHARE = 0.004
 """Of a row's or column's pixels: less is dust."""
 LARGEST_TILT, TILT_STEP = 8.0, 0.5
 """Degrees."""
+ROUNDING = 1e-9
+"""By so much a scale may miss a whole number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,27 @@ class Affine:
             f=to_y - sine * from_x - cosine * from_y,
         )
 
+    @classmethod
+    def shift(cls, x: float) -> Self:
+        """The map that moves by ``x`` to the right."""
+        return cls(a=1, b=0, c=x, d=0, e=1, f=0)
+
+    @property
+    def scale(self) -> float:
+        """How much longer a way becomes."""
+        return math.hypot(self.a, self.d)
+
+    def after(self, inner: "Affine") -> "Affine":
+        """The map that does ``inner`` first and then this one."""
+        return Affine(
+            a=self.a * inner.a + self.b * inner.d,
+            b=self.a * inner.b + self.b * inner.e,
+            c=self.a * inner.c + self.b * inner.f + self.c,
+            d=self.d * inner.a + self.e * inner.d,
+            e=self.d * inner.b + self.e * inner.e,
+            f=self.d * inner.c + self.e * inner.f + self.f,
+        )
+
     def box(self, box: Box) -> Box:
         """The smallest upright box around where a box comes to lie."""
         corners = [
@@ -67,6 +90,9 @@ class Affine:
             right=max(x for x, _ in corners),
             bottom=max(y for _, y in corners),
         )
+
+
+IDENTITY = Affine.shift(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,29 +152,32 @@ def _tilt(small: Image.Image) -> float:
     return max(sharpness, key=lambda degrees: (sharpness[degrees], -abs(degrees)))
 
 
-def lay_out(page: Image.Image, layout: Layout, *, quarter_turns: int = 0) -> LaidOut:
+def lay_out(page: Image.Image, layout: Layout, *, quarter_turns: int = 0, within: Affine = IDENTITY) -> LaidOut:
     """Cut, turn, straighten and scale in one step.
 
     Args:
         page: mode L.
         layout: of the page.
         quarter_turns: how often the page lies turned clockwise by 90 degrees; it is turned back by as much.
+        within: from the picture in which the layout was found to the page, where that is not the page itself.
     """
     ink = layout.ink
     width, height = ink.right - ink.left, ink.bottom - ink.top
     if quarter_turns % 2:
         width, height = height, width
-    enlargement = min(WIDTH / width, LARGEST_ENLARGEMENT, LONGEST_HEIGHT / height)
+    enlargement = min(WIDTH / width, LARGEST_ENLARGEMENT * within.scale, LONGEST_HEIGHT / height)
     size = (max(1, round(width * enlargement)), max(1, round(height * enlargement)))
-    # Pillow's affine map takes single pixels: a page that is to become smaller is averaged first.
-    shrink = max(1, math.floor(1 / enlargement))
-    source = page.reduce(shrink) if shrink > 1 else page
-    to_page = Affine.around(
-        degrees=90 * quarter_turns + (layout.tilt or 0.0),
-        scale=1 / enlargement,
-        source=((ink.left + ink.right) / 2, (ink.top + ink.bottom) / 2),
-        target=(size[0] / 2, size[1] / 2),
+    to_page = within.after(
+        Affine.around(
+            degrees=90 * quarter_turns + (layout.tilt or 0.0),
+            scale=1 / enlargement,
+            source=((ink.left + ink.right) / 2, (ink.top + ink.bottom) / 2),
+            target=(size[0] / 2, size[1] / 2),
+        )
     )
+    # Pillow's affine map takes single pixels: a page that is to become smaller is averaged first.
+    shrink = max(1, math.floor(to_page.scale + ROUNDING))
+    source = page.reduce(shrink) if shrink > 1 else page
     data = tuple(value / shrink for value in (to_page.a, to_page.b, to_page.c, to_page.d, to_page.e, to_page.f))
     picture = source.transform(size, Image.Transform.AFFINE, data, resample=Image.Resampling.BICUBIC, fillcolor=PAPER)
     return LaidOut(picture=picture, to_page=to_page)

@@ -1,4 +1,4 @@
-"""Batch job definitions. A job runs when it is submitted, which the stack says, or code that no stack shows."""
+"""Batch job definitions. A job runs when it is submitted, by the stack or by code that no stack shows."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,7 +19,7 @@ def programs_of(graph: Graph, job: Resource) -> tuple[Program, ...]:
     for name in CONTAINERS:
         value = parsed(job.value(name))
         if value is UNKNOWN:
-            # A job has a role to start it too; until the text is known they cannot be told apart.
+            # A job has a role to start it too; until the text is known they cannot be distinguished.
             roles = graph.referred(job, name, ROLE)
             principals = tuple(Principal(resource=role) for role in roles) or (Principal(unknown=True),)
             programs.append(Program(principals, Knowledge.of(graph, job, name, value, ())))

@@ -1,4 +1,4 @@
-"""ECS services: may they have tasks, and of which definitions? What tasks may do is no question here."""
+"""ECS services: may they have tasks, and of which definitions? What tasks may do is decided elsewhere."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -24,7 +24,7 @@ DEFAULT_CLUSTER = "default"
 
 
 def workloads(graph: Graph) -> Iterator[Workload]:
-    """Services that may have tasks; a task set stands for a service elsewhere."""
+    """Services that may have tasks; a task set represents a service elsewhere."""
     scaled_up = _scaled_above_zero(graph)
     for service in graph.of(SERVICE):
         if service.urn in scaled_up or not _is_off(service):

@@ -46,7 +46,7 @@ def mappings(graph: Graph) -> Iterator[tuple[Queue, Resource, str, bool]]:
 def unknown_kinds(graph: Graph) -> Iterator[tuple[Queue, Resource, str]]:
     """Resources of a type that no rule knows and that name a queue as their source, with the property that does.
 
-    Providers get new types. What such a type does cannot be told here, and is worth a word.
+    Providers get new types. What such a type does is unknown here, and is worth a warning.
     """
     for kind in graph.types - NO_CONSUMERS - set(TYPES):
         for resource in graph.of(kind):

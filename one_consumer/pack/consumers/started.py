@@ -100,7 +100,7 @@ def _definitions_of(graph: Graph, holder: Resource, name: str, step: Step) -> li
 
 
 def _with_overrides(graph: Graph, start: Start, program: Program) -> Program:
-    """A program that is told more when it is started: variables, arguments, another role is not read."""
+    """A program that gets more when it is started: variables and arguments; another role is not read."""
     overrides = start.overrides
     if overrides is None:
         return program

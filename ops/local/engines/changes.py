@@ -52,7 +52,7 @@ def compare(provisioner: Provisioner, known: Inputs, desired: Inputs, *, attempt
 
 
 def expected_outputs(provisioner: Provisioner, inputs: Inputs, known: Mapping[str, Any] | None = None) -> Inputs:
-    """What a preview may tell of a resource's outputs.
+    """What a preview may say of a resource's outputs.
 
     Args:
         provisioner: of the resource's type.

@@ -22,7 +22,7 @@ from ops.local.control import ControlError
 from ops.pulumi_errors import OLDEST_CLI
 
 END_SECONDS = 60.0
-"""How long an engine that was told to stop may finish what has begun."""
+"""How long an engine that was asked to stop may finish what has begun."""
 
 
 def find_cli() -> Path | None:
@@ -34,7 +34,7 @@ def find_cli() -> Path | None:
 
 
 class _Command(automation.PulumiCommand):
-    """Runs the CLI so that Ctrl-C reaches it once, and so that nobody goes on before it has ended."""
+    """Runs the CLI so that Ctrl-C reaches it once, and so that the caller does not go on before it has ended."""
 
     def run(
         self,
@@ -87,7 +87,7 @@ class _Command(automation.PulumiCommand):
 
 
 def _stop_hooks() -> None:
-    """End the program's hooks at once. An engine that is told to stop waits for them, and they may wait for minutes."""
+    """End the program's hooks at once. An engine that is asked to stop waits for them, perhaps for minutes."""
     for servicer in list(_CallbackServicer._servicers):
         if not servicer._loop.is_closed():
             asyncio.run_coroutine_threadsafe(servicer._server.stop(grace=0), servicer._loop)
@@ -96,7 +96,7 @@ def _stop_hooks() -> None:
 class _ClosingServer(LanguageServer):
     """Runs the program for an engine, and closes the program's loop also when the engine has ended before it.
 
-    Pulumi's own tries to tell the engine first, which fails then, and leaves the loop and its sockets open.
+    Pulumi's own method tries to tell the engine first, which fails then, and leaves the loop and its sockets open.
     """
 
     def Run(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name

@@ -1,7 +1,7 @@
 """The default engine: evaluates a Pulumi program in this process and makes what it declares. No CLI.
 
-It does what Pulumi's own engine would do, in the same order, and tests/engine compares the two. It stands on interfaces
-of pulumi.runtime that are half private; pulumi is pinned exactly and tests/local holds the contract.
+It does what Pulumi's own engine would do, in the same order, and tests/engine compares the two. It uses interfaces
+of pulumi.runtime that are half private; pulumi is pinned exactly and ``tests/local`` checks them.
 """
 
 import asyncio

@@ -153,7 +153,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
                 loop.call_soon_threadsafe(task.cancel)
 
     def _begin(self) -> None:
-        """Before every change: note in the state that an update has begun, so that a killed one can be told.
+        """Before every change: note in the state that an update has begun, so that a killed one is recognised.
 
         Raises:
             EngineError: the update was interrupted.
@@ -261,7 +261,7 @@ class ProvisioningMonitor(mocks.MockMonitor):
         *,
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Call hooks one after the other; one that fails stops what it stands before. ``inputs`` are the new ones."""
+        """Call hooks one after the other; one that fails stops the operation after it. ``inputs`` are the new ones."""
         for hook in names:
             self._begin()
             started = time.monotonic()

@@ -21,7 +21,7 @@ from ops.local.provisioners import Inputs, Provisioner, Registry
 from ops.local.runtime_interface import LOOPBACK
 
 PACKAGES = ("aws", "docker-build")
-"""The providers that the program uses; one server stands for all of them."""
+"""The providers that the program uses; one server takes the place of all of them."""
 CALLS_AT_ONCE = 64
 LARGEST_MESSAGE_BYTES = 400 * 2**20
 """What Pulumi's own clients accept (pulumi.runtime._grpc_settings)."""
@@ -74,7 +74,7 @@ class AttachedProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """The engine was told to stop: what has begun ends, nothing else begins."""
+        """The engine was asked to stop: what has begun ends, nothing else begins."""
         del request, context
         self._ending.set()
         return empty_pb2.Empty()
@@ -191,7 +191,7 @@ def serve(registry: Registry, packages: Sequence[str] = PACKAGES) -> Iterator[st
 
     Args:
         registry: a provisioner for each resource type.
-        packages: the providers that it stands for.
+        packages: the providers whose place it takes.
 
     Yields:
         The value of ``PULUMI_DEBUG_PROVIDERS`` that attaches an engine to it.
@@ -204,7 +204,7 @@ def serve(registry: Registry, packages: Sequence[str] = PACKAGES) -> Iterator[st
     try:
         yield ",".join(f"{package}:{port}" for package in packages)
     finally:
-        # What has begun ends: a step that is cut off is one of which nobody knows whether it was made.
+        # What has begun ends: a step that is cut off may or may not have been made.
         server.stop(STOP_SECONDS).wait()
 
 

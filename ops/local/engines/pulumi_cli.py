@@ -6,7 +6,6 @@ touched. It is optional: a stack comes up without it by ``in_process.py``.
 
 import json
 import runpy
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import RECORD_FILE, UpdateRecord
 from ops.pulumi_errors import told_by
+from pipeline.files import replace_file
 
 Program = Callable[[], None]
 
@@ -79,7 +79,7 @@ class PulumiCli:
         with self.opened(registry, config, lambda: self._run_program(refusals)) as stack:
             listener = Listener(Told(on_step=told.on_step, on_begin=begin))
             if self._pending():
-                # Of an engine that was killed. On this machine nobody else knows of them, so they are cleared here.
+                # A killed engine left them. On this machine nothing else clears them.
                 looks = Listener(NOBODY)
                 with self._failing(looks, refusals):
                     stack.refresh(clear_pending_creates=True, on_event=looks.hear, color="never")
@@ -114,7 +114,7 @@ class PulumiCli:
         return self._latest().get("resources") or []
 
     def _pending(self) -> list[dict[str, Any]]:
-        """Operations that began and of which nobody knows whether they ended."""
+        """Operations that began and may or may not have ended."""
         return self._latest().get("pending_operations") or []
 
     def _latest(self) -> dict[str, Any]:
@@ -174,26 +174,24 @@ class PulumiCli:
     def _write_project(self, config: Mapping[str, str]) -> None:
         """The project's files; the stack's keeps what Pulumi wrote into it."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(self._program.parent / "Pulumi.yaml", self._directory / "Pulumi.yaml")
+        replace_file(self._directory / "Pulumi.yaml", (self._program.parent / "Pulumi.yaml").read_bytes())
         file = self._directory / f"Pulumi.{self._stack}.yaml"
         kept = yaml.safe_load(file.read_text()) if file.exists() else {}
         values = {key: _value(value) for key, value in config.items()}
-        partial = file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump({**(kept or {}), "config": values}))
-        partial.replace(file)
+        replace_file(file, yaml.safe_dump({**(kept or {}), "config": values}))
 
     def _run_program(self, refusals: list[BaseException]) -> None:
         try:
             runpy.run_path(str(self._program), run_name="__main__")
         except Exception as error:
-            # The caller gets the error itself. The engine is told in a sentence, without a traceback.
+            # The caller gets the error itself. The engine gets a sentence, without a traceback.
             refusals.append(error)
             raise RunError(str(error)) from error
 
     def _drop_stale_lock(self, stack: automation.Stack, backend: Path) -> None:
         """Remove the locks of engines that were killed; a lock of one that runs is left.
 
-        The caller holds the state directory alone, so whoever wrote a lock and does not run any more never comes back.
+        The caller holds the state directory alone, so a lock whose process has ended is stale.
         """
         locks = list((backend / ".pulumi" / "locks").rglob("*.json"))
         if locks and not any(is_running(yaml.safe_load(lock.read_text())["pid"]) for lock in locks):
@@ -216,7 +214,7 @@ class PulumiCli:
 
 
 def _remove_sidecars(backend: Path) -> None:
-    """Remove the files of attributes that the backend writes beside its objects, unless it is told not to.
+    """Remove the files of attributes that the backend writes beside its objects, unless its address forbids it.
 
     It empties and then fills them, so an engine that was killed in between left a state that nobody could load ("failed
     to load checkpoint: EOF") although the state itself was whole (docs/facts.md, "Attributes beside a state").

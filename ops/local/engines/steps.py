@@ -30,6 +30,11 @@ class Step:
     summary: str = ""
     at: float = field(default_factory=time.time)
 
+    @property
+    def line(self) -> str:
+        """The resource and what changed, for people."""
+        return f"{self.type} {self.name}  {self.summary}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Told:

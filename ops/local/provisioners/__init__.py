@@ -14,7 +14,7 @@ class Provisioner(Protocol):
     """Makes one type of resource. Property names are the provider's, camel case.
 
     Attributes:
-        computed: outputs that nobody knows before the resource is made, unless an input of that name is given.
+        computed: outputs that are unknown before the resource is made, unless an input of that name is given.
         name_input: the input that is the resource's name on AWS, where two cannot have one; empty when there is none.
     """
 

@@ -82,7 +82,7 @@ class Context:
         }
 
     def file_system(self, access_point: str) -> Path:
-        """The directory that stands for an EFS access point, by its id or ARN."""
+        """The directory in place of an EFS access point, by its id or ARN."""
         directory = self.state_directory / "efs" / access_point.rsplit("/", 1)[-1]
         directory.mkdir(parents=True, exist_ok=True)
         return directory

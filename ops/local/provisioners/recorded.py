@@ -1,9 +1,9 @@
 """Types that nothing at run time on one machine needs: kept in the state with outputs of the right form, and no more.
 
 Network, because everything is on loopback. Scaling, because the emulator has none and the desired count is obeyed.
-Alarms, because nobody is paged. Log groups, because logs are files. What
-Lambda tries again, because ticks are the supervisor's. Policies and settings of buckets and queues that
-the emulator does not enforce. The registry and its image, because the code runs from the folder it lies in.
+Alarms, because nobody is paged. Log groups, because logs are files. Lambda's settings of asynchronous retries, because
+the supervisor calls the tick. Policies and settings of buckets and queues that the emulator does not enforce. The
+registry and its image, because the code runs from the folder it lies in.
 """
 
 import hashlib

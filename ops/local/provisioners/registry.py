@@ -1,6 +1,6 @@
 """Which provisioner makes which type."""
 
-from ops.local.provisioners import Registry, compute, data
+from ops.local.provisioners import Registry, buckets, functions, queues, records, roles, services
 from ops.local.provisioners.context import Context
 from ops.local.provisioners.recorded import RECORDED_TYPES, Image, Recorded, invokes
 
@@ -11,21 +11,21 @@ def build_registry(context: Context) -> Registry:
         {
             **{kind: Recorded(kind) for kind in RECORDED_TYPES},
             "docker-build:index:Image": Image(context),
-            "aws:s3/bucket:Bucket": data.Bucket(context),
-            "aws:s3/bucketVersioning:BucketVersioning": data.BucketVersioning(context),
-            "aws:s3/bucketNotification:BucketNotification": data.BucketNotification(context),
-            "aws:sqs/queue:Queue": data.Queue(context),
-            "aws:sqs/queuePolicy:QueuePolicy": data.QueuePolicy(context),
-            "aws:dynamodb/table:Table": data.Table(context),
-            "aws:secretsmanager/secret:Secret": data.Secret(context),
-            "aws:iam/role:Role": data.Role(context),
-            "aws:iam/rolePolicy:RolePolicy": data.RolePolicy(context),
-            "aws:lambda/function:Function": compute.Function(context),
-            "aws:lambda/eventSourceMapping:EventSourceMapping": compute.EventSourceMapping(context),
-            "aws:ecs/cluster:Cluster": compute.Cluster(context),
-            "aws:ecs/taskDefinition:TaskDefinition": compute.TaskDefinition(context),
-            "aws:ecs/service:Service": compute.Service(context),
-            "aws:scheduler/schedule:Schedule": compute.Schedule(context),
+            "aws:s3/bucket:Bucket": buckets.Bucket(context),
+            "aws:s3/bucketVersioning:BucketVersioning": buckets.BucketVersioning(context),
+            "aws:s3/bucketNotification:BucketNotification": buckets.BucketNotification(context),
+            "aws:sqs/queue:Queue": queues.Queue(context),
+            "aws:sqs/queuePolicy:QueuePolicy": queues.QueuePolicy(context),
+            "aws:dynamodb/table:Table": records.Table(context),
+            "aws:secretsmanager/secret:Secret": records.Secret(context),
+            "aws:iam/role:Role": roles.Role(context),
+            "aws:iam/rolePolicy:RolePolicy": roles.RolePolicy(context),
+            "aws:lambda/function:Function": functions.Function(context),
+            "aws:lambda/eventSourceMapping:EventSourceMapping": functions.EventSourceMapping(context),
+            "aws:ecs/cluster:Cluster": services.Cluster(context),
+            "aws:ecs/taskDefinition:TaskDefinition": services.TaskDefinition(context),
+            "aws:ecs/service:Service": services.Service(context),
+            "aws:scheduler/schedule:Schedule": functions.Schedule(context),
         },
         invokes(),
     )

@@ -34,7 +34,7 @@ def build_embedder(environment: EmbeddingEnvironment, *, secrets_client: Any) ->
             base_url=environment.openai_base_url,
         )
     if environment.embedder == "minilm":
-        from pipeline.embedding.embedders.minilm import (  # noqa: PLC0415 - the same
+        from pipeline.embedding.embedders.minilm import (  # noqa: PLC0415 - it imports Chroma's model
             MINILM_DIMENSIONS,
             MINILM_MODEL,
             MiniLmEmbedder,

@@ -93,6 +93,6 @@ class MiniLmEmbedder:
                 ErrorCode.EMBEDDING_ANSWER_INVALID,
                 value=f"{MINILM_MODEL} gave vectors of shape {vectors.shape}, or numbers that are not finite",
                 rule=f"{len(texts)} texts give {len(texts)} x {self.dimensions} finite numbers",
-                way_out="delete the model's folder in ~/.cache/chroma/onnx_models; it is fetched anew",
+                way_out="delete the model's folder in ~/.cache/chroma/onnx_models; it is fetched again",
             )
         return vectors

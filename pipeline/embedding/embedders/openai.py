@@ -6,7 +6,7 @@
 | 413, "request too large", no answer in time | asked again in halves, within the budget |
 | 429 for one text above the account's tokens a minute | EMBEDDING_QUOTA at once: waiting does not raise a limit |
 | any status with a code or type of ``QUOTA_REASONS`` | EMBEDDING_QUOTA at once: waiting fills no account |
-| 401, 403, 404, or no usable key | EMBEDDING_CREDENTIALS at once, retryable: an operator's mistake parks nothing |
+| 401, 403, 404, or no usable key | EMBEDDING_CREDENTIALS at once, retryable: no dead letter for an operator's mistake |
 | 400, 413, 422 and the like | EMBEDDING_REJECTED, permanent: the same texts are refused again |
 | anything but one vector an input, whatever it is | EMBEDDING_ANSWER_INVALID, retryable |
 
@@ -45,7 +45,7 @@ TOO_LARGE_STATUS, TOO_LARGE_CODE, TOO_LARGE_WORDS = 413, "max_tokens_per_request
 RETRIED_STATUSES = frozenset({408, 409, 429})
 RATE_LIMIT_STATUS = 429
 CREDENTIAL_STATUSES = frozenset({401, 403, 404})
-"""404 is what a key without access to a model is told."""
+"""404 is the answer to a key without access to a model."""
 
 SERVER_ERROR = 500
 ADJUSTABLE_PREFIX = "text-embedding-3"
@@ -248,7 +248,7 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _is_quota(error: openai.APIError) -> bool:
-    """True when an account's owner must act; the API tells it as a code, as a type, or as both."""
+    """True when an account's owner must act; the API says so by a code, by a type, or by both."""
     return any(isinstance(reason, str) and reason in QUOTA_REASONS for reason in (error.code, error.type))
 
 
@@ -268,7 +268,7 @@ def _should_split(error: BaseException, request: PlannedRequest) -> bool:
 
 
 def _describe(error: openai.APIError) -> str:
-    # The API quotes a part of a refused key in its message, so for credentials only the status is told.
+    # The API quotes a part of a refused key in its message, so for credentials only the status is given.
     if isinstance(error, openai.APIStatusError):
         reason = error.code or type(error).__name__
         hidden = error.status_code in CREDENTIAL_STATUSES

@@ -1,6 +1,6 @@
 """Plans embedding requests within the API's limits. Pure, and no tokenizer: bytes bound tokens from above.
 
-Limits: platform.openai.com/docs/api-reference/embeddings/create. A token stands for at least one byte of UTF-8, so a
+Limits: platform.openai.com/docs/api-reference/embeddings/create. A token covers at least one byte of UTF-8, so a
 text of n bytes is at most n tokens: the plan may make a request more than needed and never one too large.
 """
 
@@ -22,7 +22,7 @@ EMPTY_INPUT = " "
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRequest:
-    """One request: its inputs, and where in the caller's texts the first of them stands."""
+    """One request: its inputs, and the position of the first of them in the caller's texts."""
 
     start: int
     inputs: tuple[str, ...]

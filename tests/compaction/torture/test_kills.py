@@ -6,45 +6,15 @@ the gate, over a hundred with ``make torture``.
 
 import os
 import random
-import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
-import pytest
-
-from ops.local.emulator import Emulator
 from tests.compaction.torture.victim import POINTS
-from tests.compaction.torture.world import TorturedWorld, Victims
+from tests.compaction.torture.world import SEED, TorturedWorld, Victims
 
 KILLS = int(os.environ.get("TORTURE_KILLS", "6"))
-SEED = int(os.environ.get("TORTURE_SEED", str(random.SystemRandom().randrange(1_000_000))))
 WORLDS = 2
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    emulator = Emulator(tmp_path_factory.mktemp("emulator"), port)
-    emulator.start()
-    yield emulator.endpoint
-    emulator.stop()
-
-
-@pytest.fixture(scope="module")
-def victims(endpoint: str) -> Iterator[Victims]:
-    with Victims(endpoint) as running:
-        yield running
-
-
-@pytest.fixture
-def world(endpoint: str, victims: Victims, tmp_path: Path) -> Iterator[TorturedWorld]:
-    made = TorturedWorld(endpoint, victims, tmp_path, SEED)
-    yield made
-    made.close()
 
 
 def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
@@ -64,7 +34,7 @@ def torture(world: TorturedWorld, kills: int, aimed: list[str]) -> set[str]:
         if aimed and world.random.random() < 0.6:
             point = aimed.pop()
             moment = world.random.choice(["before", "after"] + ["half"] * (point == "copying a file"))
-            kill = {"point": point, "moment": moment, "call": world.random.choice([1, 1, 2, 3])}
+            kill: dict[str, Any] = {"point": point, "moment": moment, "call": world.random.choice([1, 1, 2, 3])}
             if point not in reached:
                 kill["call"] = 1
         else:

@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 
 from compaction_handler.environment import StreamProcessorEnvironment
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.stream_processor import process_records
 from pipeline.collections.layout import ROWS_NAME, current_path, version_path
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode
-from tests.compaction.torture.test_kills import endpoint, victims, world
 from tests.compaction.torture.world import TorturedWorld, Victims
 from tests.stages.recording_queue import RecordingQueues
-
-__all__ = ["endpoint", "victims", "world"]
 
 REFUSED = [{"batchItemFailures": [{"itemIdentifier": "m"}]}]
 ACCEPTED = [{"batchItemFailures": []}]
@@ -168,6 +166,7 @@ def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
         for number, reference in enumerate(references)
     ]
     environment = StreamProcessorEnvironment(
+        table_name=world.table,
         lines_queue_url="lines",
         words_queue_url="words",
         stream_failure_queue_url="failures",
@@ -175,8 +174,9 @@ def test_a_stream_batch_that_is_replayed_changes_nothing(world: TorturedWorld):
         words_dead_letter_queue_url="words-dead-letters",
     )
     queues = RecordingQueues()
+    open_requests = OpenRequests(table_name=world.table, dynamodb=world.dynamodb)
     for _ in range(2):
-        process_records(records, environment=environment, sqs_client=queues)
+        process_records(records, environment=environment, sqs_client=queues, open_requests=open_requests)
     first, again = queues.to("lines")
     assert first["MessageDeduplicationId"] == again["MessageDeduplicationId"]
     events = [

@@ -24,11 +24,12 @@ from compaction_handler.environment import MergeEnvironment
 from compaction_handler.handler import MergeHandler
 from compaction_handler.lease import Lease
 from compaction_handler.merging import CollectionMerger
+from compaction_handler.open_requests import OpenRequests
 from compaction_handler.queue_requests import QueueRequests
 from compaction_handler.soundness import Inspection, Verdict, require_sound, unsound
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
-from pipeline.collections import chroma
+from pipeline import files
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
@@ -114,6 +115,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "uploading the version": (publishing, "upload_version"),
     "pointer": (Lease, "point"),
     "CURRENT": (publishing, "write_current"),
+    "replacing CURRENT": (files, "fsync"),
     "CURRENT in S3": (publishing, "write_current_object"),
     "pruning": (publishing, "remove_expired"),
     "naming suspects": (Lease, "suspect"),
@@ -175,7 +177,7 @@ class Clients:
 
 def handle(clients: Clients, job: dict[str, Any]) -> Any:
     check = None if job.get("real_check") else ForkedCheck()
-    chroma.CHUNK_TEXTS = CHUNK_TEXTS
+    working_copy.CHUNK_TEXTS = CHUNK_TEXTS
     if job.get("kill") and "point" in job["kill"]:
         arm(job["kill"])
     if job.get("meddle"):
@@ -194,6 +196,7 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
         environment=environment,
         mergers={"lines": merger},
         requests=QueueRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
+        open_requests=OpenRequests(table_name=environment.table_name, dynamodb=clients.dynamodb),
     )
     answer = [handler.handle(event) for event in job["events"]]
     merger.close()

@@ -1,6 +1,7 @@
 """A collection under torture, and the plain dictionary that it is held against."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -9,10 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-import boto3
 import numpy as np
 
-from ops.local.provisioners.context import client_options
 from pipeline.collections.layout import MANIFEST_NAME
 from pipeline.collections.versions import read_current, require_version
 from pipeline.contracts.delta import Delta, make_delta
@@ -21,12 +20,11 @@ from pipeline.contracts.messages import CompactionMessage, RunReference
 from pipeline.contracts.run import CollectionProgress, CompactionRun, RunState
 from pipeline.deltas import write_delta
 from pipeline.errors import ErrorCode
-from pipeline.objects import ObjectStore
-from pipeline.runs.repository import RunRepository
 from pipeline.runs.transitions import Reopened
-from tests.compaction.tables import create_table
+from tests.world import World, emulator_clients
 
 MODEL, DIMENSIONS = "counting", 8
+SEED = int(os.environ.get("TORTURE_SEED", str(random.SystemRandom().randrange(1_000_000))))
 Rows = dict[str, tuple[str, dict[str, Any], np.ndarray]]
 """Id to document, metadata and vector."""
 
@@ -61,8 +59,8 @@ class Victims:
         return json.loads(self._process.stdout.readline())
 
 
-class TorturedWorld:
-    """One collection with its table, bucket and directories.
+class TorturedWorld(World):
+    """One collection with its table, bucket and directories; the table and the bucket have one name.
 
     Args:
         endpoint: the emulator's.
@@ -73,21 +71,13 @@ class TorturedWorld:
 
     def __init__(self, endpoint: str, victims: Victims, directory: Path, seed: int) -> None:
         name = f"torture-{uuid.uuid4().hex[:8]}"
-        options = client_options(endpoint)
-        self.s3, self.dynamodb = boto3.client("s3", **options), boto3.client("dynamodb", **options)
-        self.s3.create_bucket(Bucket=name)
-        create_table(self.dynamodb, name)
+        super().__init__(clients=emulator_clients(endpoint), table=name, bucket=name)
+        self.create()
         self.victims, self.directory, self.random = victims, directory, random.Random(seed)  # noqa: S311 - repeatable, not secret
-        self.table = self.bucket = name
-        self.objects, self.runs = ObjectStore(self.s3), RunRepository(name, self.dynamodb)
         self.recorded: list[CompactionRun] = []
         self.deltas: dict[str, Rows] = {}
         self.settings: dict[str, Any] = {}
         self.completed: set[str] = set()
-
-    def close(self) -> None:
-        self.s3.close()
-        self.dynamodb.close()
 
     @property
     def environment(self) -> dict[str, Any]:

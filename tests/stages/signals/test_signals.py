@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,23 +21,18 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-import boto3
 import pytest
 
 from compaction_worker.worker import EXIT_MEANINGS
-from ops.local.emulator import Emulator
-from ops.local.provisioners.context import client_options
 from pipeline.contracts.identifiers import COLLECTIONS
 from pipeline.contracts.messages import EmbedMessage
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.contracts.run import RunState
 from pipeline.deltas import read_delta
-from pipeline.objects import ObjectStore
 from pipeline.queues import OutgoingMessage, send_batch
-from pipeline.runs.repository import RunRepository
-from tests.compaction.tables import create_table
 from tests.embedding.openai_api import FakeOpenAiApi, serve
 from tests.stages.signals.trap import PHASES, Phase, Trap, proxy
+from tests.world import World, create_queue, emulator_clients
 from upload_images.export import export_receipt
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -67,17 +61,6 @@ EVERY: list[Case] = [
 
 
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Emulator(tmp_path_factory.mktemp("emulator"), port)
-    running.start()
-    yield running.endpoint
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def api() -> Iterator[FakeOpenAiApi]:
     with serve() as running:
         yield running
@@ -97,30 +80,21 @@ class Figures:
     parked: int = 0
 
 
-class World:
-    """A queue, a table and buckets of one case."""
+class WorkerWorld(World):
+    """What one case has to itself: a queue, a table and a bucket, all of one name, and receipts to embed."""
 
     def __init__(self, endpoint: str, api: FakeOpenAiApi, directory: Path) -> None:
         self.endpoint, self.api, self.directory = endpoint, api, directory
         self.name = f"signals-{uuid4().hex[:8]}"
-        options = client_options(endpoint)
-        self.s3, self.sqs, self.dynamodb, self.secrets = (
-            boto3.client(service, **options) for service in ("s3", "sqs", "dynamodb", "secretsmanager")
+        super().__init__(clients=emulator_clients(endpoint), table=self.name, bucket=self.name)
+        self.create()
+        self.dead, self.queue = (
+            create_queue(self.sqs, f"{self.name}-{name}.fifo", VisibilityTimeout=str(VISIBILITY_SECONDS))
+            for name in ("dead", "embed")
         )
-        self.s3.create_bucket(Bucket=self.name)
-        create_table(self.dynamodb, self.name)
-        self.dead = self._queue("dead.fifo")
-        self.queue = self._queue("embed.fifo")
-        self.secret = self.secrets.create_secret(Name=self.name, SecretString="key")["ARN"]
+        self.secret = self.clients("secretsmanager").create_secret(Name=self.name, SecretString="key")["ARN"]
+        self.images = [str(uuid4()) for _ in range(RECEIPTS)]
         self.sent: list[EmbedMessage] = []
-
-    def close(self) -> None:
-        for client in (self.s3, self.sqs, self.dynamodb, self.secrets):
-            client.close()
-
-    def _queue(self, name: str) -> str:
-        attributes = {"FifoQueue": "true", "VisibilityTimeout": str(VISIBILITY_SECONDS)}
-        return self.sqs.create_queue(QueueName=f"{self.name}-{name}", Attributes=attributes)["QueueUrl"]
 
     def send(self) -> None:
         """Versions of some receipts, in the order of their events; the first one of each is delivered twice."""
@@ -128,7 +102,7 @@ class World:
         row = {"confidence": 1.0, "bounding_box": {"x": 0.1, "y": 0.1, "width": 0.8, "height": 0.05}}
         for _, version in itertools.product([0], range(VERSIONS)):
             for receipt in range(RECEIPTS):
-                image = self._images()[receipt]
+                image = self.images[receipt]
                 lines = [{"line_id": 1, "text": f"RECEIPT {receipt} VERSION {version}", **row}]
                 content = {"image_id": image, "receipts": [{"receipt_id": 1, "lines": lines}]}
                 document = parse_ocr_document(json.dumps(content).encode(), "case")
@@ -155,11 +129,6 @@ class World:
                         for delivery in range(2 if version == 0 else 1)
                     ],
                 )
-
-    def _images(self) -> list[str]:
-        if not hasattr(self, "_made"):
-            self._made = [str(uuid4()) for _ in range(RECEIPTS)]
-        return self._made
 
     @contextmanager
     def worker(self, endpoint: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -219,7 +188,7 @@ class World:
 
     def judge(self, exit_codes: tuple[int, int]) -> Figures:
         """Compare what is recorded with what was sent."""
-        objects, runs = ObjectStore(self.s3), list(RunRepository(self.name, self.dynamodb).all_runs())
+        runs = list(self.runs.all_runs())
         embedded = Counter((run.image_id, run.content_run_id or run.run_id) for run in runs)
         missing = [message for message in self.sent if (message.image_id, message.run_id) not in embedded]
         without = turned = 0
@@ -228,10 +197,10 @@ class World:
                 digest = run.progress(collection).delta_sha256
                 if digest is not None:
                     # Raises when the object is another one than the run recorded.
-                    read_delta(objects, run.delta_bucket, collection, run.delta_run_id or run.run_id, digest)
+                    read_delta(self.objects, run.delta_bucket, collection, run.delta_run_id or run.run_id, digest)
                 else:
                     without += 1
-        for image in self._images():
+        for image in self.images:
             of_receipt = sorted(
                 (run for run in runs if str(run.image_id) == image), key=lambda run: run.receipt_version
             )
@@ -261,7 +230,7 @@ def play(endpoint: str, api: FakeOpenAiApi, directory: Path, case: Case) -> Figu
     """One worker meets its signal; a second one comes in its place, and a frozen one goes on beside it."""
     trap = Trap(*case)
     with ExitStack() as stack:
-        world = stack.enter_context(closing(World(endpoint, api, directory)))
+        world = stack.enter_context(closing(WorkerWorld(endpoint, api, directory)))
         world.send()
         address = stack.enter_context(proxy(endpoint, api.base_url.removesuffix("/v1"), trap.at))
         victim = stack.enter_context(world.worker(address, "victim"))
@@ -294,12 +263,12 @@ def test_a_stop_that_comes_while_the_worker_is_still_being_loaded_is_kept():
 
 
 def test_a_worker_that_is_frozen_stopped_or_killed_in_any_phase_loses_and_doubles_nothing(
-    emulator: str, api: FakeOpenAiApi, tmp_path: Path
+    endpoint: str, api: FakeOpenAiApi, tmp_path: Path
 ) -> None:
     cases = list(itertools.islice(itertools.cycle(EVERY), COUNT))
 
     def one(number: int) -> Figures:
-        return play(emulator, api, tmp_path / str(number), cases[number])
+        return play(endpoint, api, tmp_path / str(number), cases[number])
 
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,9 +1,5 @@
-"""Functions, mappings, services and the schedule: declared on the emulator, run by the supervisor.
+"""Functions, their mappings and the schedule that calls one: declared on the emulator, run by the supervisor."""
 
-Longer than most modules: what runs code is declared here, one class a type.
-"""
-
-import json
 import sys
 import time
 from typing import Any
@@ -12,13 +8,12 @@ from botocore.exceptions import ClientError
 
 from ops.local.provisioners import Created, Inputs
 from ops.local.provisioners.context import arn, rewrite_paths
-from ops.local.provisioners.data import _Emulated, _found, _gone
+from ops.local.provisioners.emulated import REVISION, Emulated, found_by, is_gone
 
 MAPPING_SECONDS = 30.0
-REVISION = "sourceRevision"
 
 
-class Function(_Emulated):
+class Function(Emulated):
     """aws:lambda:Function of an image: the emulator calls the supervisor, which runs the image's entry point."""
 
     computed = ("arn", "name", "version")
@@ -48,7 +43,7 @@ class Function(_Emulated):
         return function, {"arn": arn("lambda", f"function:{function}"), "name": function, "version": "$LATEST"}
 
     def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
-        """Change its configuration; the process starts anew."""
+        """Change its configuration; the process starts again."""
         del old
         url = self._run(identifier, new)
         self._context.client("lambda").update_function_configuration(
@@ -66,7 +61,7 @@ class Function(_Emulated):
             found = self._context.client("lambda").get_function_configuration(FunctionName=identifier)
             return {**inputs, "timeout": found["Timeout"], "memorySize": found["MemorySize"]}
 
-        return _found(look)
+        return found_by(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it and its process."""
@@ -74,7 +69,7 @@ class Function(_Emulated):
         try:
             self._context.client("lambda").delete_function(FunctionName=identifier)
         except ClientError as error:
-            if not _gone(error):
+            if not is_gone(error):
                 raise
 
     def _variables(self, inputs: Inputs, url: str) -> dict[str, str]:
@@ -107,7 +102,7 @@ class Function(_Emulated):
         )
 
 
-class EventSourceMapping(_Emulated):
+class EventSourceMapping(Emulated):
     """aws:lambda:EventSourceMapping; returns only when its state is the wanted one, as the real provider does."""
 
     computed = ("uuid", "functionArn")
@@ -148,14 +143,14 @@ class EventSourceMapping(_Emulated):
             enabled = inputs.get("enabled") if on == (inputs.get("enabled") is not False) else on
             return {**inputs, "batchSize": found["BatchSize"], **({} if enabled is None else {"enabled": enabled})}
 
-        return _found(look)
+        return found_by(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
         try:
             self._context.client("lambda").delete_event_source_mapping(UUID=identifier)
         except ClientError as error:
-            if not _gone(error):
+            if not is_gone(error):
                 raise
 
     def _changeable(self, inputs: Inputs) -> dict[str, Any]:
@@ -181,147 +176,7 @@ class EventSourceMapping(_Emulated):
             time.sleep(0.1)
 
 
-class Cluster(_Emulated):
-    """aws:ecs:Cluster."""
-
-    computed = ("arn", "name")
-
-    def must_replace(self, changed: list[str]) -> bool:
-        """The name is for ever."""
-        return "name" in changed
-
-    def create(self, name: str, inputs: Inputs) -> Created:
-        """Make the cluster."""
-        cluster = inputs.get("name") or name
-        answer = self._context.client("ecs").create_cluster(clusterName=cluster)["cluster"]
-        return answer["clusterArn"], {"arn": answer["clusterArn"], "name": cluster}
-
-    def delete(self, identifier: str, inputs: Inputs) -> None:
-        """Remove it."""
-        try:
-            self._context.client("ecs").delete_cluster(cluster=identifier)
-        except ClientError as error:
-            if not _gone(error):
-                raise
-
-
-class TaskDefinition(_Emulated):
-    """aws:ecs:TaskDefinition; every change is a new revision, which has its family's name."""
-
-    computed = ("arn", "revision")
-    name_input = ""
-
-    def derived(self, inputs: Inputs) -> Inputs:
-        """The code's digest, as for functions."""
-        del inputs
-        return {REVISION: self._context.source_revision}
-
-    def must_replace(self, changed: list[str]) -> bool:
-        """A revision is immutable."""
-        return bool(changed)
-
-    def create(self, name: str, inputs: Inputs) -> Created:
-        """Register a revision."""
-        answer = self._context.client("ecs").register_task_definition(
-            family=inputs.get("family") or name,
-            containerDefinitions=json.loads(inputs["containerDefinitions"]),
-            requiresCompatibilities=inputs["requiresCompatibilities"],
-            networkMode=inputs["networkMode"],
-            cpu=str(inputs["cpu"]),
-            memory=str(inputs["memory"]),
-            taskRoleArn=inputs["taskRoleArn"],
-        )["taskDefinition"]
-        # The volumes and the code are looked up by this ARN when the service runs.
-        definition = self._context.state_directory / "tasks" / f"{answer['revision']}.json"
-        definition.parent.mkdir(parents=True, exist_ok=True)
-        definition.write_text(json.dumps(inputs))
-        return answer["family"], {"arn": answer["taskDefinitionArn"], "revision": answer["revision"]}
-
-
-class Service(_Emulated):
-    """aws:ecs:Service: the desired count becomes that many worker processes; returns in steady state."""
-
-    computed = ("name",)
-
-    def must_replace(self, changed: list[str]) -> bool:
-        """Name and cluster are for ever."""
-        return bool({"name", "cluster"} & set(changed))
-
-    def create(self, name: str, inputs: Inputs) -> Created:
-        """Make the service and its processes."""
-        service = inputs.get("name") or name
-        self._context.client("ecs").create_service(
-            cluster=inputs["cluster"],
-            serviceName=service,
-            taskDefinition=inputs["taskDefinition"],
-            desiredCount=int(inputs["desiredCount"]),
-            launchType="FARGATE",
-        )
-        self._run(service, inputs)
-        return arn("ecs", f"service/{inputs['cluster'].rsplit('/', 1)[-1]}/{service}"), {"name": service}
-
-    def update(self, identifier: str, old: Inputs, new: Inputs) -> dict[str, Any]:
-        """Scale or deploy; the old processes are gone before new ones start."""
-        del old
-        service = identifier.rsplit("/", 1)[-1]
-        self._context.client("ecs").update_service(
-            cluster=new["cluster"],
-            service=service,
-            taskDefinition=new["taskDefinition"],
-            desiredCount=int(new["desiredCount"]),
-        )
-        self._run(service, new)
-        return {}
-
-    def read(self, identifier: str, inputs: Inputs) -> Inputs | None:
-        """Its desired count."""
-        service = identifier.rsplit("/", 1)[-1]
-
-        def look() -> Inputs:
-            answer = self._context.client("ecs").describe_services(cluster=inputs["cluster"], services=[service])
-            found = next((item for item in answer["services"] if item["status"] == "ACTIVE"), None)
-            return {**inputs, "desiredCount": found["desiredCount"]} if found else {}
-
-        return _found(look) or None
-
-    def delete(self, identifier: str, inputs: Inputs) -> None:
-        """Stop its processes and remove it."""
-        service = identifier.rsplit("/", 1)[-1]
-        self._context.supervisor.delete_service(service)
-        try:
-            self._context.client("ecs").delete_service(cluster=inputs["cluster"], service=service, force=True)
-        except ClientError as error:
-            if not _gone(error):
-                raise
-
-    def _run(self, service: str, inputs: Inputs) -> None:
-        revision = inputs["taskDefinition"].rsplit(":", 1)[-1]
-        task = json.loads((self._context.state_directory / "tasks" / f"{revision}.json").read_text())
-        (container,) = json.loads(task["containerDefinitions"])
-        volumes = {volume["name"]: volume for volume in task.get("volumes", [])}
-        places = {}
-        for mount in container.get("mountPoints", []):
-            efs = volumes[mount["sourceVolume"]].get("efsVolumeConfiguration")
-            places[mount["containerPath"]] = (
-                self._context.file_system(efs["authorizationConfig"]["accessPointId"])
-                if efs
-                else self._context.state_directory / "services" / service / mount["sourceVolume"]
-            )
-        variables = {item["name"]: item["value"] for item in container["environment"]}
-        command = [*container["entryPoint"], *container.get("command", [])]
-        self._context.supervisor.put_service(
-            {
-                "name": service,
-                "command": [sys.executable if command[0] == "python" else command[0], *command[1:]],
-                "environment": {**rewrite_paths(variables, places), **self._context.process_environment()},
-                "desired_count": int(inputs["desiredCount"]),
-                "stop_timeout_seconds": float(container["stopTimeout"]),
-                "revision": f"{inputs['taskDefinition']} {task.get(REVISION)}",
-            }
-        )
-
-
-class Schedule(_Emulated):
+class Schedule(Emulated):
     """aws:scheduler:Schedule."""
 
     computed = ("arn", "name")
@@ -349,14 +204,14 @@ class Schedule(_Emulated):
             found = self._context.client("scheduler").get_schedule(Name=identifier)
             return {**inputs, "scheduleExpression": found["ScheduleExpression"], "state": found["State"]}
 
-        return _found(look)
+        return found_by(look)
 
     def delete(self, identifier: str, inputs: Inputs) -> None:
         """Remove it."""
         try:
             self._context.client("scheduler").delete_schedule(Name=identifier)
         except ClientError as error:
-            if not _gone(error):
+            if not is_gone(error):
                 raise
 
     def _values(self, inputs: Inputs) -> dict[str, Any]:

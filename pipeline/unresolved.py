@@ -1,4 +1,4 @@
-"""The receipts of a published version that carry no merchant, as ``later.py`` asks for them. Reads, decides nothing."""
+"""The receipts of a published version that have no merchant, as ``merchants/later.py`` asks for them. It only reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

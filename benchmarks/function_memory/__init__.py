@@ -1,0 +1,1 @@
+"""How much memory each host needs beside what the program declares for it."""
