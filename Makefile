@@ -11,7 +11,7 @@ FAST := tests/test_deltas.py tests/test_ocr.py tests/merchants/test_resolution.p
 # Hundreds of processes are started; where this is set each of them would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: actionlint browser coverage demo test fast torture engine check docs page-picture bench bench-compaction clean
+.PHONY: actionlint browser coverage demo test fast torture engine check docs page-picture stills bench bench-compaction clean
 .DEFAULT_GOAL := test
 
 # uv installs the pinned requirements in seconds where pip takes minutes.
@@ -70,6 +70,10 @@ browser:
 # docs/page.png, from the running local stack.
 page-picture: $(INSTALLED)
 	@$(BIN)/python -m tests.page.picture
+
+# docs/status.svg, docs/watch.svg and docs/search.svg, from the running local stack with the samples.
+stills: $(INSTALLED)
+	@$(BIN)/python -m tests.page.stills
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m ops.documentation
