@@ -15,14 +15,13 @@ from pipeline.contracts.ocr import parse_ocr_document, require_document_size
 from pipeline.errors import ErrorCode, PermanentError
 from upload_images.formats.conversion import convert
 from upload_images.formats.detection import READERS, Format, detect
-from upload_images.pictures.kinds import KIND_BYTES, PictureKind, kind_of
+from upload_images.pictures.kinds import KIND_BYTES, kind_of
 from upload_images.pictures.kinds import SUFFIXES as PICTURE_SUFFIXES
 from upload_images.pictures.limits import MAXIMUM_PICTURE_BYTES, require_bytes, unreadable
 
 SROIE_SUFFIX = ".jsonl"
 STANDARD_INPUT = Path("-")
 """What a person writes for what comes through a pipe."""
-PICTURE_KINDS = ", ".join(kind.name for kind in PictureKind)
 SUFFIXES = (".json", SROIE_SUFFIX, ".tsv", ".hocr", ".html", ".xml")
 
 
@@ -163,11 +162,9 @@ def _read_file(
     except PermanentError as error:
         if error.value.startswith(name):
             raise
-        rule, way_out = error.rule, error.way_out
-        if path.suffix.lower() in PICTURE_SUFFIXES and kind_of(content) is None:
-            rule = f"a picture is {PICTURE_KINDS} by its first bytes, whatever its name is; else {rule}"
-            way_out = f"give the picture itself; or {way_out.removeprefix('give ')}"
-        raise PermanentError(error.code, value=f"{name}: {error.value}", rule=rule, way_out=way_out) from error
+        raise PermanentError(
+            error.code, value=f"{name}: {error.value}", rule=error.rule, way_out=error.way_out
+        ) from error
     on_taken(
         Taken(
             file=name,

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from rich.console import Console
 
 from ops import cli, console
-from ops.watching.gathering import watch_stack
+from  import watch_stack
 from ops.watching.terminal import frame
 from tests.program.engine import PROJECT
 
