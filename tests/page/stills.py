@@ -12,7 +12,7 @@ from unittest.mock import patch
 from rich.console import Console
 
 from ops import cli, console
-from ops.stacks.by_name import view
+from ops.commands.options import view
 from ops.watching.gathering import Watcher
 from ops.watching.terminal import frame
 from tests.program.engine import PROJECT
