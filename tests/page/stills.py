@@ -12,7 +12,8 @@ from unittest.mock import patch
 from rich.console import Console
 
 from ops import cli, console
-from  import watch_stack
+from ops.commands.options import view
+from ops.watching.gathering import Watcher
 from ops.watching.terminal import frame
 from tests.program.engine import PROJECT
 
@@ -59,7 +60,7 @@ def main() -> None:
         write(kept, name, f"receipts {' '.join(words)}")
     # Redrawing a screen is cursor movements, which are no text: this is one of its frames.
     kept, _ = recording(WIDTHS["watch"])
-    with watch_stack("local") as watcher:
+    with Watcher(view("local")) as watcher:
         kept.print(frame(watcher.look(), WIDTHS["watch"]))
     write(kept, "watch", "receipts watch")
 
