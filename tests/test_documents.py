@@ -20,10 +20,19 @@ from stack.errors import RefusalCode
 DOCUMENTS = documents()
 NAMES = [str(path.relative_to(PROJECT_DIRECTORY)) for path in DOCUMENTS]
 OPERATOR_CODE = re.compile(r'"([A-Z]{3,}(?:_[A-Z]+)+)"')
+SIMULATED = {"docs/cost.md", "docs/scale.md"}
+"""Half a minute of simulations; tests/cost has shorter ones."""
 OTHER_WORDS = {"EMBED_NDJSON_QUEUE", "OPENAI_API_KEY", "COMPACTION_RUN", "QUEUE_REQUEST"}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.long) if name in SIMULATED else path
+        for path, name in zip(DOCUMENTS, NAMES, strict=True)
+    ],
+    ids=NAMES,
+)
 def test_generated_blocks_are_up_to_date(path: Path):
     text = path.read_text()
     assert filled(text) == text, "make docs"

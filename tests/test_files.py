@@ -27,6 +27,7 @@ REASONS = {
     ("compaction_handler/storing.py", "copy_version"): "into a directory that becomes visible by a rename",
     ("compaction_handler/storing.py", "_locked"): "a lock, whose content nobody reads",
     ("one_consumer/pack/installed.py", "write_folder"): "the guard imports no other folder; it writes the same again",
+    ("ops/console.py", "on_broken_pipe"): "to nowhere: the null device",
     ("ops/dead_letters/acting.py", "discard"): "a new file, complete and fsynced before anything is deleted",
     ("ops/local/children.py", "start"): "a log",
     ("ops/local/stack.py", "_alone"): "a lock, whose content nobody reads",

@@ -108,8 +108,15 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("every", [0, 300])
-@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize(
+    ("code", "every"),
+    [
+        (ErrorCode.SNAPSHOT_RECALL, 0),
+        (ErrorCode.SNAPSHOT_UNSOUND, 300),
+        pytest.param(ErrorCode.SNAPSHOT_RECALL, 300, marks=pytest.mark.long),
+        pytest.param(ErrorCode.SNAPSHOT_UNSOUND, 0, marks=pytest.mark.long),
+    ],
+)
 def test_a_run_for_whose_texts_no_version_is_published_takes_no_neighbour_along(world, monkeypatch, code, every):
     """Also with an interval, where the run is MERGED long before the publication that it makes impossible."""
     world.settings["publish_every_seconds"] = every
@@ -135,8 +142,15 @@ def test_a_run_for_whose_texts_no_version_is_published_takes_no_neighbour_along(
     assert len(world.readers()[1]) == 13
 
 
-@pytest.mark.parametrize("is_first", [False, True])
-@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize(
+    ("code", "is_first"),
+    [
+        (ErrorCode.SNAPSHOT_RECALL, False),
+        (ErrorCode.SNAPSHOT_UNSOUND, True),
+        pytest.param(ErrorCode.SNAPSHOT_RECALL, True, marks=pytest.mark.long),
+        pytest.param(ErrorCode.SNAPSHOT_UNSOUND, False, marks=pytest.mark.long),
+    ],
+)
 def test_a_version_that_is_itself_refused_quarantines_no_run_however_long_it_lasts(world, monkeypatch, code, is_first):
     """For example because the process that checks finds no memory for so large a collection."""
     merger = world.merger()

@@ -176,6 +176,7 @@ def test_a_receipt_beside_a_much_longer_one_is_not_lost() -> None:
     assert first_lines == ["GREENLEAF MARKET", "HOLLOW OAK HARDWARE"]
 
 
+@pytest.mark.long
 def test_three_receipts_side_by_side_are_three() -> None:
     first_lines, remarks = heads(encode(files.side_by_side(files.TEXTS, files.OTHER_TEXTS, files.THIRD_TEXTS)))
     assert first_lines == ["HOLLOW OAK HARDWARE", "GREENLEAF MARKET", "HARBOR BAKERY"]

@@ -71,7 +71,8 @@ def test_a_value_of_the_protocol_is_read(written: Any, read: Any) -> None:
     assert resource_of(message(QUEUE, "jobs", {"any": written})).properties == {"any": read}
 
 
-@pytest.mark.parametrize("program", ["locks_that_hold", pytest.param("awkward_but_good", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("program", ["locks_that_hold", "awkward_but_good"])
 def test_a_strange_value_in_any_property_breaks_nothing(program: str) -> None:
     messages = messages_of(record(program))
     for key in sorted({key for item in messages for key in item.properties.fields if item.type in JUDGED}):
