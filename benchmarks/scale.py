@@ -50,7 +50,6 @@ UPLOAD_CONCURRENCY = FUNCTION_CONCURRENCY = 1
 """On one machine each function is one process with one event at a time (``ops/local/runtime_interface.py``)."""
 BATCH = 10
 """The program's default."""
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TICK_SECONDS = 60.0
 WAIT_SECONDS = 300.0
 SLACK_SECONDS = 600.0
@@ -113,12 +112,6 @@ def foretold(times: Times, arrivals: Sequence[float], version_bytes: Mapping[str
         searchable=[seconds for _, seconds in found],
         version_bytes=version_bytes,
     )
-
-
-def _delays(load: Observed) -> list[float]:
-    """What is fitted: quantiles of the seconds from arrival until recorded, and until searchable."""
-    recorded = sorted(moment - arrived for moment, arrived in zip(load.recorded, load.arrivals, strict=True))
-    return [_quantile(values, share) for values in (recorded, sorted(load.searchable)) for share in QUANTILES]
 
 
 def deviations(seen: Observed, said: Observed) -> dict[str, float]:
@@ -284,11 +277,7 @@ def main() -> int:
 
 
 def _median(values: Sequence[float]) -> float:
-    return _quantile(sorted(values), 0.5)
-
-
-def _quantile(ascending: Sequence[float], share: float) -> float:
-    return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
+    return sorted(values)[len(values) // 2]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 It asks for texts that are known to be there: prices, bar codes and registration numbers, and lines with one letter
 missing. Ratios of times are within this one run. What is judged is anything that is called as ``Search`` is: the
-reader of this build is one, through ``ByVector``.
+reader of this build is one, through ``Searching``.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 A request is open as long as the table has its item: the stream processor deletes the item when it has performed the
 request. The stream announces a new item once and gives up when SQS has refused it for all tries. So every tick counts
-``tries`` of the items that are still there, and the stream announces a changed item again.
+``tries`` of those that are a minute old and still there, and the stream announces a changed item again.
 """
 
 import logging

@@ -35,10 +35,10 @@ class Fence:
         self._clear_until = float("-inf")
 
     def require_clear(self, *, anew: bool = False) -> None:
-        """Look, unless the last look was a moment ago.
+        """Refuse while a mapping of the queue is enabled; AWS is asked again when its last answer is a moment old.
 
         Args:
-            anew: look in any case.
+            anew: ask in any case.
 
         Raises:
             PermanentError: FENCED, naming the mappings.

@@ -24,7 +24,8 @@ def replace_file(path: Path, content: bytes | str, *, is_durable: bool = False, 
         mode: of the file, before the umask.
 
     Raises:
-        OSError: the file is as it was, and nothing is left beside it.
+        OSError: the file is as it was, and nothing is left beside it. If only its directory could not be synced, the
+            new content is there, and may not survive a loss of power.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     # One that a killed process left may have another mode.

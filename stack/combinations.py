@@ -6,7 +6,6 @@ Longer than most modules: it is a list of rules.
 """
 
 import ipaddress
-import math
 import re
 
 from stack.errors import Refusal, RefusalCode
@@ -33,8 +32,8 @@ EMBEDDING_DEFAULTS = {
     "minilm": ("all-MiniLM-L6-v2", 384),
     "hashing": ("hashing-char-ngrams-v1", 256),
 }
-FIXED_INTERFACES = 3
-"""Network interfaces of a zone beside the tasks': the mount target's, the SQS endpoint's and the merge function's."""
+FIXED_INTERFACES = 2
+"""Network interfaces of a zone beside the tasks': the mount target's and the merge function's. Gateways have none."""
 
 
 def combination_refusals(settings: Settings) -> list[Refusal]:
@@ -310,4 +309,4 @@ def task_places(prefix: int, zones: int) -> int:
         zones: their number; each has a subnet of a sixteenth.
     """
     addresses = 2 ** (32 - prefix - SUBNET_BITS) - RESERVED_ADDRESSES
-    return zones * max(0, math.floor(addresses - FIXED_INTERFACES))
+    return zones * max(0, addresses - FIXED_INTERFACES)

@@ -65,7 +65,8 @@ def _together(refused: Sequence[PermanentError]) -> PermanentError:
         return first
     return PermanentError(
         first.code,
-        value="; ".join(error.value for error in refused),
+        # What is refused for another reason says its rule and its way out itself.
+        value="; ".join(error.value if error.code == first.code else str(error) for error in refused),
         rule=first.rule,
         way_out=first.way_out,
     )

@@ -1,7 +1,7 @@
 """``python -m benchmarks.function_memory``: the peak memory of each host beside what the program declares for it.
 
-Two parts, ``--only hosts`` and ``--only merges``; both take about ten minutes. The exit code is 1 when a declared
-memory is below ``MARGIN`` times the peak.
+Two parts, ``--only hosts`` and ``--only merges``; about ten minutes each. The exit code is 1 when a declared
+memory is below ``MARGIN`` times the peak, or when a host was never seen.
 """
 
 import argparse
@@ -86,12 +86,15 @@ def main() -> int:
             console.print(merges_table(declared[MERGE], merges), conclusion(declared[MERGE], merges), sep="\n")
     small = too_small(declared, found)
     small += [f"{MERGE} at {merge.texts:,} texts" for merge in merges if too_small(declared, {MERGE: merge.peak})]
+    unseen = sorted(declared.keys() - found.keys()) if options.only != "merges" else []
+    if unseen:
+        console.print(f"never seen: {', '.join(unseen)}")
     if small:
         console.print(f"less than {MARGIN} times the peak: {', '.join(small)}")
     if options.json:
         figures = {"declared": declared, "peaks": found, "merges": [asdict(merge) for merge in merges]}
         options.json.write_text(json.dumps(figures, indent=1))
-    return int(bool(small))
+    return int(bool(small or unseen))
 
 
 if __name__ == "__main__":

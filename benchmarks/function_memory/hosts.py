@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.compaction.memory import family, status
 from benchmarks.receipts.generator import generate
 from ops.cost.recording import as_config, record
+from ops.local.control import ControlError
 from ops.local.stack import LocalStack
 from ops.pictures import upload_picture, wait_until_read
 from ops.preflight.procedure import declared
@@ -79,7 +80,12 @@ def _watched(stack: LocalStack, found: dict[str, int]) -> Iterator[None]:
 
     def look() -> None:
         while not ended.wait(LOOK_SECONDS):
-            for name, process_id in _processes(stack):
+            try:
+                processes = list(_processes(stack))
+            except ControlError:
+                # The supervisor is busy with an update; the next look sees the same processes.
+                continue
+            for name, process_id in processes:
                 together = sum(status(one, "VmRSS") for one in family(process_id))
                 found[name] = max(found.get(name, 0), together, status(process_id, "VmHWM"))
 

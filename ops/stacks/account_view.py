@@ -33,12 +33,14 @@ class AccountView:
     def __init__(self, target: Target, name: str) -> None:
         self.target, self.name = target, name
         self.remarks: tuple[str, ...] = ()
+        self._current: Mapping[str, Any] = target.outputs
         self._metrics = Paced(self._read_metrics, least_seconds=METRICS_SECONDS)
         self._outputs = Paced(lambda: pulumi_target(name).outputs, least_seconds=METRICS_SECONDS, first=target.outputs)
 
     def settings(self) -> tuple[Mapping[str, Any], str | None]:
         """The outputs that Pulumi gave last; whether an update is under way is not known."""
-        return self._outputs.value() or self.target.outputs, None
+        self._current = self._outputs.value() or self.target.outputs
+        return self._current, None
 
     def oldest_seconds(self, label: str, url: str, messages: int, now: datetime) -> float | None:
         """The age of a queue's oldest message as CloudWatch has it; None while it is not known."""
@@ -47,8 +49,8 @@ class AccountView:
 
     def work(self, outputs: Mapping[str, Any], now: datetime) -> tuple[None, tuple[FunctionNow, ...]]:
         """The invocations of the last minutes, by CloudWatch; no timeline."""
-        del outputs, now
-        return None, self._measured(self._metrics.value() or {})
+        del now
+        return None, self._measured(outputs, self._metrics.value() or {})
 
     def close(self) -> None:
         """Begin no further reading."""
@@ -59,18 +61,19 @@ class AccountView:
     def _cloudwatch(self) -> AwsClient:
         return self.target.client("cloudwatch")
 
-    def _measured(self, metrics: Mapping[str, float]) -> tuple[FunctionNow, ...]:
+    def _measured(self, outputs: Mapping[str, Any], metrics: Mapping[str, float]) -> tuple[FunctionNow, ...]:
         def whole(name: str) -> int | None:
             return None if name not in metrics else round(metrics[name])
 
         return tuple(
             FunctionNow(label=lane, running=None, recent=whole(f"invocations {lane}"), failed=whole(f"errors {lane}"))
-            for lane in in_order(lanes_of(self.target.outputs, ()))
+            for lane in in_order(lanes_of(outputs))
             if lane != WORKER_LANE
         )
 
     def _read_metrics(self) -> dict[str, float]:
-        queries = metric_queries(self.target.outputs)
+        # As they are now: a switch to hybrid brings queues that were not there when the watch began.
+        queries = metric_queries(self._current)
         now = datetime.now(UTC)
         try:
             answer = self._cloudwatch.get_metric_data(

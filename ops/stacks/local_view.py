@@ -18,11 +18,12 @@ from ops.local.timeline import TimelineEntry, read_recent
 from ops.stacks.local import local_target
 from ops.watching.lanes import WORKER_LANE, in_order, lanes_of
 from ops.watching.snapshot import TIMELINE_SECONDS, FunctionNow, Span, oldest_age
+from stack.limits import FUNCTION_TIMEOUT_MAXIMUM
 
 AGES_OF = 500
 """Messages of one queue, at most, whose ages the emulator is asked for: its answer holds the messages themselves."""
-LONGEST_INVOCATION = timedelta(minutes=15)
-"""Of a Lambda function (AWS Lambda developer guide, quotas). An older start without an end is of a killed stack."""
+LONGEST_INVOCATION = timedelta(seconds=FUNCTION_TIMEOUT_MAXIMUM)
+"""Of a function of this program. An older start without an end is of a killed stack."""
 
 
 class LocalView:
@@ -55,7 +56,7 @@ class LocalView:
     def work(self, outputs: Mapping[str, Any], now: datetime) -> tuple[tuple[Span, ...], tuple[FunctionNow, ...]]:
         """Who worked when, by the timeline and by the processes that run."""
         processes = self._stack.status()
-        names = lanes_of(outputs, processes.get("functions", ()))
+        names = lanes_of(outputs)
         alive = {str(number) for numbers in processes.get("services", {}).values() for number in numbers}
         entries = read_recent(self._stack.state_directory / TIMELINE_FILE)
         spans = spans_of(entries, now, lanes=names, alive=alive)
@@ -66,11 +67,18 @@ class LocalView:
 
 
 def emulated_age(endpoint: str, queue_url: str, now: datetime) -> float | None:
-    """The age of a queue's oldest message, of the emulator, which shows messages without receiving them."""
+    """The age of a queue's oldest message by the emulator, which shows messages without receiving them.
+
+    None when the queue is empty, or when the emulator does not answer in time.
+    """
     query = urllib.parse.urlencode({"QueueUrl": queue_url})
     address = f"{endpoint}/_ministack/sqs/messages?{query}"
-    with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - the emulator's own address
-        accounts = json.load(answer)["messages"]
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - the emulator's own address
+            accounts = json.load(answer)["messages"]
+    except OSError:
+        # It is busy, or the stack is going down, which the next look says.
+        return None
     queues = (messages for regions in accounts.values() for found in regions.values() for messages in found.values())
     return oldest_age((message["SentTimestamp"] for messages in queues for message in messages), now)
 
@@ -95,7 +103,7 @@ def spans_of(
         if name in lanes and since_end <= TIMELINE_SECONDS:
             started_ago = min(moment - started, float(TIMELINE_SECONDS))
             span = Span(
-                lane=lanes[name], started=max(started_ago, 0.0), ended=max(since_end, 0.0), is_running=not ended
+                lane=lanes[name], started=max(started_ago, 0.0), ended=max(since_end, 0.0), is_running=ended is None
             )
             spans.append(span)
 

@@ -125,6 +125,6 @@ def incoming(wanted: EmbedConsumer) -> Host | None:
 
 
 def outgoing(wanted: EmbedConsumer) -> Host | None:
-    """Whose idleness is looked for in logs afterwards; the audit looks at everybody."""
+    """The host that stops when ``wanted`` starts: its logs must then be silent. None for ``none`` and ``hybrid``."""
     opposite: Mapping[EmbedConsumer, Host] = {"lambda": "ecs", "ecs": "lambda"}
     return opposite.get(wanted)

@@ -1,6 +1,6 @@
 """Who works in a stack, by lane of the flow, and what CloudWatch is asked about it. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops.auditing import expected_queues
@@ -13,21 +13,20 @@ LANE_OF_OUTPUT: Mapping[str, str] = {
     "uploadFunctionName": LANES[1],
     "embedFunctionName": LANES[2],
     "serviceName": WORKER_LANE,
+    "streamProcessorFunctionName": STREAM_LANE,
     "mergeFunctionName": LANES[5],
 }
 METRICS_SECONDS = 60
 """SQS and Lambda send a point a minute (Amazon SQS developer guide, available CloudWatch metrics)."""
 
 
-def lanes_of(outputs: Mapping[str, Any], functions: Iterable[str]) -> dict[str, str]:
-    """The name of every function and service with its lane.
+def lanes_of(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """The name of every function and service that handles receipts, with its lane.
 
     Args:
         outputs: the stack's.
-        functions: that run on one machine; the one that no output names is the stream processor.
     """
-    lanes = {outputs[output]: lane for output, lane in LANE_OF_OUTPUT.items() if outputs.get(output)}
-    return lanes | {name: STREAM_LANE for name in functions if name not in lanes}
+    return {outputs[output]: lane for output, lane in LANE_OF_OUTPUT.items() if outputs.get(output)}
 
 
 def in_order(lanes: Mapping[str, str]) -> tuple[str, ...]:
@@ -41,7 +40,7 @@ def metric_queries(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
         (f"age {item.label}", "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", item.url.rsplit("/", 1)[-1])
         for item in expected_queues(outputs)
     ]
-    for name, lane in lanes_of(outputs, ()).items():
+    for name, lane in lanes_of(outputs).items():
         if lane != WORKER_LANE:
             asked.append((f"invocations {lane}", "AWS/Lambda", "Invocations", "FunctionName", name))
             asked.append((f"errors {lane}", "AWS/Lambda", "Errors", "FunctionName", name))

@@ -18,7 +18,6 @@ COLOURS: dict[Standing, str] = {"on": "green", "starting": "yellow", "stopping":
 LANE_WIDTH = max(map(len, LANES))
 BARS = (20, 120)
 """Columns of the timeline, in a narrow and in a wide terminal."""
-RECEIPTS_SHOWN = 3
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 

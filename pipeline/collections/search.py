@@ -47,7 +47,7 @@ class Filter:
         return self == Filter()
 
     def condition(self) -> tuple[str, list[object]]:
-        """A condition on the table of receipts, and its values."""
+        """A condition in SQL on the table of receipts, never empty, and the values of its placeholders."""
         parts: list[str] = ["receipts.rows > 0"]
         values: list[object] = []
         if self.merchants is not None:

@@ -9,6 +9,7 @@ What the words of a name are is in ``spelling.py``, and which names are compared
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from itertools import combinations
 
 from rapidfuzz import fuzz
 
@@ -75,7 +76,7 @@ def shared_words(names: Iterable[Spelling]) -> frozenset[str]:
 
 
 def _are_several(cores: Sequence[str]) -> bool:
-    return any(fuzz.ratio(cores[0], other) < SAME_NAME for other in cores[1:])
+    return any(fuzz.ratio(one, other) < SAME_NAME for one, other in combinations(cores, 2))
 
 
 def likeness(known: Spelling, read: Spelling, shared: Set[str] = frozenset()) -> float:

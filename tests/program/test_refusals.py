@@ -45,9 +45,9 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     ({"network": {"zones": ["us-east-1a", "eu-west-1a"]}}, RefusalCode.ZONE_OUTSIDE_REGION, "eu-west-1a"),
     ({"network": {"zones": ["cn-north-1a"]}}, RefusalCode.PARTITION_UNSUPPORTED, "aws-cn"),
     ({"network": {"cidr": "10.0.0.0/25"}}, RefusalCode.NETWORK_TOO_SMALL, "10.0.0.0/25"),
-    ({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 17}}, RefusalCode.NETWORK_TOO_SMALL, "= 17"),
+    ({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 19}}, RefusalCode.NETWORK_TOO_SMALL, "= 19"),
     (
-        {"network": {"cidr": "10.0.0.0/24", "zones": ["us-east-1a"]}, "ecs": {"maximumTasks": 9}},
+        {"network": {"cidr": "10.0.0.0/24", "zones": ["us-east-1a"]}, "ecs": {"maximumTasks": 10}},
         RefusalCode.NETWORK_TOO_SMALL,
         "= 9",
     ),
@@ -71,7 +71,7 @@ def test_a_bad_setting_is_refused_with_its_way_out(settings: dict[str, Any], cod
 
 def test_the_smallest_network_has_an_address_for_each_task_it_is_accepted_with() -> None:
     # A /28 has 16 addresses, of which AWS keeps 5, and a mount target, an endpoint and a function have one each.
-    load({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 16}})
+    load({"network": {"cidr": "10.0.0.0/24"}, "ecs": {"maximumTasks": 18}})
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class Fakes:
         self.asked: Counter[str] = Counter()
         self.mapping, self.desired, self.running = "Enabled", 0, 0
         self.metrics: list[dict[str, Any]] | None = []
+        self.labels: set[str] = set()
 
     def get_event_source_mapping(self, **_: Any) -> dict[str, Any]:
         self.asked["mapping"] += 1
@@ -55,8 +56,9 @@ class Fakes:
         self.asked["service"] += 1
         return {"services": [{"desiredCount": self.desired, "runningCount": self.running}]}
 
-    def get_metric_data(self, **_: Any) -> dict[str, Any]:
+    def get_metric_data(self, **request: Any) -> dict[str, Any]:
         self.asked["metrics"] += 1
+        self.labels = {query["Label"] for query in request["MetricDataQueries"]}
         if self.metrics is None:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetMetricData")
         return {"MetricDataResults": self.metrics}
@@ -85,6 +87,26 @@ def account(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     target = Target(outputs=outputs, client_options={"region_name": REGION}, cache_directory=tmp_path)
     with Watcher(AccountView(target, "dev")) as watcher:
         yield watcher, fakes, target
+
+
+def test_after_a_switch_the_ages_of_the_new_queues_are_asked_for(account, monkeypatch):
+    _, fakes, target = account
+    hybrid = {**target.outputs, "embedConsumer": "hybrid", "embedFunctionName": "another"}
+    hybrid["embedQueueUrls"] = {"embed-lambda": "https://sqs/1/small", "embed-worker": "https://sqs/1/large"}
+    switched = Target(outputs=hybrid, client_options=target.client_options, cache_directory=target.cache_directory)
+    monkeypatch.setattr("ops.stacks.account_view.pulumi_target", lambda _: switched)
+    monkeypatch.setattr("ops.stacks.account_view.METRICS_SECONDS", 0)
+    view = AccountView(target, "dev")
+    try:
+        for _ in range(100):
+            outputs, _ = view.settings()
+            view.work(outputs, MOMENT)
+            if "age embed-lambda" in fakes.labels:
+                break
+            time.sleep(0.01)
+    finally:
+        view.close()
+    assert {"age embed-lambda", "age embed-worker"} <= fakes.labels
 
 
 def test_everything_that_an_account_tells_is_in_one_snapshot(account):

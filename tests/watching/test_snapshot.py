@@ -169,6 +169,7 @@ OUTPUTS = {
     "clusterName": "cluster",
     "uploadFunctionName": "upload",
     "mergeFunctionName": "merge",
+    "streamProcessorFunctionName": "stream",
     "embedMappingId": "mapping",
     "embedQueueUrls": {"embed": "https://sqs/1/embed.fifo"},
     **{
@@ -204,12 +205,14 @@ def test_cloudwatch_is_asked_once_for_every_age_and_every_function_in_a_form_tha
 
 
 def test_who_works_is_told_by_the_outputs_and_pictures_are_read_only_where_a_function_does():
-    without = lanes_of(OUTPUTS, ("upload", "embed", "merge", "receipts-stream-processor"))
-    assert without["receipts-stream-processor"] == STREAM_LANE
+    without = lanes_of(OUTPUTS)
+    assert without["stream"] == STREAM_LANE
     assert in_order(without) == LANES[1:]
     pictures = {"pictureFunctionName": "read", "picturesQueueUrl": "https://sqs/1/pictures"}
-    assert in_order(lanes_of({**OUTPUTS, **pictures}, ("read", "stream"))) == LANES
+    assert in_order(lanes_of({**OUTPUTS, **pictures})) == LANES
     labels = [query["Label"] for query in metric_queries({**OUTPUTS, **pictures})]
     assert {"age pictures", "invocations read pictures"} <= set(labels)
     assert "invocations ECS worker" not in labels
-    assert in_order(lanes_of({**OUTPUTS, "pictureFunctionName": None}, ())) == (*LANES[1:4], LANES[5])
+    # A stack that an older program made does not say which function its stream processor is.
+    assert in_order(lanes_of({**OUTPUTS, "streamProcessorFunctionName": None})) == (*LANES[1:4], LANES[5])
+    assert f"errors {STREAM_LANE}" in labels
