@@ -49,7 +49,7 @@ REFUSED: list[tuple[dict[str, Any], RefusalCode, str]] = [
     (
         {"network": {"cidr": "10.0.0.0/24", "zones": ["us-east-1a"]}, "ecs": {"maximumTasks": 10}},
         RefusalCode.NETWORK_TOO_SMALL,
-        "= 9",
+        "= 10",
     ),
     ({"ecs": {"maximumTasks": 51}}, RefusalCode.OUT_OF_RANGE, "51"),
     ({"upload": {"maximumConcurrency": 1}}, RefusalCode.OUT_OF_RANGE, "1"),

@@ -92,7 +92,11 @@ def account(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_after_a_switch_the_ages_of_the_new_queues_are_asked_for(account, monkeypatch):
     _, fakes, target = account
     hybrid = {**target.outputs, "embedConsumer": "hybrid", "embedFunctionName": "another"}
-    hybrid["embedQueueUrls"] = {"embed-lambda": "https://sqs/1/small", "embed-worker": "https://sqs/1/large"}
+    hybrid["embedQueueUrls"] = {
+        "embed": "https://sqs/1/embed",
+        "embed-lambda": "https://sqs/1/small",
+        "embed-ecs": "https://sqs/1/large",
+    }
     switched = Target(outputs=hybrid, client_options=target.client_options, cache_directory=target.cache_directory)
     monkeypatch.setattr("ops.stacks.account_view.pulumi_target", lambda _: switched)
     monkeypatch.setattr("ops.stacks.account_view.METRICS_SECONDS", 0)
@@ -106,7 +110,7 @@ def test_after_a_switch_the_ages_of_the_new_queues_are_asked_for(account, monkey
             time.sleep(0.01)
     finally:
         view.close()
-    assert {"age embed-lambda", "age embed-worker"} <= fakes.labels
+    assert {"age embed-lambda", "age embed-ecs"} <= fakes.labels
 
 
 def test_everything_that_an_account_tells_is_in_one_snapshot(account):
