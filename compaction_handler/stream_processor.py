@@ -140,7 +140,8 @@ def _perform(asked: _Asked, environment: StreamProcessorEnvironment, sqs_client:
         url = environment.words_queue_url if is_of_words else environment.lines_queue_url
         # To the moment that was asked for: a second try must not put it off.
         seconds = math.ceil(request.seconds - (now - asked.asked_at).total_seconds())
-        return come_back_after(sqs_client, url, request.receipt_handle, max(0, seconds))
+        # Nor does a clock behind the merge's: SQS refuses more than 12 hours, and the request would be closed.
+        return come_back_after(sqs_client, url, request.receipt_handle, min(request.seconds, max(0, seconds)))
     send_dead_letter(
         sqs_client,
         environment.words_dead_letter_queue_url if is_of_words else environment.lines_dead_letter_queue_url,

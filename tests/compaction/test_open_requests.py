@@ -201,6 +201,14 @@ def test_a_message_that_is_late_already_comes_back_at_once(world):
     assert queues.delayed == [("lines-queue", "r", 0)]
 
 
+def test_a_clock_behind_the_one_of_the_merge_puts_nothing_off(world):
+    queues = FifoQueues()
+    items = ask(world, COME_BACK)
+    world.moment -= timedelta(minutes=1)
+    world.announce(queues, *items)
+    assert queues.delayed == [("lines-queue", "r", 600)]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
