@@ -75,7 +75,8 @@ class ServiceConsumer:
         if self.desired_count > 0:
             return f"desired count {self.desired_count}"
         if self.maximum_capacity > 0 or self.minimum_capacity > 0:
-            return f"scaling up to {max(self.maximum_capacity, self.minimum_capacity)} tasks, desired count 0 or not"
+            most = max(self.maximum_capacity, self.minimum_capacity)
+            return f"scaling up to {most} task{'' if most == 1 else 's'}, desired count 0 or not"
         return "a desired count of 0 that is ignored" if self.ignores_desired_count else None
 
 

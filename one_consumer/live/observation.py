@@ -186,13 +186,17 @@ def _mapping(seen: QueueObservation, mapping: SeenMapping, now: datetime) -> Liv
     return LiveConsumer(kind="mapping", name=mapping.function, standing=standing, why=why, because=because)
 
 
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
 def _service(service: SeenService) -> LiveConsumer:
     if service.refers and service.desired_count:
-        standing, why = Standing.ON, f"desired count {service.desired_count}, {service.tasks} tasks"
+        standing, why = Standing.ON, f"desired count {service.desired_count}, {_tasks(service.tasks)}"
     elif service.refers and service.maximum_capacity:
         standing, why = Standing.ON, f"desired count 0, but scaling may start {service.maximum_capacity}"
     elif service.tasks:
-        standing, why = Standing.DRAINING, f"{service.tasks} tasks are stopping"
+        standing, why = Standing.DRAINING, f"{_tasks(service.tasks)} stopping"
     else:
         standing, why = Standing.OFF, "no task, and none may start"
     return _of_ecs("service", service, standing, why)
@@ -200,9 +204,9 @@ def _service(service: SeenService) -> LiveConsumer:
 
 def _schedule(schedule: SeenSchedule) -> LiveConsumer:
     if schedule.starters:
-        standing, why = Standing.ON, f"started by {', '.join(schedule.starters)}; {schedule.tasks} tasks now"
+        standing, why = Standing.ON, f"started by {', '.join(schedule.starters)}; {_tasks(schedule.tasks)} now"
     elif schedule.tasks:
-        standing, why = Standing.ON, f"its rules and schedules are disabled, and {schedule.tasks} tasks run"
+        standing, why = Standing.ON, f"its rules and schedules are disabled, {_tasks(schedule.tasks)} running"
     else:
         standing, why = Standing.OFF, "its rules and schedules are disabled, and no task runs"
     return _of_ecs("schedule", schedule, standing, why)

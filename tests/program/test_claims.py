@@ -49,7 +49,7 @@ ON: dict[str, Callable[[Any, Any], Any]] = {
     "scaling up to 4 tasks": lambda role, _: ServiceConsumer(
         claimant="a-scaled-service", role_arn=role.arn, desired_count=0, maximum_capacity=4
     ),
-    "scaling up to 1 tasks": lambda role, _: ServiceConsumer(
+    "scaling up to 1 task,": lambda role, _: ServiceConsumer(
         claimant="a-restarted-service", role_arn=role.arn, desired_count=0, minimum_capacity=1
     ),
     "desired count of 0 that is ignored": lambda role, _: ServiceConsumer(

@@ -140,7 +140,7 @@ def test_a_loser_that_does_not_end_fails_the_update_and_is_named():
     with pytest.raises(WaitError) as refused:
         drain(Observer(1), Identity(kind="mapping", name="f"), timeout=0.05)
     assert refused.value.code == WaitCode.HANDOVER_NOT_DRAINED
-    assert "service s is draining (1 tasks are stopping)" in refused.value.value
+    assert "service s is draining (1 task stopping)" in refused.value.value
     assert "embed.fifo" in refused.value.value
 
 

@@ -170,7 +170,7 @@ def test_a_task_that_a_rule_starts_with_the_queue_as_its_input_is_seen_once_whil
     seen = ConsumerObserver(aws, scheduled=True).observe(URL)
     (schedule,) = consumers(seen, NOW)
     assert (schedule.kind, schedule.name, schedule.standing) == ("schedule", "other", Standing.ON)
-    assert schedule.why == "started by rule hourly; 1 tasks now"
+    assert schedule.why == "started by rule hourly; 1 task now"
 
 
 @pytest.mark.parametrize("told", ["$.detail", '"text"', "{", None])
