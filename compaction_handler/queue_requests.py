@@ -159,6 +159,8 @@ def request_from_item(item: Mapping[str, Any]) -> QueueRequest:
     """
     try:
         require_supported_version(item["version"]["S"], "a request to SQS in the table")
+        # Without its keys nobody could close it.
+        _ = item["PK"]["S"], item["SK"]["S"]
         return QueueRequest.model_validate_json(item["request"]["S"])
     except (LookupError, TypeError, ValidationError) as error:
         raise _unreadable(item, error) from error

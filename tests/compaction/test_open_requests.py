@@ -209,6 +209,15 @@ def test_a_clock_behind_the_one_of_the_merge_puts_nothing_off(world):
     assert queues.delayed == [("lines-queue", "r", 600)]
 
 
+@pytest.mark.parametrize("key", ["PK", "SK"])
+def test_a_record_of_a_request_without_its_keys_is_parked_and_blocks_nothing(world, key):
+    queues = FifoQueues()
+    strange = {name: value for name, value in to_item(DEAD_LETTER, START).items() if name != key}
+    assert world.announce(queues, strange, to_item(COME_BACK, START)) == {"batchItemFailures": []}
+    (parked,) = queues.sent
+    assert parked["MessageAttributes"]["error_code"]["StringValue"] == "MESSAGE_INVALID"
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
