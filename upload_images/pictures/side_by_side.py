@@ -3,7 +3,7 @@
 Where a gap runs down the whole page, in the words that were read or in the ink, each side is read again on its own. The
 page is divided if each is a whole receipt: lines enough, a head above its first amount, amounts, and a total. A column
 of prices has no head, and the label of a total is on one side only, so one receipt is not torn apart. In doubt the page
-stays one receipt, and a person is told.
+stays one receipt, with a remark for a person.
 """
 
 import re
