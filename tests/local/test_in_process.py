@@ -4,7 +4,6 @@ This is also the contract test of the interfaces of ``pulumi.runtime`` that are 
 run_in_stack, sync_await): when another version of Pulumi changes one of them, these tests fail first.
 """
 
-import asyncio
 import json
 import signal
 import threading
@@ -54,21 +53,6 @@ def world(tmp_path: Path) -> EvaluatedStack:
 
 def operations(monitor: ProvisioningMonitor) -> dict[str, str]:
     return {step.name: step.operation for step in monitor.steps}
-
-
-def test_waiting_grows_with_the_resources_and_not_with_their_square(world, monkeypatch):
-    """Pulumi's own loop hands every open output to ``asyncio.wait`` again after each one that is done."""
-    handed: list[int] = []
-    original = asyncio.wait
-
-    async def counted(tasks, **options):
-        handed.append(len(tasks))
-        return await original(tasks, **options)
-
-    monkeypatch.setattr(asyncio, "wait", counted)
-    chain = 'before = "start"\nfor number in range(40):\n    before = Thing(f"t{number}", size=1, after=before).id\n'
-    assert len(operations(world.run(chain))) == 40
-    assert sum(handed) < 40 * 10
 
 
 def test_what_is_declared_is_created_once_and_then_left_alone(world):
