@@ -70,12 +70,15 @@ class ChildCheck:
             with suppress(BrokenPipeError):
                 self._write({"size": size})
 
-    def run(self, inspection: Inspection) -> None:
+    def run(self, inspection: Inspection) -> tuple[int, ...]:
         """Inspect.
+
+        Returns:
+            The positions of the texts that the index misses.
 
         Raises:
             RetryableError: SNAPSHOT_UNSOUND when something is wrong, or the child broke over it; SNAPSHOT_RECALL when
-                the index does not find all texts and a stronger one may; STORAGE_FULL.
+                the index misses too many texts and a stronger one may not; STORAGE_FULL.
         """
         answers = self._process.stdout
         if answers is None:
@@ -95,11 +98,17 @@ class ChildCheck:
             self.close()
             raise unsound(inspection, f"the check did not answer in {CHECK_SECONDS:.0f} seconds, or its child is gone")
         said = json.loads(answer)
-        verdict = Verdict(faults=tuple(said["faults"]), losses=tuple(said["losses"]), no_room=said["no_room"])
+        verdict = Verdict(
+            faults=tuple(said["faults"]),
+            losses=tuple(said["losses"]),
+            missed=tuple(said["missed"]),
+            no_room=said["no_room"],
+        )
         if verdict.faults:
             # A fork that broke may have left the next line unread.
             self.close()
         require_sound(inspection, verdict)
+        return verdict.missed
 
     def close(self) -> None:
         """End the child and what it forked."""

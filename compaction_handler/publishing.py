@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from compaction_handler.checking import ChildCheck
 from compaction_handler.environment import MergeEnvironment
@@ -35,6 +35,7 @@ from compaction_handler.storing import (
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
 from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, replaced_by_next, version_name
+from pipeline.collections.missed import missed_files
 from pipeline.collections.versions import gaps_in_s3, read_current_object, require_version
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
@@ -43,8 +44,6 @@ from pipeline.objects import ObjectStore
 from pipeline.storage import storage_error
 
 logger = logging.getLogger(__name__)
-
-Answer = TypeVar("Answer")
 
 
 class Check(Protocol):
@@ -59,8 +58,8 @@ class Check(Protocol):
         """Be ready soon for a copy of about so many bytes."""
         ...
 
-    def run(self, inspection: Inspection) -> None:
-        """Raise SNAPSHOT_UNSOUND, SNAPSHOT_RECALL or STORAGE_FULL, or return."""
+    def run(self, inspection: Inspection) -> tuple[int, ...]:
+        """Raise SNAPSHOT_UNSOUND, SNAPSHOT_RECALL or STORAGE_FULL, or return what the index misses (``missed.py``)."""
         ...
 
     def close(self) -> None:
@@ -128,7 +127,7 @@ class Publisher:
         self.prepare(copy)
         copy.seal(heartbeat.require)
         try:
-            digest = self._checked(
+            digest, missed = self._checked(
                 heartbeat, copy, rows, texts, lambda inspection: self._copied_and_checked(copy, version, inspection)
             )
         except RetryableError as error:
@@ -153,7 +152,14 @@ class Publisher:
         self.behind = pointer
         write_current(self.root, self.collection, pointer)
         logger.info(
-            "published", extra={"collection": self.collection, "version": version, "rows": rows, "texts": texts}
+            "published",
+            extra={
+                "collection": self.collection,
+                "version": version,
+                "rows": rows,
+                "texts": texts,
+                "missed": len(missed),
+            },
         )
         return pointer
 
@@ -212,9 +218,9 @@ class Publisher:
         copy: WorkingCopy,
         rows: int,
         texts: int,
-        check: Callable[[Inspection], Answer],
-    ) -> Answer:
-        """Check a sealed copy; build its index again, with stronger parameters, when it loses texts."""
+        check: Callable[[Inspection], tuple[str, tuple[int, ...]]],
+    ) -> tuple[str, tuple[int, ...]]:
+        """Check a sealed copy; build its index again, with stronger parameters, when it falls short."""
         while True:
             start, parameters = copy.asked_from(texts), copy.parameters
             inspection = Inspection(
@@ -227,7 +233,7 @@ class Publisher:
                 asked_from=start,
             )
             try:
-                answer = check(inspection)
+                digest, missed = check(inspection)
             except RetryableError as error:
                 if error.code is not ErrorCode.SNAPSHOT_RECALL:
                     raise
@@ -241,11 +247,11 @@ class Publisher:
                 copy.rebuild(parameters + 1, heartbeat.require)
                 self.prepare(copy)
                 continue
-            copy.asked(start, texts)
-            return answer
+            copy.asked(start, texts, missed)
+            return digest, missed
 
-    def _judged(self, inspection: Inspection) -> None:
-        self._prepared.run(inspection)
+    def _judged(self, inspection: Inspection) -> tuple[str, tuple[int, ...]]:
+        return "", self._prepared.run(inspection)
 
     @property
     def _prepared(self) -> Check:
@@ -253,11 +259,16 @@ class Publisher:
             raise ValueError("a publication is prepared first")
         return self._check
 
-    def _copied_and_checked(self, copy: WorkingCopy, version: str, inspection: Inspection) -> str:
+    def _copied_and_checked(
+        self, copy: WorkingCopy, version: str, inspection: Inspection
+    ) -> tuple[str, tuple[int, ...]]:
         with ThreadPoolExecutor(1) as beside:
             judged = beside.submit(self._prepared.run, inspection)
             try:
-                return copy_version(copy.directory, self.root, self.collection, version, judged.result)
+                digest = copy_version(
+                    copy.directory, self.root, self.collection, version, lambda: missed_files(judged.result())
+                )
+                return digest, judged.result()
             except OSError as error:
                 # An unsound copy is the graver error: it must not be used again.
                 judged.result()

@@ -7,7 +7,7 @@ is only kept from going backwards. What readers need as well is in ``pipeline/co
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.collections.files import copy_file, not_plain
 from pipeline.collections.layout import (
     MANIFEST_NAME,
+    MISSED_NAME,
     VERSIONS_KEPT,
     Pointer,
     current_key,
@@ -37,10 +38,16 @@ from pipeline.storage import writing_to
 LOCK_TRIES, LOCK_WAIT_SECONDS = 50, 0.1
 """A pointer file is locked for milliseconds. A process that holds it longer hangs; the next merge mends the file."""
 REPLACE_TRIES = 5
+OF_CHECK = frozenset({MISSED_NAME})
+"""Files of a version that its check writes; those of a working copy are of the version before."""
 
 
 def copy_version(
-    source: Path, root: Path, collection: CollectionName, version: str, before_rename: Callable[[], None]
+    source: Path,
+    root: Path,
+    collection: CollectionName,
+    version: str,
+    checked: Callable[[], Mapping[str, bytes]],
 ) -> str:
     """Copy a closed working copy to a new version: partial, fsync, rename.
 
@@ -49,7 +56,8 @@ def copy_version(
         root: the collections directory.
         collection: the collection.
         version: the new version's name; no other version has it.
-        before_rename: called when the copy is durable and not yet visible; an error leaves no version.
+        checked: called when the copy is durable and not yet visible; an error leaves no version. Returns the files that
+            the version has besides, by name; only they may have the names of ``OF_CHECK``.
 
     Returns:
         The digest of the version's manifest.
@@ -70,11 +78,14 @@ def copy_version(
         partial.mkdir(parents=True)
         with ThreadPoolExecutor(1) as beside:
             digests = {name: copy_file(source / name, partial / name, beside=beside) for name in _files_in(source)}
-        manifest = encode_manifest(digests)
-        (partial / MANIFEST_NAME).write_bytes(manifest)
-        for path in [*partial.rglob("*"), partial]:
+        for path in partial.rglob("*"):
             fsync(path)
-        before_rename()
+        added = checked()
+        manifest = encode_manifest(digests | {name: sha256_hex(content) for name, content in added.items()})
+        for name, content in {**added, MANIFEST_NAME: manifest}.items():
+            (partial / name).write_bytes(content)
+            fsync(partial / name)
+        fsync(partial)
         partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -194,7 +205,7 @@ def _files_in(directory: Path) -> list[str]:
     return sorted(
         str(path.relative_to(directory))
         for path in directory.rglob("*")
-        if path.is_file() and path.name not in {MANIFEST_NAME, LOCK_NAME}
+        if path.is_file() and path.name not in {MANIFEST_NAME, LOCK_NAME, *OF_CHECK}
     )
 
 

@@ -18,8 +18,9 @@ from compaction_handler.planning import Plan
 from pipeline.collections import chroma
 from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex
 from pipeline.collections.database import CollectionDatabase
-from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
+from pipeline.collections.layout import INDEX_NAME, MISSED_NAME, ROWS_NAME, VECTORS_NAME
 from pipeline.collections.ledger import Ledger, RunOutcome
+from pipeline.collections.missed import missed_files
 from pipeline.collections.private import PrivateDirectory
 from pipeline.collections.receipts import ReceiptKey, ReceiptState
 from pipeline.collections.rows import NewRow, RowTable, parse_identifier
@@ -113,11 +114,17 @@ class WorkingCopy:
         is_whole = self._asked_whole == 0 or count > GROWTH_ASKED_ANEW * self._asked_whole
         return 0 if is_whole else self._asked_to
 
-    def asked(self, start: int, count: int) -> None:
-        """Remember that the texts from ``start`` on were found, of ``count`` in all."""
+    def asked(self, start: int, count: int, missed: Sequence[int]) -> None:
+        """Remember that the texts from ``start`` on were asked for, of ``count`` in all, and which the index misses."""
         self._asked_to = count
         if start == 0:
             self._asked_whole = count
+        self._forget_missed()
+        for name, content in missed_files(missed).items():
+            (self.directory / name).write_bytes(content)
+
+    def _forget_missed(self) -> None:
+        (self.directory / MISSED_NAME).unlink(missing_ok=True)
 
     @property
     def size(self) -> int:
@@ -271,6 +278,7 @@ class WorkingCopy:
             # In a new directory: the old one, whatever it says, is not asked.
             shutil.rmtree(directory, ignore_errors=True)
             self._asked_whole = 0
+            self._forget_missed()
             self._index = ChromaIndex.create(directory, self._name, PARAMETERS[self.parameters])
         else:
             self._index = ChromaIndex.open(directory, self._name)

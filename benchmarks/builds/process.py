@@ -21,6 +21,7 @@ import numpy as np
 
 SLOW_BYTES_A_SECOND = 85e6
 """Of the slow S3 that comes with the services and is not used here."""
+MEMORY_MODULE = "benchmarks.compaction.memory"
 ROWS_AT_ONCE = 5_000
 """Rows of a merge while the collection grows; what a build takes at once is its own affair."""
 
@@ -208,16 +209,12 @@ class Build:
             world.remove()
 
     def memory(self, group: str) -> dict[str, Any]:
-        """Merge one group into a fork of the base in a fresh process.
-
-        Returns:
-            ``peak``: most resident bytes of it and the processes that it started, at one moment.
-        """
-        measuring: Any = importlib.import_module("benchmarks.compaction.memory")
+        """Merge one group into a fork of the base in a fresh process, ``MEMORY_MODULE``, for others to watch."""
+        measuring: Any = importlib.import_module(MEMORY_MODULE)
         world = self._fork()
         try:
-            found = measuring.measure_memory(world, self._record(world, self._files.deltas(group)))
-            return {"peak": found.peak_with_check, "started": found.started}
+            measuring.measure_memory(world, self._record(world, self._files.deltas(group)))
+            return {}
         finally:
             world.remove()
 

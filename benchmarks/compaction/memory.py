@@ -1,6 +1,8 @@
 """How much memory a merge takes, in processes of their own: this one started fresh, its check, nothing else.
 
-``python -m benchmarks.compaction.memory`` is the child: a world as JSON in, resident bytes as JSON out.
+A page that several of these processes have is counted once, as the kernel does where it limits them: the check's child
+is imported once and forks. ``python -m benchmarks.compaction.memory`` is the process that merges: a world as JSON in,
+resident bytes as JSON out.
 """
 
 import json
@@ -28,7 +30,8 @@ class Memory:
         started: with everything imported and nothing open.
         opened: the working copy restored and open; Chroma reads the index when it is first used.
         peak: of the merging process, VmHWM of /proc/self/status.
-        peak_with_check: of it and the child that checks the copy, at one moment; looked at 50 times a second.
+        peak_with_check: of it and the processes that check the copy, at one moment, each page counted once; looked at
+            50 times a second.
     """
 
     rows: int
@@ -72,7 +75,7 @@ def measure_memory(world: World, references: Sequence[RunReference], removal: Ru
         process.stdin.close()
         together = 0
         while process.poll() is None:
-            together = max(together, sum(status(one, "VmRSS") for one in family(process.pid)))
+            together = max(together, resident(process.pid))
             time.sleep(LOOK_SECONDS)
         assert process.stdout is not None  # noqa: S101 - for the type checker
         output = process.stdout.read()
@@ -99,10 +102,30 @@ def family(process_id: int) -> Iterator[int]:
             yield from family(int(child))
 
 
+def arguments(process_id: int) -> list[str]:
+    """What a process was started with; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{process_id}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def resident(process_id: int) -> int:
+    """Bytes that a process and what it started have resident together.
+
+    A page that ``n`` processes have counts a ``n``-th in each of them (Pss of proc_pid_smaps_rollup, man 5 proc).
+    """
+    return sum(_field(Path(f"/proc/{one}/smaps_rollup"), "Pss") for one in family(process_id))
+
+
 def status(process_id: int | str, name: str) -> int:
     """A field of /proc/<id>/status in bytes; 0 when the process has ended."""
+    return _field(Path(f"/proc/{process_id}/status"), name)
+
+
+def _field(path: Path, name: str) -> int:
     try:
-        lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+        lines = path.read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) * KILOBYTE for line in lines if line.startswith(f"{name}:")), 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.compaction.memory import family, status
+from benchmarks.compaction.memory import resident, status
 from benchmarks.receipts.generator import generate
 from ops.cost.recording import as_config, record
 from ops.local.control import ControlError
@@ -92,8 +92,7 @@ def _watched(stack: LocalStack, found: dict[str, int]) -> Iterator[None]:
                 # The supervisor is busy with an update; the next look sees the same processes.
                 continue
             for name, process_id in processes:
-                together = sum(status(one, "VmRSS") for one in family(process_id))
-                found[name] = max(found.get(name, 0), together, status(process_id, "VmHWM"))
+                found[name] = max(found.get(name, 0), resident(process_id), status(process_id, "VmHWM"))
 
     watcher = threading.Thread(target=look)
     watcher.start()

@@ -49,7 +49,7 @@ MEANINGS: Mapping[Difference, str] = {
     Difference.ROWS_MISSING: "A completed run's rows are not all in the published version.",
     Difference.ROWS_SURPLUS: "Rows are published that no run accounts for, or that were removed.",
     Difference.ROWS_STALE: "Rows are published as an older operation left them.",
-    Difference.VECTORS_MISSING: "Texts are published that the Chroma collection does not find by their own vector.",
+    Difference.VECTORS_MISSING: "The Chroma collection misses texts that the version does not name, or too many.",
     Difference.SNAPSHOT_INCOMPLETE: "Objects of the published version are gone from S3, or were changed there.",
     Difference.RUN_NOT_HELD: "A run is completed and the published version does not know it.",
     Difference.RUN_FAILED: "A run was given up, with the reason it says.",
@@ -92,13 +92,15 @@ class PublishedRows:
     Attributes:
         run_ids: the runs in its ledger.
         rows: every row; read once.
-        losses: what its Chroma collection does not find, each a sentence.
+        losses: what its Chroma collection falls short of, each a sentence.
+        missed: texts that its Chroma collection does not find by their own vector, and readers rank beside it.
         gaps: keys of its objects that S3 has lost, or has with another content.
     """
 
     run_ids: frozenset[str]
     rows: Iterable[Row]
     losses: tuple[str, ...] = ()
+    missed: int = 0
     gaps: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ from ops.target import Target
 from pipeline.collections.layout import MANIFEST_NAME
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import describe_losses, measure_recall
+from pipeline.collections.recall import describe_losses, describe_missed, measure_recall
 from pipeline.collections.versions import gaps_in_s3
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.run import CompactionRun, RunState
@@ -27,6 +27,7 @@ class Reconciliation:
     Attributes:
         version: the published version; None when nothing was ever published.
         rows: rows in it.
+        missed: texts in it that its Chroma collection does not find by their own vector, and readers rank beside it.
         runs: all of the table.
         deltas: deltas of the collection in the bucket.
         looked_at: when they were listed.
@@ -35,6 +36,7 @@ class Reconciliation:
     collection: CollectionName
     version: str | None
     rows: int
+    missed: int
     runs: tuple[CompactionRun, ...]
     deltas: int
     findings: tuple[Finding, ...]
@@ -66,11 +68,12 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
         runs = tuple(repository(target).all_runs(errors.append))
         moment = datetime.now(UTC)
         deltas = list(delta_objects(ObjectStore(target.s3), target.outputs["vectorsBucket"], collection))
+        held = None if published is None else _rows(target, published)
         findings = compare(
             collection=collection,
             runs=runs,
             completed_before=before,
-            published=None if published is None else _rows(target, published),
+            published=held,
             deltas=deltas,
             now=moment,
             publish_every=timedelta(seconds=int(target.outputs["publishEverySeconds"])),
@@ -79,6 +82,7 @@ def reconcile(target: Target, collection: CollectionName) -> Reconciliation:
             collection=collection,
             version=None if published is None else published.version,
             rows=0 if published is None else published.count,
+            missed=0 if held is None else held.missed,
             runs=runs,
             deltas=len(deltas),
             findings=(*findings, *(unreadable(collection, error) for error in errors)),
@@ -97,10 +101,15 @@ def _rows(target: Target, published: PublishedCollection) -> PublishedRows:
     recall = measure_recall(
         index, texts, published.vectors, published.database.distinct.records(), search_width=index.parameters.ef_search
     )
+    unknown = sorted({*recall.missed} - {*published.missed()})
     return PublishedRows(
         run_ids=frozenset(published.database.ledger.run_ids()),
         rows=published.rows(),
-        losses=tuple(describe_losses(recall, texts)),
+        losses=(
+            *describe_losses(recall, texts),
+            *((f"{describe_missed(unknown, texts)}, and the version does not say so",) if unknown else ()),
+        ),
+        missed=len(recall.missed),
         gaps=tuple(
             gaps_in_s3(
                 ObjectStore(target.s3),

@@ -36,6 +36,7 @@ def run_reconcile(output: Output, target: Target, *, mend: bool, timeout_seconds
             "collection": item.collection,
             "version": item.version,
             "rows": item.rows,
+            "missed": item.missed,
             "deltas": item.deltas,
             "superseded": item.superseded,
         }

@@ -13,6 +13,7 @@ def show_reconciliations(output: Output, found: Sequence[Reconciliation]) -> Non
         output.say(
             f"{item.collection}: {item.rows} vectors in {version}, {len(item.runs)} runs "
             f"({item.superseded} of them superseded by later events), {item.deltas} deltas"
+            + (f", {item.missed} texts ranked beside the Chroma collection, which misses them" if item.missed else "")
         )
         for finding in item.findings:
             receipt = finding.receipt

@@ -20,6 +20,8 @@ LAYOUT = 2
 """Of a version's files. Layout 1 was a Chroma directory with one record a row, and a ledger beside it."""
 ROWS_NAME = "rows.sqlite3"
 VECTORS_NAME = "vectors.npy"
+MISSED_NAME = "missed.npy"
+"""``missed.py``; a version whose index finds every text has no such file."""
 INDEX_NAME = "chroma"
 """The directory of the Chroma collection, which other programs may copy and open."""
 DATABASE_NAME = "chroma.sqlite3"

@@ -19,6 +19,7 @@ from pipeline.collections.layout import (
     Pointer,
 )
 from pipeline.collections.letters import closeness
+from pipeline.collections.missed import read_missed
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import (
@@ -65,6 +66,7 @@ class PublishedCollection:
         self._private = private_directory
         self._exact_bytes = exact_bytes
         self._index: ChromaIndex | None = None
+        self._missed: list[int] | None = None
         self._merchants: list[KnownMerchant] | None = None
         self._database = CollectionDatabase.open(directory / ROWS_NAME)
         try:
@@ -219,6 +221,12 @@ class PublishedCollection:
             self._index = open_private(self._collection, self._directory / INDEX_NAME, self._private)
         return self._index
 
+    def missed(self) -> list[int]:
+        """Positions of the texts that the index does not find, which are ranked beside what it proposes."""
+        if self._missed is None:
+            self._missed = read_missed(self._directory, self.text_count)
+        return self._missed
+
     def close(self) -> None:
         """Release everything."""
         if self._index is not None:
@@ -239,10 +247,10 @@ class PublishedCollection:
         else:
             letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED)
             proposed = self.open_index().nearest_texts(vectors, max(PROPOSED, limit))
-            found = []
+            found, besides = [], {*letters, *self.missed()}
             for vector, texts in zip(vectors, proposed, strict=True):
                 known = {position for position in self._database.rows.positions(texts) if position is not None}
-                among = np.asarray(sorted(self._database.distinct.equal_to(list(known)) | set(letters)), dtype=np.int64)
+                among = np.asarray(sorted(self._database.distinct.equal_to(list(known)) | besides), dtype=np.int64)
                 found += self._vectors.nearest(vector[None], limit, among)
         return [(list(map(int, positions)), list(map(float, distances))) for positions, distances in found]
 

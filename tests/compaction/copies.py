@@ -69,7 +69,7 @@ def publish(path: Path, root: Path, *receipts: FilledReceipt, version: str = "00
     try:
         rows, texts = copy.count, copy.text_count
         copy.seal(lambda: None)
-        digest = copy_version(copy.directory, root, "lines", version, lambda: None)
+        digest = copy_version(copy.directory, root, "lines", version, dict)
     finally:
         copy.discard()
     pointer = Pointer(

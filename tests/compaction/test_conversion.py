@@ -51,7 +51,7 @@ def pointer_of(root: Path, collection: CollectionName) -> Pointer:
 
 def records_of(directory: Path, collection: CollectionName, scratch: Path) -> Records:
     """What layout 1 has of each row, read through a copy."""
-    copy_version(directory, scratch, collection, "copy", lambda: None)
+    copy_version(directory, scratch, collection, "copy", dict)
     return {
         record.id: (record.text, record.metadata, record.vector)
         for record in records_of_layout_1(collection, version_path(scratch, collection, "copy"))
@@ -151,7 +151,7 @@ def test_readers_refuse_a_version_of_layout_1_and_say_what_converts_it(old):
 
 def changed(directory: Path, target: Path) -> Path:
     """A copy of a version's files that a test may change, as a directory with its own manifest."""
-    copy_version(directory, target, "lines", "changed", lambda: None)
+    copy_version(directory, target, "lines", "changed", dict)
     return version_path(target, "lines", "changed")
 
 

@@ -89,7 +89,7 @@ def published(tmp_path: Path) -> tuple[Path, Pointer]:
     (source / "chroma").mkdir(parents=True)
     for name in ("rows.sqlite3", "chroma/data_level0.bin"):
         (source / name).write_bytes(b"data")
-    digest = copy_version(source, tmp_path / "root", "lines", VERSION, lambda: None)
+    digest = copy_version(source, tmp_path / "root", "lines", VERSION, dict)
     return tmp_path / "root", Pointer.model_validate(pointer(digest=digest))
 
 
@@ -181,6 +181,6 @@ def test_a_working_copy_that_holds_what_is_no_file_is_not_published(tmp_path, pu
     (source / "more").write_bytes(b"more")
     spoiled_by(kind, source / name, elsewhere)
     with pytest.raises(RetryableError) as caught:
-        copy_version(source, root, "lines", version_name(8, "owner", 1), lambda: None)
+        copy_version(source, root, "lines", version_name(8, "owner", 1), dict)
     assert caught.value.code is ErrorCode.SNAPSHOT_UNSOUND
     assert [path.name for path in version_path(root, "lines", VERSION).parent.iterdir()] == [VERSION]

@@ -68,7 +68,7 @@ def test_an_index_that_loses_a_text_is_built_again_with_stronger_parameters(worl
 def test_with_the_guard_taken_out_an_index_that_loses_a_text_is_published(world, monkeypatch):
     """What the guard is for: counting and reading records finds nothing wrong with such an index."""
     losing(monkeypatch, PARAMETERS[1].max_neighbors)
-    monkeypatch.setattr(soundness, "measure_recall", lambda *_, **__: Recall(asked=0, lost=(), at_ten=None))
+    monkeypatch.setattr(soundness, "measure_recall", lambda *_, **__: Recall(asked=0, missed=(), at_ten=None))
     reference = world.run(1)
     world.merger().merge([reference])
     assert world.states(reference) == [RunState.COMPLETED]
@@ -124,7 +124,7 @@ def random_vectors(count: int, dimensions: int = 16) -> np.ndarray:
 def test_every_text_is_asked_and_a_sound_index_loses_none(tmp_path, count):
     texts = [f"text {number}" for number in range(count)]
     found = measured(tmp_path, texts, random_vectors(count))
-    assert (found.asked, found.lost, found.at_ten) == (count, (), 1.0 if count else None)
+    assert (found.asked, found.missed, found.at_ten) == (count, (), 1.0 if count else None)
     assert list(describe_losses(found, texts)) == []
 
 
@@ -132,7 +132,7 @@ def test_every_text_is_asked_and_a_sound_index_loses_none(tmp_path, count):
 def test_a_text_that_is_not_found_is_told_by_its_position(tmp_path, count):
     texts = [f"text {number}" for number in range(count)]
     found = measured(tmp_path, texts, random_vectors(count), lose=(7,))
-    assert found.lost == (7,)
+    assert found.missed == (7,)
     assert "'text 7'" in next(describe_losses(found, texts))
 
 
@@ -158,7 +158,7 @@ def test_of_new_texts_those_and_what_is_near_them_are_asked(tmp_path):
     count = 60
     texts = [f"text {number}" for number in range(count)]
     found = measured(tmp_path, texts, random_vectors(count), start=count - 1, lose=(count - 1,))
-    assert found.lost == (count - 1,)
+    assert found.missed == (count - 1,)
     assert 1 < found.asked <= 2 + recall.NEIGHBOURS_ASKED
     assert found.at_ten is None
 
@@ -166,7 +166,7 @@ def test_of_new_texts_those_and_what_is_near_them_are_asked(tmp_path):
 def test_a_text_counts_as_found_when_another_has_the_same_vector(tmp_path):
     vectors = random_vectors(9)
     vectors[4] = vectors[3] * 2
-    assert measured(tmp_path, [f"text {number}" for number in range(9)], vectors, lose=(4,)).lost == ()
+    assert measured(tmp_path, [f"text {number}" for number in range(9)], vectors, lose=(4,)).missed == ()
 
 
 def cased(word: str, count: int) -> list[str]:

@@ -25,7 +25,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_disk_is_at_work_while_a_large_file_is_copied(source, tmp_path, monkeypatch):
     sent: list[int] = []
     monkeypatch.setattr(files.os, "fdatasync", sent.append)
-    storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+    storing.copy_version(source, tmp_path / "root", "words", "one", dict)
     assert 1 <= len(sent) <= PIECES
     copied = version_path(tmp_path / "root", "words", "one") / "data"
     assert copied.read_bytes() == (source / "data").read_bytes()
@@ -37,7 +37,7 @@ def test_an_error_that_the_disk_tells_while_a_file_is_copied_leaves_no_version(s
 
     monkeypatch.setattr(files.os, "fdatasync", refused)
     with pytest.raises(OSError, match="Input/output"):
-        storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+        storing.copy_version(source, tmp_path / "root", "words", "one", dict)
     assert list((tmp_path / "root").rglob("*one*")) == []
 
 
@@ -58,4 +58,4 @@ def test_a_full_disk_is_told_as_one_whatever_else_the_disk_says(source, tmp_path
     monkeypatch.setattr(files.os, "fdatasync", refused)
     monkeypatch.setattr(files, "FileDigest", Full)
     with pytest.raises(OSError, match="No space"):
-        storing.copy_version(source, tmp_path / "root", "words", "one", lambda: None)
+        storing.copy_version(source, tmp_path / "root", "words", "one", dict)

@@ -50,8 +50,10 @@ class CheckInProcess:
     def expect(self, size: int) -> None:
         pass
 
-    def run(self, inspection: Inspection) -> None:
-        require_sound(inspection, judge_where_there_is_room(inspection))
+    def run(self, inspection: Inspection) -> tuple[int, ...]:
+        verdict = judge_where_there_is_room(inspection)
+        require_sound(inspection, verdict)
+        return verdict.missed
 
     def close(self) -> None:
         pass

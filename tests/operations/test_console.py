@@ -128,7 +128,7 @@ def reconciliation(output: Output) -> None:
         way_out=HOSTILE,
     )
     found = Reconciliation(
-        collection="lines", version=HOSTILE, rows=1, runs=(), deltas=1, findings=(finding,), looked_at=MOMENT
+        collection="lines", version=HOSTILE, rows=1, missed=1, runs=(), deltas=1, findings=(finding,), looked_at=MOMENT
     )
     show_reconciliations(output, [found])
 

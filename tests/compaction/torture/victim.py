@@ -67,7 +67,7 @@ class ForkedCheck:
             self._expects = True
             self._write({"size": size})
 
-    def run(self, inspection: Inspection) -> None:
+    def run(self, inspection: Inspection) -> tuple[int, ...]:
         self.expect(0)
         self._expects = False
         self._write(vars(inspection))
@@ -77,10 +77,12 @@ class ForkedCheck:
         if not answer:
             self.close()
             raise unsound(inspection, "the check's process is gone")
-        verdict = json.loads(answer)
-        if verdict["faults"]:
+        said = json.loads(answer)
+        if said["faults"]:
             self.close()
-        require_sound(inspection, Verdict(faults=tuple(verdict["faults"]), losses=tuple(verdict["losses"])))
+        verdict = Verdict(faults=tuple(said["faults"]), losses=tuple(said["losses"]), missed=tuple(said["missed"]))
+        require_sound(inspection, verdict)
+        return verdict.missed
 
     def close(self) -> None:
         if self.ready:
