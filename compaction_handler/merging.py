@@ -33,6 +33,7 @@ from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import CompactionRun, RunState
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
+from pipeline.memory import give_back
 from pipeline.objects import ObjectStore
 from pipeline.runs.repository import RunRepository
 
@@ -283,7 +284,10 @@ class CollectionMerger:
         if self._is_due(heartbeat.lease.current(), copy):
             self._keeper.publisher.prepare(copy)
         with self._blame.writing(heartbeat, batch):
-            return self._write(heartbeat, copy, batch)
+            written = self._write(heartbeat, copy, batch)
+        # The deltas are gone; the index is next.
+        give_back()
+        return written
 
     def _write(
         self, heartbeat: Heartbeat, copy: WorkingCopy, batch: list[CompactionRun]

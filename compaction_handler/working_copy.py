@@ -30,6 +30,7 @@ from pipeline.contracts.delta import Delta
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.contracts.metadata import Metadata
 from pipeline.errors import ErrorCode, RetryableError
+from pipeline.memory import give_back
 
 PARAMETERS_FACT = "index_parameters"
 """Under this name the file notes which of ``PARAMETERS`` its index was built with."""
@@ -208,6 +209,8 @@ class WorkingCopy:
         if self._indexed < count or is_rebuilt:
             self._index_texts(between_chunks)
         self.close()
+        # What is checked next is read into memory by another process.
+        give_back()
         chroma.clear_unused_places(self.directory / INDEX_NAME)
         if is_rebuilt:
             chroma.compact(self.directory / INDEX_NAME)

@@ -19,7 +19,7 @@ time (docs/facts.md, "Asking every text"). What it misses is asked again for as 
 BATCH_TEXTS = 500
 NEIGHBOURS_ASKED = 1
 """Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
-SAMPLE_TEXTS = 100
+SAMPLE_TEXTS, SAMPLE_TEXTS_AT_ONCE = 100, 20
 RECALL_AT = 10
 SAME = 1e-5
 """Cosine distance below which two float32 vectors count as equal: another text with the same vector counts as found."""
@@ -129,22 +129,23 @@ def _at_ten(
     positions = list(records)
     sample = positions[:: max(1, len(positions) // SAMPLE_TEXTS)][:SAMPLE_TEXTS]
     wanted = min(RECALL_AT, len(positions))
-    asked = vectors.at(sample)
     # Only vectors that have a record: of ten texts with one vector the index can name one.
     among = None if len(positions) == len(vectors) else np.array(positions, dtype=np.int64)
     beside = np.array([position for position in missed if position in records], dtype=np.int64)
-    ranked_too = vectors.nearest(asked, wanted, beside) if len(beside) else [((), ())] * len(asked)
     right = 0
-    for (_, exact), proposed, (near, distances) in zip(
-        vectors.nearest(asked, wanted, among), index.nearest(asked, max(wanted, width)), ranked_too, strict=True
-    ):
-        found = dict(proposed)
-        found |= {records[int(position)]: float(at) for position, at in zip(near, distances, strict=True)}
-        # By distance: of texts that are equally near, any is right.
-        right += sum(distance <= exact[-1] + SAME for distance in sorted(found.values())[:wanted])
+    for batch in _batches(sample, SAMPLE_TEXTS_AT_ONCE):
+        asked = vectors.at(batch)
+        ranked_too = vectors.nearest(asked, wanted, beside) if len(beside) else [((), ())] * len(asked)
+        for (_, exact), proposed, (near, distances) in zip(
+            vectors.nearest(asked, wanted, among), index.nearest(asked, max(wanted, width)), ranked_too, strict=True
+        ):
+            found = dict(proposed)
+            found |= {records[int(position)]: float(at) for position, at in zip(near, distances, strict=True)}
+            # By distance: of texts that are equally near, any is right.
+            right += sum(distance <= exact[-1] + SAME for distance in sorted(found.values())[:wanted])
     return right / (wanted * len(sample))
 
 
-def _batches(positions: Iterable[int]) -> Iterable[list[int]]:
+def _batches(positions: Iterable[int], size: int = BATCH_TEXTS) -> Iterable[list[int]]:
     known = list(positions)
-    return (known[start : start + BATCH_TEXTS] for start in range(0, len(known), BATCH_TEXTS))
+    return (known[start : start + size] for start in range(0, len(known), size))
