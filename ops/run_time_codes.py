@@ -172,7 +172,7 @@ RUN_TIME_CODES: Mapping[ErrorCode, Advice] = {
     ),
     ErrorCode.SNAPSHOT_RECALL: Advice(
         "retried",
-        "The index of a version does not find its own texts, and it was not published.",
+        "The index of a version misses too many of its own texts, and it was not published.",
         "`receipts rebuild --from-deltas`; look for many texts with equal vectors.",
     ),
     ErrorCode.STORAGE_FULL: Advice(

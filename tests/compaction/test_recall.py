@@ -18,7 +18,7 @@ from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, In
 from pipeline.collections.layout import ROWS_NAME, version_path
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import Recall, describe_losses, measure_recall
+from pipeline.collections.recall import Recall, describe_losses, describe_missed, measure_recall
 from pipeline.collections.vectors import VectorFile
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
@@ -133,7 +133,8 @@ def test_a_text_that_is_not_found_is_told_by_its_position(tmp_path, count):
     texts = [f"text {number}" for number in range(count)]
     found = measured(tmp_path, texts, random_vectors(count), lose=(7,))
     assert found.missed == (7,)
-    assert "'text 7'" in next(describe_losses(found, texts))
+    assert describe_missed(found.missed, texts).startswith(f"1 of {count} texts")
+    assert "'text 7'" in describe_missed(found.missed, texts)
 
 
 def test_a_search_is_as_wide_as_the_number_of_answers_that_it_is_asked_for(tmp_path):

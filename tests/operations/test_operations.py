@@ -197,16 +197,31 @@ def test_texts_that_the_published_index_does_not_find_are_told_with_the_way_out(
         index.collection.delete(ids=[record_id(texts[0])])
 
     monkeypatch.setattr(ChromaIndex, "add", losing)
-    monkeypatch.setattr("tests.compaction.world.CheckInProcess.run", lambda *_: None)
+    monkeypatch.setattr("tests.compaction.world.CheckInProcess.run", lambda *_: ())
     merge(world.operation("upsert", 2, rows=1, texts=["another"]))
     monkeypatch.undo()
     found = both(target)
-    # By their own vector, and in the recall at ten of a collection this small.
+    # Too many of ten, and the version names none.
     assert differences(*found) == [Difference.VECTORS_MISSING] * 4
     assert {(finding.receipt, finding.repair, finding.way_out) for item in found for finding in item.findings} == {
         (None, None, f"receipts rebuild --collection {name}") for name in ("lines", "words")
     }
     assert repair(target, found).runs == ()
+
+
+def test_texts_that_the_version_names_as_missed_are_counted_and_no_difference(world, target, merge, monkeypatch):
+    texts = [f"text {number}" for number in range(60)]
+    nearest = ChromaIndex.nearest
+
+    def losing(index: ChromaIndex, vectors: Any, limit: int) -> Any:
+        answers = nearest(index, vectors, limit + 1)
+        return [[found for found in answer if found[0] != record_id("text 7")][:limit] for answer in answers]
+
+    monkeypatch.setattr(ChromaIndex, "nearest", losing)
+    merge(world.operation("upsert", 1, rows=60, texts=texts))
+    found = both(target)
+    assert differences(*found) == []
+    assert [item.missed for item in found] == [1, 1]
 
 
 def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merge, monkeypatch):
@@ -371,6 +386,7 @@ def test_the_command_says_what_was_found_what_was_done_and_what_is_left(world, t
         "collection": "lines",
         "version": "",
         "rows": 2,
+        "missed": 0,
         "deltas": 1,
         "superseded": 0,
     }

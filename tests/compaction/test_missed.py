@@ -1,0 +1,152 @@
+"""Texts that the index does not find by their own vector: a version names them, and readers rank them all the same."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compaction_handler.soundness import judge
+from pipeline.collections.chroma import PARAMETERS, ChromaIndex, record_id
+from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, decode_manifest, version_path
+from pipeline.collections.missed import missed_files, read_missed
+from pipeline.collections.published import PublishedCollection
+from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses
+from pipeline.collections.versions import read_current
+from pipeline.contracts.run import RunState
+from pipeline.errors import ErrorCode, PermanentError
+from tests.compaction.copies import filled_copy, inspection_of, receipt
+from tests.compaction.world import BUCKET, MergeWorld
+
+TEXTS = [f"text {number}" for number in range(60)]
+LOST = TEXTS[7]
+nearest, nearest_texts = ChromaIndex.nearest, ChromaIndex.nearest_texts
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Every index holds a record that no search reaches."""
+
+    def answer(index: ChromaIndex, vectors: np.ndarray, limit: int) -> list[list[tuple[str, float]]]:
+        answers = nearest(index, vectors, limit + 1)
+        return [[found for found in answer if found[0] != record_id(LOST)][:limit] for answer in answers]
+
+    def propose(index: ChromaIndex, vectors: np.ndarray, limit: int) -> list[list[str]]:
+        answers = nearest_texts(index, vectors, limit + 1)
+        return [[text for text in answer if text != LOST][:limit] for answer in answers]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChromaIndex, "nearest", answer)
+        patch.setattr(ChromaIndex, "nearest_texts", propose)
+        yield patch
+
+
+def pointer_of(world: MergeWorld) -> Pointer:
+    pointer = read_current(world.root, "lines")
+    assert pointer is not None
+    return pointer
+
+
+def first_by_own_vector(world: MergeWorld, directory: Path | None = None) -> str:
+    """What a reader that lets the index propose finds first for the lost text's own vector."""
+    pointer = pointer_of(world)
+    directory = directory or version_path(world.root, "lines", pointer.version)
+    published = PublishedCollection("lines", pointer, directory, world.path / "private", exact_bytes=0)
+    with closing(published):
+        (position,) = published.database.rows.positions([LOST])
+        (hits,) = published.query(published.vectors.at([position]), limit=1)
+        return hits[0].text
+
+
+def test_a_text_that_the_index_misses_is_named_published_and_found(world, losing):
+    merger, reference = world.merger(), world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)
+    merger.merge([reference])
+    assert world.states(reference) == [RunState.COMPLETED]
+    directory = version_path(world.root, "lines", pointer_of(world).version)
+    assert read_missed(directory, len(TEXTS)) == [7]
+    assert MISSED_NAME in decode_manifest((directory / MANIFEST_NAME).read_bytes())
+    assert first_by_own_vector(world) == LOST
+    # Not because the proposals hold it.
+    (directory / MISSED_NAME).unlink()
+    assert first_by_own_vector(world) != LOST
+
+
+def test_the_list_stays_while_the_index_grows_warm_and_cold_and_goes_to_s3(world, losing):
+    merger = world.merger()
+    for number, merging in enumerate([merger, merger, world.merger()], 1):
+        texts = TEXTS if number == 1 else [f"{number} more", f"{number} again"]
+        merging.merge([world.operation("upsert", number, rows=len(texts), texts=texts)])
+        directory = version_path(world.root, "lines", pointer_of(world).version)
+        assert read_missed(directory, pointer_of(world).texts or 0) == [7]
+    source = SnapshotSource.from_bucket("lines", s3_client=world.s3, bucket=BUCKET, private_directory=world.path / "s3")
+    with closing(source):
+        published = source.refresh()
+        assert published is not None
+        published.open_index()
+        assert published.missed() == [7]
+
+
+def test_an_index_that_is_built_again_and_finds_everything_has_no_list(world, losing):
+    merger = world.merger()
+    merger.merge([world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)])
+    merger.merge([world.operation("upsert", 2, rows=1, texts=["more"])])
+    losing.undo()
+    merger.merge([world.operation("delete", 2)])
+    directory = version_path(world.root, "lines", pointer_of(world).version)
+    assert not (directory / MISSED_NAME).exists()
+    assert MISSED_NAME not in decode_manifest((directory / MANIFEST_NAME).read_bytes())
+    assert first_by_own_vector(world) == LOST
+
+
+def test_no_stronger_index_is_built_for_a_few_missed_texts(world, losing):
+    world.merger().merge([world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)])
+    pointer = pointer_of(world)
+    directory = version_path(world.root, "lines", pointer.version)
+    with closing(PublishedCollection("lines", pointer, directory, world.path / "private")) as published:
+        assert published.open_index().parameters == PARAMETERS[0]
+
+
+def test_recall_at_ten_counts_what_a_reader_ranks(tmp_path, losing):
+    vectors = np.random.default_rng(1).standard_normal((len(TEXTS), 8)).astype(np.float32)
+    copy = filled_copy(tmp_path / "work", receipt(1, TEXTS, vectors))
+    with closing(copy):
+        copy.seal(lambda: None)
+        verdict = judge(inspection_of(copy, tmp_path))
+    # A text of sixty is among the ten nearest of a sixth of the others: the index alone has 0.98 at most.
+    assert (verdict.faults, verdict.losses, verdict.missed) == ((), (), (7,))
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 100])
+def test_at_most_one_text_in_twenty_may_be_missed(count):
+    texts = [f"text {number}" for number in range(count)]
+    allowed = int(MOST_MISSED * count)
+    kept, refused = (Recall(asked=count, missed=tuple(range(missed)), at_ten=1.0) for missed in (allowed, allowed + 1))
+    assert list(describe_losses(kept, texts)) == []
+    (loss,) = describe_losses(refused, texts)
+    assert loss.startswith(f"{allowed + 1} of {count} texts")
+    assert "'text 0'" in loss
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", b"no array", missed_files([3])[MISSED_NAME], missed_files([0, 1])[MISSED_NAME][:-1]],
+    ids=["empty", "cut in its header", "foreign", "a position beyond the texts", "cut"],
+)
+def test_a_damaged_list_is_refused(tmp_path, content):
+    (tmp_path / MISSED_NAME).write_bytes(content)
+    with pytest.raises(PermanentError) as caught:
+        read_missed(tmp_path, 3)
+    assert caught.value.code is ErrorCode.SNAPSHOT_CORRUPT
+
+
+def test_a_list_of_other_numbers_is_refused(tmp_path):
+    np.save(tmp_path / MISSED_NAME, np.zeros((1, 1)))
+    with pytest.raises(PermanentError) as caught:
+        read_missed(tmp_path, 3)
+    assert caught.value.code is ErrorCode.SNAPSHOT_CORRUPT
+
+
+def test_nothing_missed_is_no_file(tmp_path):
+    assert missed_files([]) == {}
+    assert read_missed(tmp_path, 3) == []
