@@ -3,7 +3,7 @@
 Above ``EXACT_BYTES`` a reader lets Chroma and the letters propose texts and ranks them by their vectors; both ways are
 measured, whichever a reader of this collection takes. It is filled and sealed as a conversion fills one, without runs
 and without a merge, and checked as before a publication: an index that falls short is built again with the next
-parameters. What is asked is production's reader.
+parameters, and what it misses is named. What is asked is production's reader.
 """
 
 import argparse
@@ -53,6 +53,7 @@ class Measured:
         texts: distinct texts in the collection.
         scanned: whether a reader of this collection scans it.
         parameters: which of ``PARAMETERS`` the check let pass; None when it let none pass.
+        missed: texts that the index does not find by their own vector, so that readers rank them beside it.
         recall_at_ten: share of the exact ten nearest, by distance, in the reader's answers to misspelt texts.
         lost: of as many texts, those that are not first for their own vector.
         proposed_recall_at_ten: the same where the index proposes.
@@ -64,6 +65,7 @@ class Measured:
     dimensions: int
     scanned: bool
     parameters: int | None
+    missed: int
     asked: int
     recall_at_ten: float
     lost: int
@@ -140,7 +142,9 @@ def passing_parameters(
         verdict = judge(inspection)
         if verdict.faults:
             raise RuntimeError("; ".join(verdict.faults))
-        progress.console.print(f"parameters {parameters}: {'; '.join(verdict.losses) or 'every text is found'}")
+        said = "; ".join(verdict.losses) or f"it passes and misses {len(verdict.missed)} texts"
+        progress.console.print(f"parameters {parameters}: {said}")
+        copy.asked(0, pointer.texts or 0, verdict.missed)
         if not verdict.losses:
             return parameters
         if parameters + 1 < len(PARAMETERS):
@@ -194,7 +198,7 @@ def measure(texts: Sequence[str], dimensions: int, queries: int, first: int, pro
                 for limit in (EXACT_BYTES, 0)
             )
             try:
-                is_scanned = reader.vectors.size <= EXACT_BYTES
+                is_scanned, missed = reader.vectors.size <= EXACT_BYTES, len(reader.missed())
                 by_reader = ask(reader, asked, own)
                 by_index = ask(proposing, asked, own)
             finally:
@@ -207,6 +211,7 @@ def measure(texts: Sequence[str], dimensions: int, queries: int, first: int, pro
         dimensions=dimensions,
         scanned=is_scanned,
         parameters=passed,
+        missed=missed,
         asked=len(asked),
         recall_at_ten=by_reader.recall_at_ten,
         lost=by_reader.lost,
