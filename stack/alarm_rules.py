@@ -337,7 +337,7 @@ ALARMS: tuple[AlarmRule, ...] = (
         missing="notBreaching",
         why="The index was already built with the strongest parameters. The metric is only written when that happens: "
         "missing data is good.",
-        meaning="A publication was refused because the index misses too many of its own texts; readers keep the version "
+        meaning="A publication was refused because the index misses too many of its texts; readers keep the version "
         "before.",
         action="When it goes on, build the collection again from its deltas: receipts rebuild --from-deltas.",
         command="receipts reconcile",

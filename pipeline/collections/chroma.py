@@ -33,8 +33,14 @@ PAGE_RECORDS = 1_000
 RECORD_ID_LENGTH = 32
 
 INDEX_FORMAT = 1
-INDEX_HEADER = struct.Struct("<iQQQQ")
-"""How ``header.bin`` begins: format, offset, places, records, bytes of a record (chroma-hnswlib's ``persistDirty``)."""
+INDEX_HEADER = struct.Struct("<iQQQQQQ")
+"""How ``header.bin`` begins: format, offset, places, records, bytes of a record, where in a record its label and its
+vector are (chroma-hnswlib's ``persistDirty``). A record begins with its links: their number, then as many places."""
+LINK, LABEL = np.dtype("<u4"), np.dtype("<u8")
+LINKS_MASK = 0xFFFF
+"""Of the number of links; what is above it are marks, for example of a deleted record."""
+RECORDS_READ = 1_024
+"""Records of an index file in memory at once: 7 MB at 1,536 dimensions."""
 LENGTH_SIZE = 4
 """Bytes of an entry of ``length.bin``, one a place."""
 
@@ -133,6 +139,28 @@ class ChromaIndex:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             return {row[0] for row in connection.execute("SELECT embedding_id FROM embeddings")}
 
+    def poorly_linked(self, most: int) -> set[str]:
+        """The ids of the records to which at most ``most`` others link, at the index's level where all records are.
+
+        No search comes upon a record without links, but from a level above. Read from the files, which must be at rest;
+        all records where the files do not tell.
+
+        Raises:
+            ValueError: the files are in a format that this module does not know.
+        """
+        database = self._directory / DATABASE_NAME
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            # hnswlib's labels are the numbers of the records, from 1 on, in this order.
+            identifiers = [row[0] for row in connection.execute("SELECT embedding_id FROM embeddings ORDER BY seq_id")]
+        headers = list(self._directory.glob("*/header.bin"))
+        if len(headers) != 1:
+            return set(identifiers)
+        labels, links = _labels_and_links(headers[0])
+        if sorted(labels) != list(range(1, len(identifiers) + 1)):
+            # Records were deleted, which nothing here does.
+            return set(identifiers)
+        return {identifiers[labels[place] - 1] for place in np.flatnonzero(links <= most)}
+
     def nearest(self, vectors: np.ndarray, limit: int) -> list[list[tuple[str, float]]]:
         """What Chroma proposes for each vector: record ids and cosine distances, nearest first."""
         if not len(vectors) or not self.count:
@@ -197,12 +225,7 @@ def clear_unused_places(directory: Path) -> None:
         ValueError: the files are in a format that this module does not know.
     """
     for header_path in directory.glob("*/header.bin"):
-        header = header_path.read_bytes()
-        if len(header) < INDEX_HEADER.size:
-            raise ValueError(f"{header_path.name} has {len(header)} bytes, at least {INDEX_HEADER.size} are needed")
-        version, _, _, count, record_size = INDEX_HEADER.unpack_from(header)
-        if version != INDEX_FORMAT:
-            raise ValueError(f"{header_path.name} is of format {version}, known is {INDEX_FORMAT}")
+        count, record_size, _, _ = _header(header_path)
         for name, size in (("data_level0.bin", record_size), ("length.bin", LENGTH_SIZE)):
             with (header_path.parent / name).open("r+b") as file:
                 used, end = count * size, file.seek(0, SEEK_END)
@@ -210,6 +233,34 @@ def clear_unused_places(directory: Path) -> None:
                     raise ValueError(f"{name} has {end} bytes, {count} records need {used}")
                 file.seek(used)
                 file.write(bytes(end - used))
+
+
+def _header(path: Path) -> tuple[int, int, int, int]:
+    """Records, bytes of a record, and where in it its label and its vector are."""
+    header = path.read_bytes()
+    if len(header) < INDEX_HEADER.size:
+        raise ValueError(f"{path.name} has {len(header)} bytes, at least {INDEX_HEADER.size} are needed")
+    version, _, _, count, record_size, label_at, vector_at = INDEX_HEADER.unpack_from(header)
+    if version != INDEX_FORMAT:
+        raise ValueError(f"{path.name} is of format {version}, known is {INDEX_FORMAT}")
+    return count, record_size, label_at, vector_at
+
+
+def _labels_and_links(header_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Of each record in the order of the file: its label, and how many records link to it."""
+    count, record_size, label_at, vector_at = _header(header_path)
+    most = vector_at // LINK.itemsize - 1
+    labels, linked = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    with (header_path.parent / "data_level0.bin").open("rb") as file:
+        for first in range(0, count, RECORDS_READ):
+            content = file.read(min(RECORDS_READ, count - first) * record_size)
+            records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record_size)
+            links = np.ascontiguousarray(records[:, :vector_at]).view(LINK)
+            own = np.ascontiguousarray(records[:, label_at : label_at + LABEL.itemsize]).view(LABEL)
+            labels[first : first + len(records)] = own[:, 0]
+            is_link = np.arange(most) < (links[:, :1] & LINKS_MASK)
+            linked += np.bincount(links[:, 1:][is_link], minlength=count)
+    return labels, linked
 
 
 def open_private(name: CollectionName, directory: Path, private_directory: Path, *, copy: bool = False) -> ChromaIndex:

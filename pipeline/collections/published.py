@@ -224,7 +224,8 @@ class PublishedCollection:
     def missed(self) -> list[int]:
         """Positions of the texts that the index does not find, which are ranked beside what it proposes."""
         if self._missed is None:
-            self._missed = read_missed(self._directory, self.text_count)
+            # A record stands for all texts with its vector.
+            self._missed = sorted(self._database.distinct.equal_to(read_missed(self._directory, self.text_count)))
         return self._missed
 
     def close(self) -> None:

@@ -17,8 +17,10 @@ NARROW = 10
 time (docs/facts.md, "Asking every text"). What it misses is asked again for as many answers as the collection's own
 ``ef_search``: a search is as wide as the larger of the two, and the index needs not be read again."""
 BATCH_TEXTS = 500
-NEIGHBOURS_ASKED = 1
-"""Of each new text: an insertion changes the links of texts near it, so they are the ones that it may cut off."""
+FEW_LINKS = 1
+"""An insertion takes links to other records away, and what has none is not found: such are asked again each time. They
+are most of what an index misses (docs/facts.md, "Links to what is missed"); the others are noticed when all are
+asked."""
 SAMPLE_TEXTS, SAMPLE_TEXTS_AT_ONCE = 100, 20
 RECALL_AT = 10
 SAME = 1e-5
@@ -38,7 +40,7 @@ class Recall:
 
     Attributes:
         asked: texts that were asked by their own vector.
-        missed: positions of all texts that the index does not find, ascending: of these and of those known before.
+        missed: positions of those that the index does not find, ascending.
         at_ten: share of the exact ten nearest among what the index gives and it misses, which is what a reader ranks,
             over a sample; None when no sample was taken.
     """
@@ -66,29 +68,23 @@ def measure_recall(
         vectors: all of the collection.
         records: positions of the texts that have a record, see ``distinct.py``.
         search_width: the collection's own ``ef_search``.
-        start: 0 asks every text and takes the sample; else only the texts from this position on, and what is near them.
-        known: positions that were missed when they were last asked.
+        start: 0 asks every text and takes the sample; else only the texts from this position on, and those to whose
+            records at most ``FEW_LINKS`` others link.
+        known: positions that were missed before; they are asked, too.
     """
+    linked_poorly = index.poorly_linked(FEW_LINKS) if start else set()
     # Before the first question: until then Chroma has not read the index.
     index.search_width(min(NARROW, search_width))
-    asked: set[int] = set()
-    suspects: list[int] = []
-    if start == 0:
-        asked.update(range(len(texts)))
-        suspects = _not_found(index, texts, vectors, range(len(texts)), 1)
-    else:
-        near: set[int] = set()
-        position = {record_id(text): number for number, text in enumerate(texts)}
-        for batch in _batches(range(start, len(texts))):
-            answers = index.nearest(vectors.at(batch), 1 + NEIGHBOURS_ASKED)
-            near |= {position[identifier] for answer in answers for identifier, _ in answer if identifier in position}
-            suspects += _missing(batch, texts, answers)
-        asked.update(range(start, len(texts)), near)
-        suspects += _not_found(index, texts, vectors, sorted(near - set(range(start, len(texts)))), 1)
-    missed = sorted({*_not_found(index, texts, vectors, suspects, search_width), *(set(known) - asked)})
-    is_sampled = start == 0 and len(texts) > 0
-    identified = {position: record_id(texts[position]) for position in records}
-    at_ten = _at_ten(index, vectors, identified, missed, search_width) if is_sampled else None
+    # An insertion may take away the last link to another record, however far away it was asked for the last time.
+    asked = {*range(start, len(texts)), *known}
+    if linked_poorly:
+        asked.update(position for position in records if record_id(texts[position]) in linked_poorly)
+    suspects = _not_found(index, texts, vectors, sorted(asked), 1)
+    missed = _not_found(index, texts, vectors, suspects, search_width)
+    at_ten = None
+    if start == 0 and len(texts) > 0:
+        identifiers = {position: record_id(texts[position]) for position in records}
+        at_ten = _at_ten(index, vectors, identifiers, missed, search_width)
     return Recall(asked=len(asked), missed=tuple(missed), at_ten=at_ten)
 
 

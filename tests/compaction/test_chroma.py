@@ -86,7 +86,7 @@ def test_places_that_no_record_uses_are_cleared_and_the_records_stay(tmp_path: P
     index.add(texts, vectors)
     index.close()
     (segment,) = (path.parent for path in tmp_path.glob("*/header.bin"))
-    _, _, places, count, size = INDEX_HEADER.unpack_from((segment / "header.bin").read_bytes())
+    _, _, places, count, size, _, _ = INDEX_HEADER.unpack_from((segment / "header.bin").read_bytes())
     assert (count, len((segment / "length.bin").read_bytes()) >= 4 * count) == (records, True)
     for name, used in (("data_level0.bin", count * size), ("length.bin", 4 * count)):
         content = (segment / name).read_bytes()
@@ -109,7 +109,7 @@ def test_places_that_no_record_uses_are_cleared_and_the_records_stay(tmp_path: P
 
 def test_files_of_an_unknown_format_are_not_overwritten(tmp_path: Path):
     (tmp_path / "segment").mkdir()
-    (tmp_path / "segment" / "header.bin").write_bytes(INDEX_HEADER.pack(2, 0, 100, 1, 64))
+    (tmp_path / "segment" / "header.bin").write_bytes(INDEX_HEADER.pack(2, 0, 100, 1, 64, 56, 24))
     (tmp_path / "segment" / "data_level0.bin").write_bytes(b"x" * 6400)
     with pytest.raises(ValueError, match="format 2"):
         clear_unused_places(tmp_path)

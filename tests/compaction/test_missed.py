@@ -16,7 +16,7 @@ from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
-from tests.compaction.copies import filled_copy, inspection_of, receipt
+from tests.compaction.copies import filled_copy, inspection_of, publish, receipt
 from tests.compaction.world import BUCKET, MergeWorld
 
 TEXTS = [f"text {number}" for number in range(60)]
@@ -55,6 +55,7 @@ def first_by_own_vector(world: MergeWorld, directory: Path | None = None) -> str
     published = PublishedCollection("lines", pointer, directory, world.path / "private", exact_bytes=0)
     with closing(published):
         (position,) = published.database.rows.positions([LOST])
+        assert position is not None
         (hits,) = published.query(published.vectors.at([position]), limit=1)
         return hits[0].text
 
@@ -97,6 +98,18 @@ def test_an_index_that_is_built_again_and_finds_everything_has_no_list(world, lo
     assert not (directory / MISSED_NAME).exists()
     assert MISSED_NAME not in decode_manifest((directory / MANIFEST_NAME).read_bytes())
     assert first_by_own_vector(world) == LOST
+
+
+def test_texts_that_share_the_vector_of_a_missed_one_are_found_too(tmp_path, losing):
+    vectors = np.random.default_rng(1).standard_normal((len(TEXTS), 8)).astype(np.float32)
+    vectors[-1] = vectors[7]
+    pointer = publish(tmp_path, tmp_path / "root", receipt(1, TEXTS, vectors))
+    directory = version_path(tmp_path / "root", "lines", pointer.version)
+    (directory / MISSED_NAME).write_bytes(missed_files([7])[MISSED_NAME])
+    with closing(PublishedCollection("lines", pointer, directory, tmp_path / "private", exact_bytes=0)) as published:
+        assert published.open_index().count == len(TEXTS) - 1
+        (hits,) = published.query(vectors[7:8], limit=2)
+        assert {hit.text for hit in hits} == {LOST, TEXTS[-1]}
 
 
 def test_no_stronger_index_is_built_for_a_few_missed_texts(world, losing):

@@ -13,12 +13,11 @@ import pytest
 from compaction_handler import soundness
 from compaction_handler.soundness import Verdict, judge
 from compaction_handler.working_copy import WorkingCopy
-from pipeline.collections import recall
 from pipeline.collections.chroma import CHUNK_TEXTS, PARAMETERS, ChromaIndex, IndexParameters, record_id
 from pipeline.collections.layout import ROWS_NAME, version_path
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import Recall, describe_losses, describe_missed, measure_recall
+from pipeline.collections.recall import FEW_LINKS, Recall, describe_losses, describe_missed, measure_recall
 from pipeline.collections.vectors import VectorFile
 from pipeline.collections.versions import read_current
 from pipeline.contracts.run import RunState
@@ -155,13 +154,48 @@ def test_a_search_is_as_wide_as_the_number_of_answers_that_it_is_asked_for(tmp_p
         assert found[5, 400] == found[400, 1]
 
 
-def test_of_new_texts_those_and_what_is_near_them_are_asked(tmp_path):
+def test_new_texts_those_without_links_and_those_known_are_asked_and_no_others(tmp_path, monkeypatch):
     count = 60
     texts = [f"text {number}" for number in range(count)]
-    found = measured(tmp_path, texts, random_vectors(count), start=count - 1, lose=(count - 1,))
-    assert found.missed == (count - 1,)
-    assert 1 < found.asked <= 2 + recall.NEIGHBOURS_ASKED
-    assert found.at_ten is None
+    unreachable = {record_id(texts[position]) for position in (7, 8)}
+
+    def answer(index: ChromaIndex, vectors: np.ndarray, limit: int) -> list[list[tuple[str, float]]]:
+        answers = nearest(index, vectors, limit + len(unreachable))
+        return [[found for found in answer if found[0] not in unreachable][:limit] for answer in answers]
+
+    monkeypatch.setattr(ChromaIndex, "nearest", answer)
+    index, file = opened(tmp_path, texts, random_vectors(count))
+    with closing(index), closing(file):
+        assert index.poorly_linked(FEW_LINKS) == set()
+        found = measure_recall(index, texts, file, range(count), search_width=200, start=count - 1)
+        assert (found.asked, found.missed, found.at_ten) == (1, (), None)
+        monkeypatch.setattr(ChromaIndex, "poorly_linked", lambda *_: {record_id(texts[7])})
+        found = measure_recall(index, texts, file, range(count), search_width=200, start=count - 1, known=[8, 9])
+        assert (found.asked, found.missed) == (4, (7, 8))
+
+
+def test_what_lost_its_last_link_to_an_insertion_is_found_without_asking_all(tmp_path):
+    """Labelled numbers are near each other, and an index with few neighbours drops links to some; chromadb 1.5.9."""
+    numbers = np.random.default_rng(1)
+    texts = [f"REF {numbers.integers(16**10):010X}" for _ in range(1_500)]
+    vectors = HashingEmbedder(256).embed(texts)
+    index, file = opened(tmp_path, texts, vectors, IndexParameters(max_neighbors=5, ef_construction=5, ef_search=50))
+    with closing(index), closing(file):
+        whole = measure_recall(index, texts, file, range(len(texts)), search_width=50)
+        without = {texts.index(text) for text in texts if record_id(text) in index.poorly_linked(0)}
+        lost = without & set(whole.missed)
+        assert len(lost) > 5
+        part = measure_recall(index, texts, file, range(len(texts)), search_width=50, start=len(texts) - 1)
+        assert part.asked < len(texts) / 2
+        assert lost <= set(part.missed) <= set(whole.missed)
+
+
+def test_an_index_of_which_records_were_deleted_has_all_of_them_asked(tmp_path):
+    texts = [f"text {number}" for number in range(20)]
+    index, file = opened(tmp_path, texts, random_vectors(20))
+    with closing(index), closing(file):
+        index.collection.delete(ids=[record_id(texts[7])])
+        assert index.poorly_linked(0) == {record_id(text) for text in texts} - {record_id(texts[7])}
 
 
 def test_a_text_counts_as_found_when_another_has_the_same_vector(tmp_path):

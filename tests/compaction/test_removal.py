@@ -34,7 +34,7 @@ def _with_freed_memory_in_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
         was_open = self._index is not None
         close(self)
         for header in (self.directory / INDEX_NAME).glob("*/header.bin") if was_open else ():
-            *_, count, size = INDEX_HEADER.unpack_from(header.read_bytes())
+            *_, count, size, _, _ = INDEX_HEADER.unpack_from(header.read_bytes())
             data = header.with_name("data_level0.bin")
             content = data.read_bytes()
             unused = len(content) - count * size
