@@ -2,18 +2,23 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from compaction_handler import soundness
+from compaction_handler.merging import CollectionMerger
 from compaction_handler.soundness import judge
 from pipeline.collections.chroma import PARAMETERS, ChromaIndex, record_id
+from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, decode_manifest, version_path
 from pipeline.collections.missed import missed_files, read_missed
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses
+from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses, measure_recall
 from pipeline.collections.versions import read_current
+from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
 from tests.compaction.copies import filled_copy, inspection_of, publish, receipt
@@ -21,6 +26,8 @@ from tests.compaction.world import BUCKET, MergeWorld
 
 TEXTS = [f"text {number}" for number in range(60)]
 LOST = TEXTS[7]
+FEW = 10
+"""More than the new texts of a merge here and those with few links, fewer than all."""
 nearest, nearest_texts = ChromaIndex.nearest, ChromaIndex.nearest_texts
 
 
@@ -163,3 +170,38 @@ def test_a_list_of_other_numbers_is_refused(tmp_path):
 def test_nothing_missed_is_no_file(tmp_path):
     assert missed_files([]) == {}
     assert read_missed(tmp_path, 3) == []
+
+
+def asked(world: MergeWorld, merger: CollectionMerger, *references: RunReference) -> int:
+    """How many texts the check of a merge asks for."""
+    counts: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def measure(*arguments: Any, **named: Any) -> Recall:
+            found = measure_recall(*arguments, **named)
+            counts.append(found.asked)
+            return found
+
+        patch.setattr(soundness, "measure_recall", measure)
+        merger.merge(references)
+    (count,) = counts
+    return count
+
+
+def test_a_cold_start_knows_what_was_asked_of_the_version_that_it_starts_from(world):
+    first = world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)
+    assert asked(world, world.merger(), first) == len(TEXTS)
+    assert asked(world, world.merger(), world.operation("upsert", 2, rows=1, texts=["more"])) < FEW
+    assert asked(world, world.merger(), world.operation("upsert", 3, rows=1, texts=["still more"])) < FEW
+    # A quarter more than were asked for together.
+    many = [f"one of many {number}" for number in range(15)]
+    assert asked(world, world.merger(), world.operation("upsert", 4, rows=15, texts=many)) == len(TEXTS) + 17
+    assert asked(world, world.merger(), world.operation("delete", 3)) == len(TEXTS) + 16
+
+
+def test_of_a_version_that_does_not_say_what_was_asked_everything_is(world):
+    world.merger().merge([world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)])
+    merger = world.merger()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CollectionDatabase, "fact", lambda *_: None)
+        assert asked(world, merger, world.operation("upsert", 2, rows=1, texts=["more"])) == len(TEXTS) + 1
