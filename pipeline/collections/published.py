@@ -18,7 +18,7 @@ from pipeline.collections.layout import (
     VECTORS_NAME,
     Pointer,
 )
-from pipeline.collections.letters import closeness
+from pipeline.collections.letters import closeness, nearly
 from pipeline.collections.missed import read_missed
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
@@ -144,7 +144,8 @@ class PublishedCollection:
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
-        Texts that contain it as it is come first, then neighbours by vector and hits by letters, fused by rank.
+        Texts that contain it as it is come first, then those that are it but for one typing error, then neighbours by
+        vector and hits by letters, fused by rank.
 
         Args:
             text: what was typed; not empty.
@@ -184,6 +185,9 @@ class PublishedCollection:
         if asked is not None and mode != "text":
             near = self._nearest(asked, max(RANKED, limit), text, only)[0][0]
         order = fuse([near, by_letters])
+        if mode != "vector":
+            texts = self._database.rows.texts_at(order)
+            order = put_first(order, nearly(text, {position: texts[position] for position in order}))
         if literal:
             rank = {position: number for number, position in enumerate(order)}
             found = self._database.rows.texts_at(literal)
