@@ -14,12 +14,14 @@ from pipeline.collections.chroma import ChromaIndex, open_private
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import (
     INDEX_NAME,
+    MANIFEST_NAME,
+    MISSED_NAME,
     ROWS_NAME,
     VECTORS_NAME,
     Pointer,
 )
 from pipeline.collections.letters import closeness, nearly
-from pipeline.collections.missed import read_missed
+from pipeline.collections.missed import corrupt_list, read_missed
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import (
@@ -34,6 +36,7 @@ from pipeline.collections.search import (
     put_first,
 )
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import files_of
 from pipeline.contracts.identifiers import CollectionName
 
 EVERYTHING = Filter()
@@ -222,14 +225,26 @@ class PublishedCollection:
     def open_index(self) -> ChromaIndex:
         """The version's Chroma collection, opened at the first use; it closes with this."""
         if self._index is None:
+            # First: once the index is open, the version may go.
+            self.missed()
             self._index = open_private(self._collection, self._directory / INDEX_NAME, self._private)
         return self._index
 
     def missed(self) -> list[int]:
-        """Positions of the texts that the index does not find, which are ranked beside what it proposes."""
+        """Positions of the texts that the index does not find, which are ranked beside what it proposes.
+
+        Raises:
+            PermanentError: SNAPSHOT_CORRUPT when the list is damaged, or gone and in the version's manifest.
+        """
         if self._missed is None:
+            named = read_missed(self._directory, self.text_count)
+            if not named and not (self._directory / MISSED_NAME).exists():
+                manifest = self._directory / MANIFEST_NAME
+                # What is gone is not taken for a version that needs none.
+                if MISSED_NAME in files_of(manifest.read_bytes(), str(manifest)):
+                    raise corrupt_list(f"{self._directory / MISSED_NAME} is not there")
             # A record stands for all texts with its vector.
-            self._missed = sorted(self._database.distinct.equal_to(read_missed(self._directory, self.text_count)))
+            self._missed = sorted(self._database.distinct.equal_to(named))
         return self._missed
 
     def close(self) -> None:
