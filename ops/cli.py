@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
+from ops.commands.numbers import misfit_of
 from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, complain, write_error
 
 application = typer.Typer(
@@ -48,10 +49,16 @@ def receipts(
 def _complain_of_usage(error: TyperException, *, as_json: bool) -> None:
     """Say how a command was called wrongly. Pydantic's own prefix says nothing to a person."""
     error.message = error.message.replace("Value error, ", "")
+    way_out = "add --help instead of --json to see what the command takes"
+    number = misfit_of(error)
+    if number:
+        error.message, way_out = number.message, f"{number.way_out}; {way_out}"
     if as_json:
-        write_error("USAGE", error.format_message(), "add --help instead of --json to see what the command takes")
+        write_error("USAGE", error.format_message(), way_out)
         typer.echo(f"Error: {error.format_message()}", err=True)
         return
+    if number:
+        error.message += f". Way out: {number.way_out}."
     from typer.rich_utils import rich_format_error
 
     shown: Any = error  # Typer declares a narrower class than it raises.

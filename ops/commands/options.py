@@ -43,7 +43,9 @@ StackName = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+LONGEST_WAIT = 14 * 86_400
+"""Seconds: the longest that SQS keeps a message, so nothing comes later."""
+Timeout = Annotated[float, typer.Option(help="Seconds to wait.", min=0, max=LONGEST_WAIT)]
 ImageId = Annotated[
     str,
     typer.Argument(

@@ -74,7 +74,7 @@ NUMBERS = [
     (name, parameter.opts[0])
     for name, command in TREE.items()
     for parameter in command.params
-    if parameter.type_descriptor.annotation in (int, float) and parameter.opts[0].startswith("--")
+    if parameter.type_descriptor.annotation in (int, float)
 ]
 
 
@@ -139,8 +139,22 @@ def test_a_value_that_is_none_of_the_choices_is_an_error_of_usage(run, name, opt
 
 
 @pytest.mark.parametrize(("name", "option"), NUMBERS)
-def test_a_value_that_is_no_number_is_an_error_of_usage(run, name, option):
-    assert option in misused(run, *name.split(), *CALLS[name], option, "nonsense")
+@pytest.mark.parametrize("value", ["nonsense", "nan", "inf", "-inf", "-1", "1e400", "9" * 5_000])
+def test_a_number_that_is_not_taken_is_told_with_its_value_the_rule_and_a_way_out(run, name, option, value):
+    if option.startswith("--"):
+        words = (*name.split(), *CALLS[name], f"{option}={value}")
+    else:
+        image, receipt, *rest = CALLS[name]
+        assert (image, receipt) == (IMAGE, "1")
+        words = (*name.split(), *rest, IMAGE, "--", value)
+    message = misused(run, *words)
+    assert option.lower() in message.lower()
+    assert value[:60] in message
+    rule = re.search(r"Rule: (?:a|a whole) number from (\S+) to (\S+)$", message)
+    assert rule, message
+    assert re.search(r"example -?[0-9.]+;", json.loads(run(*words, "--json")[1])["error"]["way_out"])
+    assert "Way out: give such a number" in " ".join(run(*words)[2].replace("│", " ").split())
+    assert "None" not in rule.group()
 
 
 @pytest.mark.parametrize("name", [name for name, words in CALLS.items() if words and name not in ("upload",)])
@@ -199,7 +213,6 @@ def test_what_is_wrong_in_itself_is_told_before_a_stack_is_looked_for(run, words
         (["search", "milk", "--merchant", "NOBODY"], "MERCHANT_UNKNOWN"),
         (["search", "milk", "--image", "ffffffff"], "IMAGE_UNKNOWN"),
         (["search", "milk", "--image", IMAGE, "--receipt", "7"], "RECEIPT_UNKNOWN"),
-        (["search", "milk", "--max-distance", "3"], "DISTANCE_INVALID"),
         (["search", "milk", "--collection", "words"], "NOTHING_PUBLISHED"),
         (["export", "--output", "export", "--collection", "words"], "NOTHING_PUBLISHED"),
         (["logs", "--image", "ffffffff"], "IMAGE_UNKNOWN"),
