@@ -7,7 +7,7 @@ clients and Chroma, which take a second to import.
 import atexit
 import gc
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -26,6 +26,7 @@ for group in (documents, reading, consumers, watching, cost, maintenance, diagno
 OBJECTS_BEFORE_COLLECTION = 200_000
 """Python looks for garbage after every 700 objects by itself, and finds none in what a command imports and parses.
 Commands that stay, such as `watch`, still collect."""
+UNANSWERED = "the input ended where an answer was expected; nothing more was done"
 INTERRUPTED = "`receipts status` says what is half done, if anything is"
 
 
@@ -71,6 +72,17 @@ def _has_written() -> bool:
     return console is not None and console.Output.has_written
 
 
+def _fail(error: Exception, *, as_json: bool) -> NoReturn:
+    """Tell an operator's error and end."""
+    from ops.failures import described
+
+    complain(error)
+    if as_json and not _has_written():
+        found = described(error)
+        write_error(found.code, found.message, found.way_out)
+    sys.exit(EXIT_FAILED)
+
+
 def main() -> None:
     """The console script: errors of the operator are one line and exit code 1, a bug is a traceback.
 
@@ -96,15 +108,12 @@ def main() -> None:
         _complain_of_usage(error, as_json=as_json)
         sys.exit(error.exit_code)
     except typer.Abort:
-        typer.echo("no answer, so nothing more was done", err=True)
-        sys.exit(EXIT_FAILED)
+        from ops.errors import OperatorError
+
+        _fail(OperatorError("NOT_CONFIRMED", UNANSWERED, "ask again at a terminal"), as_json=as_json)
     except Exception as error:
-        from ops.failures import described, speaks
+        from ops.failures import speaks
 
         if not speaks(error):
             raise
-        complain(error)
-        if as_json and not _has_written():
-            found = described(error)
-            write_error(found.code, found.message, found.way_out)
-        sys.exit(EXIT_FAILED)
+        _fail(error, as_json=as_json)

@@ -88,7 +88,11 @@ def switch(
 
     def roll_back(failure: str) -> bool:
         del failure
-        return auto_rollback or (sys.stdin.isatty() and not as_json and typer.confirm("Roll back?"))
+        try:
+            return auto_rollback or (sys.stdin.isatty() and not as_json and options.confirmed("Roll back?"))
+        except KeyboardInterrupt:
+            # The stack is half switched: how it ended, and the ways on, must still be told.
+            return False
 
     choices = SwitchOptions(dry_run=dry_run, roll_back=roll_back, timeout_seconds=timeout)
     result = run_switch(output, options.switchable(stack), consumer.value, choices)

@@ -129,6 +129,22 @@ def view(stack_name: str) -> "StackView":
     return by_name.view(stack_name)
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person at a terminal a question. The end of the input, Ctrl-D, is a no.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which Typer does not tell from Ctrl-D.
+    """
+    try:
+        return typer.confirm(question)
+    except typer.Abort as error:
+        # The question is still on the line.
+        typer.echo(err=True)
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False
+
+
 class Engine(StrEnum):
     """What can make the stack on this machine."""
 

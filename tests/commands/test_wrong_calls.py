@@ -5,7 +5,7 @@ A failure leaves somebody with a traceback, a wrong exit code, or a program with
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from ops import cli
-from ops.local.stack import LocalStack
+from tests.commands.conftest import Run
 from tests.operations.published import Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
@@ -51,7 +51,6 @@ CALLS: dict[str, list[str]] = {
 WITHOUT_A_STACK = {"cost", "demo", "doctor", "local down", "local status", "local up", "preflight"}
 """Those that need none; each has tests of its own."""
 ERROR = re.compile(r"(?P<code>[A-Z]{3,}(_[A-Z]+)*): (?P<message>.+)\. Way out: (?P<way_out>.+)\.")
-Run = Callable[..., tuple[int, str, str]]
 
 
 def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -76,24 +75,6 @@ NUMBERS = [
     for parameter in command.params
     if parameter.type_descriptor.annotation in (int, float)
 ]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The real command where no stack is, no Pulumi CLI and no AWS account."""
-    monkeypatch.setattr(LocalStack.__init__, "__defaults__", (tmp_path / "no stack",))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["receipts", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return command
 
 
 def refused(run: Run, *words: str) -> str:
