@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ops.console import Output, styled
+from ops.failures import may_pass
 from ops.watching.lanes import LANES
 from ops.watching.snapshot import TIMELINE_SECONDS, QueueNow, RunCounts, Snapshot, Span, Standing, as_document
-from pipeline.errors import PipelineError
 
 COLOURS: dict[Standing, str] = {"on": "green", "starting": "yellow", "stopping": "yellow", "off": "dim"}
 LANE_WIDTH = max(map(len, LANES))
@@ -40,37 +40,36 @@ def watch(
 
     Raises:
         OperatorError: STACK_NOT_RUNNING, when the stack ends meanwhile.
-        ClientError: of the first look. Later ones are shown, and the next look may succeed.
+        Exception: what the first look raises, and every bug. A later look that fails keeps the last snapshot, with
+            the reason among its remarks, because the next one may succeed.
     """
     is_screen = output.console.is_terminal and not output.as_json
     seen: Snapshot | None = None
     with Live(console=output.console, auto_refresh=False, screen=is_screen) as live:
         for number in range(count) if count is not None else iter(int, 1):
             begun = time.monotonic()
-            trouble = None
             try:
-                seen = look()
-            except (ClientError, BotoCoreError, PipelineError) as error:
-                if seen is None:
+                shown = seen = look()
+            except Exception as error:
+                if seen is None or not may_pass(error):
                     raise
-                trouble = f"could not look just now: {error}"
+                shown = replace(seen, remarks=(*seen.remarks, f"could not look just now: {error}"))
             if output.as_json:
-                output.line(as_document(seen))
+                output.line(as_document(shown))
             elif is_screen:
-                live.update(frame(seen, output.console.width, trouble), refresh=True)
+                live.update(frame(shown, output.console.width), refresh=True)
             else:
-                output.console.print(frame(seen, output.console.width, trouble))
+                output.console.print(frame(shown, output.console.width))
             if count is None or number + 1 < count:
                 sleep(max(interval - (time.monotonic() - begun), 0.0))
 
 
-def frame(snapshot: Snapshot, width: int, trouble: str | None = None) -> RenderableType:
+def frame(snapshot: Snapshot, width: int) -> RenderableType:
     """One screen.
 
     Args:
         snapshot: what was seen.
         width: columns of the terminal.
-        trouble: why it is not of now.
     """
     parts: list[RenderableType] = [_head(snapshot), _hosts(snapshot), _queues(snapshot), _dead_letters(snapshot)]
     parts += [_functions(snapshot), _runs(snapshot.runs), _versions(snapshot)]
@@ -79,7 +78,7 @@ def frame(snapshot: Snapshot, width: int, trouble: str | None = None) -> Rendera
         parts.append(Text(f"\nthe last {TIMELINE_SECONDS} seconds, now at the right", style="dim"))
         parts += [_lane(lane, snapshot.spans, columns) for lane in (item.label for item in snapshot.functions)]
     parts += [Text.assemble("\n", styled(error, "red")) for error in (snapshot.runs.errors if snapshot.runs else ())]
-    parts += [styled(remark, "yellow") for remark in (*snapshot.remarks, *([trouble] if trouble else []))]
+    parts += [styled(remark, "yellow") for remark in snapshot.remarks]
     return Group(*parts)
 
 
