@@ -18,7 +18,8 @@ from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, dec
 from pipeline.collections.missed import missed_files, read_missed
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses, measure_recall
+from pipeline.collections.recall import Recall, describe_losses, measure_recall
+from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
@@ -207,13 +208,14 @@ def test_recall_at_ten_counts_what_a_reader_ranks(tmp_path, losing):
     assert (verdict.faults, verdict.losses, verdict.missed) == ((), (), (7,))
 
 
-@pytest.mark.parametrize("count", [1, 19, 20, 100])
-def test_at_most_one_text_in_twenty_may_be_missed(count):
+@pytest.mark.parametrize("count", [1, 3, 19, 20, 100])
+@pytest.mark.parametrize(("size", "share"), [(EXACT_BYTES, 0.05), (EXACT_BYTES + 1, 0.25)], ids=["scanned", "larger"])
+def test_at_most_one_text_in_twenty_may_be_missed_and_of_a_large_collection_one_in_four(count, size, share):
     texts = [f"text {number}" for number in range(count)]
-    allowed = int(MOST_MISSED * count)
+    allowed = int(share * count)
     kept, refused = (Recall(asked=count, missed=tuple(range(missed)), at_ten=1.0) for missed in (allowed, allowed + 1))
-    assert list(describe_losses(kept, texts)) == []
-    (loss,) = describe_losses(refused, texts)
+    assert list(describe_losses(kept, texts, size)) == []
+    (loss,) = describe_losses(refused, texts, size)
     assert loss.startswith(f"{allowed + 1} of {count} texts")
     assert "'text 0'" in loss
 
