@@ -31,8 +31,8 @@ LEAST_RECALL = 0.98
 """Of the exact ten nearest, over a sample; the first parameters give 0.998 and more (docs/facts.md)."""
 MOST_MISSED, MOST_MISSED_OF_MANY = 0.05, 0.25
 """Of a collection's texts, at most, that its index misses: of one that readers scan, and of a larger one. Readers of
-the latter rank what is missed exactly, which takes the same share of a scan. No index that a merge can afford finds every
-text of a large collection, and to build one again takes longer than a merge has (docs/facts.md, "Links to what is
+the latter rank what is missed exactly, which takes the same share of a scan. No index that a merge can afford finds
+every text of a large collection, and to build one again takes longer than a merge has (docs/facts.md, "Links to what is
 missed")."""
 
 
