@@ -27,7 +27,7 @@ from compaction_worker.worker import ChromaCompactionWorker
 from ops.local.provisioners.context import client_options
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.embedding.core import EmbeddingCore
-from pipeline.embedding.embedders.requests import plan_requests
+from pipeline.embedding.embedders.request_plan import plan_requests
 from pipeline.objects import ObjectStore
 from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
