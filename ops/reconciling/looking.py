@@ -109,7 +109,7 @@ def _rows(target: Target, published: PublishedCollection) -> PublishedRows:
             *describe_losses(recall, texts),
             *((f"{describe_missed(unknown, texts)}, and the version does not say so",) if unknown else ()),
         ),
-        missed=len(recall.missed),
+        missed=len(recall.missed) - len(unknown),
         gaps=tuple(
             gaps_in_s3(
                 ObjectStore(target.s3),

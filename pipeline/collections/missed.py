@@ -14,6 +14,8 @@ from pipeline.collections.layout import MISSED_NAME
 from pipeline.errors import ErrorCode, PermanentError
 
 POSITION = np.dtype("<i8")
+PREFIX_BYTES = 10
+"""Of a ``.npy`` file: a mark, the format's version, and the length of the header that follows."""
 
 
 def read_missed(directory: Path, texts: int) -> list[int]:
@@ -21,21 +23,23 @@ def read_missed(directory: Path, texts: int) -> list[int]:
 
     Args:
         directory: of a version or a working copy.
-        texts: how many it has.
+        texts: how many it has. Positions beyond are left out: a release that does not know the file copies it into a
+            version that may have fewer texts, and publishes only what finds every text.
 
     Raises:
-        PermanentError: SNAPSHOT_CORRUPT when the file is not a list of positions of its texts.
+        PermanentError: SNAPSHOT_CORRUPT when the file is not what ``missed_files`` writes.
     """
     path = directory / MISSED_NAME
     try:
-        found = np.load(path, allow_pickle=False)
+        content = path.read_bytes()
     except FileNotFoundError:
         return []
-    except (ValueError, EOFError, OSError) as error:
-        raise _corrupt(path, str(error)) from error
-    if found.dtype != POSITION or found.ndim != 1 or not ((found >= 0) & (found < texts)).all():
-        raise _corrupt(path, f"an array of {found.dtype} with shape {found.shape}, of {texts} texts")
-    return found.tolist()
+    # Compared, not parsed: numpy reads the header as Python, so a damaged one fails in many ways.
+    numbers = content[PREFIX_BYTES + int.from_bytes(content[PREFIX_BYTES - 2 : PREFIX_BYTES], "little") :]
+    found = np.frombuffer(numbers[: len(numbers) // POSITION.itemsize * POSITION.itemsize], dtype=POSITION).tolist()
+    if missed_files(found) != {MISSED_NAME: content} or found[0] < 0:
+        raise corrupt_list(f"{path} has {len(content)} bytes that are no such list")
+    return [position for position in found if position < texts]
 
 
 def missed_files(positions: Collection[int]) -> dict[str, bytes]:
@@ -47,10 +51,11 @@ def missed_files(positions: Collection[int]) -> dict[str, bytes]:
     return {MISSED_NAME: content.getvalue()}
 
 
-def _corrupt(path: Path, reason: str) -> PermanentError:
+def corrupt_list(value: str) -> PermanentError:
+    """The error of a list that is not what was published."""
     return PermanentError(
         ErrorCode.SNAPSHOT_CORRUPT,
-        value=f"{path}: {reason}",
-        rule="it is a .npy file of positions of the version's texts",
+        value=value,
+        rule="a list that a version names is a .npy file of positions of texts, ascending",
         way_out="restore the version from S3 or from a backup",
     )

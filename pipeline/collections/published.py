@@ -14,12 +14,14 @@ from pipeline.collections.chroma import ChromaIndex, open_private
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import (
     INDEX_NAME,
+    MANIFEST_NAME,
+    MISSED_NAME,
     ROWS_NAME,
     VECTORS_NAME,
     Pointer,
 )
-from pipeline.collections.letters import closeness
-from pipeline.collections.missed import read_missed
+from pipeline.collections.letters import closeness, nearly
+from pipeline.collections.missed import corrupt_list, read_missed
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import (
@@ -34,6 +36,7 @@ from pipeline.collections.search import (
     put_first,
 )
 from pipeline.collections.vectors import VectorFile
+from pipeline.collections.versions import files_of
 from pipeline.contracts.identifiers import CollectionName
 
 EVERYTHING = Filter()
@@ -144,7 +147,8 @@ class PublishedCollection:
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
-        Texts that contain it as it is come first, then neighbours by vector and hits by letters, fused by rank.
+        Texts that contain it as it is come first, then those that are it but for one typing error, then neighbours by
+        vector and hits by letters, fused by rank.
 
         Args:
             text: what was typed; not empty.
@@ -184,6 +188,9 @@ class PublishedCollection:
         if asked is not None and mode != "text":
             near = self._nearest(asked, max(RANKED, limit), text, only)[0][0]
         order = fuse([near, by_letters])
+        if mode != "vector":
+            texts = self._database.rows.texts_at(order)
+            order = put_first(order, nearly(text, {position: texts[position] for position in order}))
         if literal:
             rank = {position: number for number, position in enumerate(order)}
             found = self._database.rows.texts_at(literal)
@@ -218,14 +225,26 @@ class PublishedCollection:
     def open_index(self) -> ChromaIndex:
         """The version's Chroma collection, opened at the first use; it closes with this."""
         if self._index is None:
+            # First: once the index is open, the version may go.
+            self.missed()
             self._index = open_private(self._collection, self._directory / INDEX_NAME, self._private)
         return self._index
 
     def missed(self) -> list[int]:
-        """Positions of the texts that the index does not find, which are ranked beside what it proposes."""
+        """Positions of the texts that the index does not find, which are ranked beside what it proposes.
+
+        Raises:
+            PermanentError: SNAPSHOT_CORRUPT when the list is damaged, or gone and in the version's manifest.
+        """
         if self._missed is None:
+            named = read_missed(self._directory, self.text_count)
+            if not named and not (self._directory / MISSED_NAME).exists():
+                manifest = self._directory / MANIFEST_NAME
+                # What is gone is not taken for a version that needs none.
+                if MISSED_NAME in files_of(manifest.read_bytes(), str(manifest)):
+                    raise corrupt_list(f"{self._directory / MISSED_NAME} is not there")
             # A record stands for all texts with its vector.
-            self._missed = sorted(self._database.distinct.equal_to(read_missed(self._directory, self.text_count)))
+            self._missed = sorted(self._database.distinct.equal_to(named))
         return self._missed
 
     def close(self) -> None:

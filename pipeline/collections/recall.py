@@ -24,7 +24,7 @@ asked."""
 SAMPLE_TEXTS, SAMPLE_TEXTS_AT_ONCE = 100, 20
 RECALL_AT = 10
 SAME = 1e-5
-"""Cosine distance below which two float32 vectors count as equal: another text with the same vector counts as found."""
+"""Cosine distance below which two float32 vectors count as equal."""
 
 LEAST_RECALL = 0.98
 """Of the exact ten nearest, over a sample; the first parameters give 0.998 and more (docs/facts.md)."""
@@ -79,11 +79,11 @@ def measure_recall(
     asked = {*range(start, len(texts)), *known}
     if linked_poorly:
         asked.update(position for position in records if record_id(texts[position]) in linked_poorly)
-    suspects = _not_found(index, texts, vectors, sorted(asked), 1)
-    missed = _not_found(index, texts, vectors, suspects, search_width)
+    identifiers = {position: record_id(texts[position]) for position in records if position in asked}
+    suspects = _not_found(index, identifiers, vectors, sorted(asked), 1)
+    missed = _not_found(index, identifiers, vectors, suspects, search_width)
     at_ten = None
     if start == 0 and len(texts) > 0:
-        identifiers = {position: record_id(texts[position]) for position in records}
         at_ten = _at_ten(index, vectors, identifiers, missed, search_width)
     return Recall(asked=len(asked), missed=tuple(missed), at_ten=at_ten)
 
@@ -103,20 +103,23 @@ def describe_missed(missed: Sequence[int], texts: Sequence[str]) -> str:
 
 
 def _not_found(
-    index: ChromaIndex, texts: Sequence[str], vectors: VectorFile, positions: Iterable[int], width: int
+    index: ChromaIndex, records: Mapping[int, str], vectors: VectorFile, positions: Iterable[int], width: int
 ) -> list[int]:
-    missing: list[int] = []
-    for batch in _batches(positions):
-        missing += _missing(batch, texts, index.nearest(vectors.at(batch), width))
-    return missing
-
-
-def _missing(batch: Sequence[int], texts: Sequence[str], answers: Sequence[Sequence[tuple[str, float]]]) -> list[int]:
     return [
         position
-        for position, answer in zip(batch, answers, strict=True)
-        if not answer or (answer[0][1] > SAME and answer[0][0] != record_id(texts[position]))
+        for batch in _batches(positions)
+        for position, answer in zip(batch, index.nearest(vectors.at(batch), width), strict=True)
+        if not _is_found(records.get(position), answer, width)
     ]
+
+
+def _is_found(record: str | None, answer: Sequence[tuple[str, float]], width: int) -> bool:
+    if record is None:
+        # It shares a record, which is asked for itself.
+        return bool(answer) and answer[0][1] <= SAME
+    # A record as near, of another vector, brings no reader this text; of more than an answer holds, any is right.
+    is_full_of_same = 1 < width == len(answer) and answer[-1][1] <= SAME
+    return is_full_of_same or any(identifier == record for identifier, _ in answer)
 
 
 def _at_ten(

@@ -198,10 +198,15 @@ def test_an_index_of_which_records_were_deleted_has_all_of_them_asked(tmp_path):
         assert index.poorly_linked(0) == {record_id(text) for text in texts} - {record_id(texts[7])}
 
 
-def test_a_text_counts_as_found_when_another_has_the_same_vector(tmp_path):
+def test_a_text_without_a_record_is_found_by_that_of_another_with_its_vector(tmp_path):
     vectors = random_vectors(9)
-    vectors[4] = vectors[3] * 2
-    assert measured(tmp_path, [f"text {number}" for number in range(9)], vectors, lose=(4,)).missed == ()
+    vectors[4] = vectors[3]
+    texts = [f"text {number}" for number in range(9)]
+    index, file = opened(tmp_path, texts, vectors)
+    with closing(index), closing(file):
+        index.collection.delete(ids=[record_id(texts[4])])
+        for records, missed in (([0, 1, 2, 3, 5, 6, 7, 8], ()), (range(9), (4,))):
+            assert measure_recall(index, texts, file, records, search_width=200).missed == missed
 
 
 def cased(word: str, count: int) -> list[str]:

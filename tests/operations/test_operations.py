@@ -224,6 +224,20 @@ def test_texts_that_the_version_names_as_missed_are_counted_and_no_difference(wo
     assert [item.missed for item in found] == [1, 1]
 
 
+def test_what_is_missed_and_not_named_is_not_said_to_be_ranked(world, target, merge, monkeypatch):
+    merge(world.operation("upsert", 1, rows=60, texts=[f"text {number}" for number in range(60)]))
+    nearest = ChromaIndex.nearest
+
+    def losing(index: ChromaIndex, vectors: Any, limit: int) -> Any:
+        answers = nearest(index, vectors, limit + 1)
+        return [[found for found in answer if found[0] != record_id("text 7")][:limit] for answer in answers]
+
+    monkeypatch.setattr(ChromaIndex, "nearest", losing)
+    found = both(target)
+    assert differences(*found) == [Difference.VECTORS_MISSING] * 2
+    assert [item.missed for item in found] == [0, 0]
+
+
 def test_rows_that_nobody_accounts_for_are_found_and_removed(world, target, merge, monkeypatch):
     merge(world.run(1))
     apply = WorkingCopy.apply
