@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ops.console import Output, styled
+from ops.console import Output, age, styled
 from ops.failures import may_pass
 from ops.watching.lanes import LANES
 from ops.watching.snapshot import TIMELINE_SECONDS, QueueNow, RunCounts, Snapshot, Span, Standing, as_document
@@ -18,7 +18,6 @@ COLOURS: dict[Standing, str] = {"on": "green", "starting": "yellow", "stopping":
 LANE_WIDTH = max(map(len, LANES))
 BARS = (20, 120)
 """Columns of the timeline, in a narrow and in a wide terminal."""
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 def watch(
@@ -94,17 +93,6 @@ def bar(spans: Sequence[Span], columns: int) -> str:
     return "".join("█" if is_filled else "·" for is_filled in filled)
 
 
-def duration(seconds: float | None) -> str:
-    """An age for people; ``-`` when there is none."""
-    if seconds is None:
-        return "-"
-    if seconds < MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min"
-    return f"{seconds / HOUR:.1f} h" if seconds < DAY else f"{seconds / DAY:.1f} d"
-
-
 def switch_text(snapshot: Snapshot) -> str | None:
     """What is said of an update that has not ended; None when there is none."""
     if snapshot.unfinished is None:
@@ -140,7 +128,7 @@ def _queues(snapshot: Snapshot) -> Table:
 
 
 def _counts(queue: QueueNow) -> tuple[str, str, str]:
-    return str(queue.visible), str(queue.in_flight), duration(queue.oldest_seconds)
+    return str(queue.visible), str(queue.in_flight), age(queue.oldest_seconds)
 
 
 def _dead_letters(snapshot: Snapshot) -> Text:
@@ -177,7 +165,7 @@ def _runs(runs: RunCounts | None) -> Text:
 def _versions(snapshot: Snapshot) -> Text:
     told = [
         f"{item.collection} {item.version}, {item.rows} rows, {item.texts} texts, "
-        f"{duration((snapshot.at - item.published_at).total_seconds())} old"
+        f"{age((snapshot.at - item.published_at).total_seconds())} old"
         if item.version and item.published_at
         else f"{item.collection} nothing yet"
         for item in snapshot.versions

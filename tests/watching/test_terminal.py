@@ -17,7 +17,7 @@ from ops.errors import OperatorError
 from ops.local.control import ControlError
 from ops.watching import gathering
 from ops.watching.snapshot import QueueNow, Snapshot, Span
-from ops.watching.terminal import bar, duration, frame, watch
+from ops.watching.terminal import bar, frame, watch
 from tests.watching.snapshots import CONTROLS, MARKUP, PLAIN, snapshot
 
 
@@ -67,14 +67,6 @@ def test_a_timeline_has_now_at_its_right_end_and_the_short_is_still_seen():
     assert bar([span(120, 0)], 12) == "█" * 12
     assert bar([span(15, 0)], 12) == "·" * 10 + "██"
     assert bar([span(119.99, 119.98)], 12) == "█" + "·" * 11
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(None, "-"), (0.4, "0 s"), (59, "59 s"), (61, "1 min"), (5_400, "1.5 h"), (172_800, "2.0 d")],
-)
-def test_ages_are_told_in_their_unit(seconds, told):
-    assert duration(seconds) == told
 
 
 def test_a_pipe_gets_a_frame_a_look_and_programs_a_line_a_look(capsys):
