@@ -151,15 +151,14 @@ def test_a_list_that_an_older_release_left_in_a_smaller_version_stops_no_reader_
     with monkeypatch.context() as patch:
         patch.setattr(storing, "OF_CHECK", frozenset())
         patch.setattr("compaction_handler.publishing.missed_files", lambda _: {})
-        apply = WorkingCopy.apply
+        seal = WorkingCopy.seal
 
         def with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
-            apply(copy, *arguments)
+            seal(copy, *arguments)
             (copy.directory / MISSED_NAME).write_bytes(missed_files([7, 59])[MISSED_NAME])
 
-        patch.setattr(WorkingCopy, "apply", with_a_list)
+        patch.setattr(WorkingCopy, "seal", with_a_list)
         patch.setattr(WorkingCopy, "asked", lambda *_: None)
-        patch.setattr(WorkingCopy, "_forget_missed", lambda _: None)
         patch.setattr("compaction_handler.soundness.read_missed", lambda *_: [])
         world.merger().merge([world.operation("upsert", 1, rows=20, texts=TEXTS[:20])])
     directory = version_path(world.root, "lines", pointer_of(world).version)
