@@ -23,7 +23,7 @@ from benchmarks import worker_load
 from benchmarks.compaction.object_server import free_port
 from ops.local.emulator import Emulator
 from pipeline.contracts.ocr import parse_ocr_document
-from pipeline.embedding.embedders.requests import plan_requests
+from pipeline.embedding.embedders.request_plan import plan_requests
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BASELINE = "9af5f40"

@@ -27,17 +27,21 @@ from compaction_worker.worker import ChromaCompactionWorker
 from ops.local.provisioners.context import client_options
 from pipeline.contracts.ocr import parse_ocr_document
 from pipeline.embedding.core import EmbeddingCore
-from pipeline.embedding.embedders.requests import plan_requests
 from pipeline.objects import ObjectStore
-from pipeline.runs.repository import RunRepository
 from upload_images.export import export_receipt
 
 try:
+    from pipeline.embedding.embedders.request_plan import plan_requests
     from pipeline.merchants.resolution import MerchantResolver
+    from pipeline.runs.repository import RunRepository
 except ImportError:
-    # The older build, which runs this very file, has it elsewhere.
+    # The older build, which runs this very file, has them elsewhere.
+    # pyrefly: ignore [missing-import]
+    from pipeline.embedding.embedders.requests import plan_requests
+
     # pyrefly: ignore [missing-import]
     from pipeline.embedding.merchant_resolution import MerchantResolver
+    from pipeline.runs import RunRepository  # pyrefly: ignore [missing-module-attribute]
 
 SEED = 20260102
 LINES, WORDS = 53, 112

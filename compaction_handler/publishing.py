@@ -204,12 +204,13 @@ class Publisher:
         return bool(gaps)
 
     def judge(self, heartbeat: Heartbeat, copy: WorkingCopy) -> None:
-        """Check a copy as a publication does and publish nothing; it is closed then.
+        """Check a copy as a publication does, ask all its texts and publish nothing; it is closed then.
 
         Raises:
             RetryableError: SNAPSHOT_UNSOUND, SNAPSHOT_RECALL, LEASE_LOST.
         """
         rows, texts = copy.count, copy.text_count
+        copy.ask_whole()
         self.prepare(copy)
         copy.seal(heartbeat.require)
         self._checked(heartbeat, copy, rows, texts, self._judged)

@@ -36,7 +36,8 @@ from pipeline.memory import give_back
 
 PARAMETERS_FACT = "index_parameters"
 """Under this name the file notes which of ``PARAMETERS`` its index was built with."""
-
+ASKED_FACT = "texts_asked_whole"
+"""And under this, how many texts there were when all of them were asked for: of a published version, with success."""
 
 GROWTH_ASKED_ANEW = 1.25
 
@@ -74,6 +75,9 @@ class WorkingCopy:
                 copy_verified(source, self.directory)
             self._open(create=source is None)
             self._indexed = self._opened.distinct.noted
+            if source is not None:
+                # What was published was asked for; the same files give the same answers.
+                self._asked_whole, self._asked_to = int(self._opened.fact(ASKED_FACT) or 0), self._indexed
         except BaseException:
             self.discard()
             raise
@@ -111,8 +115,8 @@ class WorkingCopy:
     def asked_from(self, count: int) -> int:
         """From which position on the ``count`` texts must be asked for before a publication; 0 for all of them.
 
-        All of them when the index was built again, when this process has never asked, and when the texts have grown by
-        a quarter since; so a text is asked four or five times while a collection grows, whatever its size.
+        All of them when the index was built again, when it is not known that they ever were, and when the texts have
+        grown by a quarter since; so a text is asked four or five times while a collection grows, whatever its size.
         """
         is_whole = self._asked_whole == 0 or count > GROWTH_ASKED_ANEW * self._asked_whole
         return 0 if is_whole else self._asked_to
@@ -125,6 +129,10 @@ class WorkingCopy:
         self._forget_missed()
         for name, content in missed_files(missed).items():
             (self.directory / name).write_bytes(content)
+
+    def ask_whole(self) -> None:
+        """Have all texts asked for the next time."""
+        self._asked_whole = 0
 
     def _forget_missed(self) -> None:
         (self.directory / MISSED_NAME).unlink(missing_ok=True)
@@ -210,6 +218,8 @@ class WorkingCopy:
         is_rebuilt = self._indexed == 0
         if self._indexed < count or is_rebuilt:
             self._index_texts(between_chunks)
+        # It is published only if the check, which follows, asks as this says.
+        self._opened.note(ASKED_FACT, str(self._asked_whole if self.asked_from(count) else count))
         self.close()
         # What is checked next is read into memory by another process.
         give_back()

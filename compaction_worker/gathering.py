@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from compaction_worker.held import HeldMessage
-from pipeline.embedding.embedders.requests import MAXIMUM_INPUTS, MAXIMUM_REQUEST_TOKENS, fit_input
+from pipeline.embedding.embedders.request_plan import MAXIMUM_INPUTS, MAXIMUM_REQUEST_TOKENS, fit_input
 from pipeline.embedding.work import Work
 
 

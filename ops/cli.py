@@ -7,12 +7,13 @@ clients and Chroma, which take a second to import.
 import atexit
 import gc
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from ops.commands import consumers, cost, dead_letters, diagnosis, documents, local, maintenance, reading, watching
+from ops.commands.numbers import misfit_of
 from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, complain, write_error
 
 application = typer.Typer(
@@ -25,6 +26,7 @@ for group in (documents, reading, consumers, watching, cost, maintenance, diagno
 OBJECTS_BEFORE_COLLECTION = 200_000
 """Python looks for garbage after every 700 objects by itself, and finds none in what a command imports and parses.
 Commands that stay, such as `watch`, still collect."""
+UNANSWERED = "the input ended where an answer was expected; nothing more was done"
 INTERRUPTED = "`receipts status` says what is half done, if anything is"
 
 
@@ -48,10 +50,16 @@ def receipts(
 def _complain_of_usage(error: TyperException, *, as_json: bool) -> None:
     """Say how a command was called wrongly. Pydantic's own prefix says nothing to a person."""
     error.message = error.message.replace("Value error, ", "")
+    way_out = "add --help instead of --json to see what the command takes"
+    number = misfit_of(error)
+    if number:
+        error.message, way_out = number.message, f"{number.way_out}; {way_out}"
     if as_json:
-        write_error("USAGE", error.format_message(), "add --help instead of --json to see what the command takes")
+        write_error("USAGE", error.format_message(), way_out)
         typer.echo(f"Error: {error.format_message()}", err=True)
         return
+    if number:
+        error.message += f". Way out: {number.way_out}."
     from typer.rich_utils import rich_format_error
 
     shown: Any = error  # Typer declares a narrower class than it raises.
@@ -62,6 +70,17 @@ def _has_written() -> bool:
     """Whether the command has written its document."""
     console = sys.modules.get("ops.console")
     return console is not None and console.Output.has_written
+
+
+def _fail(error: Exception, *, as_json: bool) -> NoReturn:
+    """Tell an operator's error and end."""
+    from ops.failures import described
+
+    complain(error)
+    if as_json and not _has_written():
+        found = described(error)
+        write_error(found.code, found.message, found.way_out)
+    sys.exit(EXIT_FAILED)
 
 
 def main() -> None:
@@ -89,15 +108,12 @@ def main() -> None:
         _complain_of_usage(error, as_json=as_json)
         sys.exit(error.exit_code)
     except typer.Abort:
-        typer.echo("no answer, so nothing more was done", err=True)
-        sys.exit(EXIT_FAILED)
+        from ops.errors import OperatorError
+
+        _fail(OperatorError("NOT_CONFIRMED", UNANSWERED, "ask again at a terminal"), as_json=as_json)
     except Exception as error:
-        from ops.failures import described, speaks
+        from ops.failures import speaks
 
         if not speaks(error):
             raise
-        complain(error)
-        if as_json and not _has_written():
-            found = described(error)
-            write_error(found.code, found.message, found.way_out)
-        sys.exit(EXIT_FAILED)
+        _fail(error, as_json=as_json)

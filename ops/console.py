@@ -5,6 +5,7 @@ Text is shown literally: Rich reads no markup and no emoji codes in it, and what
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from ops.visible import visible, visible_json, visible_lines
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
 PIPE_WIDTH = 1_000
 """Columns where no terminal limits them: a table into a pipe keeps each match on one line."""
 CELL_WIDTH = 200
@@ -152,6 +154,18 @@ def styled(text: str, style: str) -> Text:
 def cell(value: object) -> Text:
     """A value in a table, literally; a long one continues on the next line of its cell."""
     return Text(visible("-" if value is None else str(value)), overflow="fold")
+
+
+def age(seconds: float | None) -> str:
+    """How long ago, in the largest unit that is full, never more than it was; ``-`` when it is not known."""
+    if seconds is None:
+        return "-"
+    if seconds < MINUTE:
+        return f"{math.floor(seconds)} s"
+    if seconds < HOUR:
+        return f"{math.floor(seconds / MINUTE)} min"
+    unit, name = (HOUR, "h") if seconds < DAY else (DAY, "d")
+    return f"{math.floor(10 * seconds / unit) / 10} {name}"
 
 
 def table_of(columns: Sequence[str]) -> Table:

@@ -77,6 +77,11 @@ def speaks(error: BaseException) -> bool:
     return any(f"{kind.__module__}.{kind.__qualname__}" in SPEAKING for kind in type(error).__mro__)
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether the next look at a stack may succeed after this error; not after a bug, nor when the stack is down."""
+    return (isinstance(error, OSError) or speaks(error)) and getattr(error, "code", None) != "STACK_NOT_RUNNING"
+
+
 def reason(error: Exception) -> str:
     """One error as a reason."""
     if speaks(error):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ops.console import Output, cell, styled, table_of
+from ops.console import Output, age, cell, styled, table_of
 from ops.visible import visible_json
 
 if TYPE_CHECKING:
@@ -208,14 +208,6 @@ def _place(row: Mapping[str, Any]) -> str:
 
 def _place_name(row: Mapping[str, Any]) -> str:
     return "line/word" if "word_id" in row else "line"
-
-
-def age(seconds: float) -> str:
-    """How long ago, in the largest unit that says something."""
-    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def _process_name(process: int | None, otherwise: str) -> str:

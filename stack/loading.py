@@ -3,7 +3,6 @@
 ``load`` is pure and collects every problem; AWS accepts or refuses some of these only half way through an update.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import pulumi
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from one_consumer.live.access import AwsAccess, access_from, endpoint_of
+from one_consumer.live.access import AwsAccess, access_from, decoded, endpoint_of
 from stack.combinations import EMBEDDING_DEFAULTS, combination_refusals, deployment_refusals
 from stack.errors import Refusal, RefusalCode, SettingsRefused
 from stack.naming import check_stack_name
@@ -52,7 +51,7 @@ def load(mapping: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsRefused: with everything that is wrong, not only the first.
     """
-    raw = {key: _decoded(value) for key, value in mapping.items()}
+    raw = {key: decoded(value) for key, value in mapping.items()}
     refusals: list[Refusal] = []
     model, dimensions = EMBEDDING_DEFAULTS.get(str(raw.get("embedder", "openai")), EMBEDDING_DEFAULTS["openai"])
     raw.setdefault("embeddingModel", model)
@@ -71,15 +70,6 @@ def load(mapping: Mapping[str, Any]) -> Settings:
     if refusals:
         raise SettingsRefused(refusals)
     return settings
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _drop(raw: dict[str, Any], location: tuple[int | str, ...]) -> None:

@@ -88,6 +88,20 @@ def called(node: ast.Call) -> str:
     return ""
 
 
+def makes(module: list[ast.AST], name: str) -> bool:
+    """Whether a module uses a function or class of that name, or with a dot before it, a method of any object."""
+    method, is_method = name.removeprefix("."), name.startswith(".")
+    for node in module:
+        match node:
+            case ast.Attribute(attr=attribute) if attribute == method:
+                return True
+            case ast.Call(args=[_, ast.Constant(value=word), *_]) if word == method and called(node) == "getattr":
+                return True
+            case ast.Call(func=ast.Name(id=function)) if function == method and not is_method:
+                return True
+    return False
+
+
 def fixtures(module: list[ast.AST]) -> set[str]:
     """The names under which other modules could import this one's fixtures."""
     return {
@@ -120,17 +134,24 @@ def test_no_fixture_is_imported_by_name() -> None:
 @pytest.mark.parametrize(
     ("call", "homes"),
     [
-        ("dynamodb.create_table", {"world.py"}),
-        ("sqs.create_queue", {"world.py", "local/test_emulator.py"}),
+        (".create_table", {"world.py"}),
+        (".create_queue", {"world.py", "local/test_emulator.py"}),
         # A state machine of Hypothesis has no fixtures.
         ("mock_aws", {"conftest.py", "compaction/test_machine.py"}),
     ],
 )
 def test_tables_queues_and_the_simulated_aws_have_one_builder(call: str, homes: set[str]) -> None:
-    users = {
-        name
-        for name, module in MODULES.items()
-        for node in module
-        if isinstance(node, ast.Call) and f".{called(node)}".endswith(f".{call}")
-    }
-    assert users == homes
+    assert {name for name, module in MODULES.items() if makes(module, call)} == homes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("sqs.create_queue(QueueName='q')", "boto3.client('sqs').create_queue(QueueName='q')"),
+        *("clients[0].create_queue(QueueName='q')", "self.world.client('sqs').create_queue(QueueName='q')"),
+        *("(a or b).create_queue()", "make = sqs.create_queue", "getattr(client, 'create_queue')(QueueName='q')"),
+    ],
+)
+def test_a_client_is_seen_however_it_was_come_by(text: str) -> None:
+    assert makes(list(ast.walk(ast.parse(text))), ".create_queue")
+    assert not makes(list(ast.walk(ast.parse("create_queue(sqs, 'q'); 'create_queue'"))), ".create_queue")

@@ -10,7 +10,7 @@ import pytest
 from pipeline.contracts.limits import MAXIMUM_DOCUMENT_BYTES, MAXIMUM_TEXT_BYTES
 from pipeline.contracts.messages import EmbedMessage, parse_message
 from pipeline.contracts.ocr import parse_ocr_document, refusal_of
-from pipeline.embedding.embedders.requests import MAXIMUM_INPUT_TOKENS
+from pipeline.embedding.embedders.request_plan import MAXIMUM_INPUT_TOKENS
 from pipeline.errors import ErrorCode, PermanentError
 from tests.bad_documents import BOX, REFUSED, TAKEN, document, receipt, with_line, with_word
 from upload_images.export import export_receipt

@@ -78,7 +78,7 @@ def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
         value = get(key)
         return value if isinstance(value, str) else None
 
-    roles = _decoded(get("assumeRoles")) or [_decoded(get("assumeRole")) or {}]
+    roles = decoded(get("assumeRoles")) or [decoded(get("assumeRole")) or {}]
     return AwsAccess(
         region=region,
         profile=text("profile"),
@@ -96,12 +96,12 @@ def access_from(get: Callable[[str], Any], region: str) -> AwsAccess:
 
 def endpoint_of(get: Callable[[str], Any]) -> str | None:
     """The address of an emulator that the provider is configured to use; None on AWS. ``get`` as in ``access_from``."""
-    endpoints = {name: url for block in _decoded(get("endpoints")) or [] for name, url in block.items()}
+    endpoints = {name: url for block in decoded(get("endpoints")) or [] for name, url in block.items()}
     return endpoints.get("sqs")
 
 
-def _decoded(value: Any) -> Any:
-    """What a key's value means; the command line keeps objects as JSON."""
+def decoded(value: Any) -> Any:
+    """What the value of a key of Pulumi's configuration means; the command line keeps objects as JSON."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)

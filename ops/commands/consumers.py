@@ -7,7 +7,16 @@ import typer
 
 from ops import LOCAL_STACK_NAME
 from ops.commands import options
-from ops.commands.options import EXIT_FAILED, EXIT_INTERRUPTED, AsJson, Consumer, Person, StackName, complain
+from ops.commands.options import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    LONGEST_WAIT,
+    AsJson,
+    Consumer,
+    Person,
+    StackName,
+    complain,
+)
 
 if TYPE_CHECKING:
     from ops.target import Target
@@ -65,7 +74,8 @@ def switch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0)
+        float | None,
+        typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0, max=LONGEST_WAIT),
     ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,
@@ -78,7 +88,11 @@ def switch(
 
     def roll_back(failure: str) -> bool:
         del failure
-        return auto_rollback or (sys.stdin.isatty() and not as_json and typer.confirm("Roll back?"))
+        try:
+            return auto_rollback or (sys.stdin.isatty() and not as_json and options.confirmed("Roll back?"))
+        except KeyboardInterrupt:
+            # The stack is half switched: how it ended, and the ways on, must still be told.
+            return False
 
     choices = SwitchOptions(dry_run=dry_run, roll_back=roll_back, timeout_seconds=timeout)
     result = run_switch(output, options.switchable(stack), consumer.value, choices)

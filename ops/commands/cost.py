@@ -28,6 +28,9 @@ def cost(
     from ops.cost.procedure import run_cost
 
     if 0 < rate < LEAST_RATE:
-        raise typer.BadParameter(f"less than {LEAST_RATE:f} is idle: give 0", param_hint="--rate")
+        raise typer.BadParameter(
+            f"{rate}. Rule: 0, or at least {LEAST_RATE:f}. Way out: give 0, which is an idle stack.",
+            param_hint="--rate",
+        )
     output = Output(as_json=as_json)
     output.document(run_cost(output, stack, rate, stored))

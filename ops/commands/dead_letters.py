@@ -138,7 +138,7 @@ def discard_letters(
                 "look at them with `receipts dead-letters list`, then add --yes",
             )
         show_dead_letters(output, [as_document(letter, now) for letter in letters], {})
-        if not typer.confirm(f"Delete these {len(letters)} dead letters?"):
+        if not options.confirmed(f"Delete these {len(letters)} dead letters?"):
             raise OperatorError("NOT_CONFIRMED", "nothing was deleted", "answer y, or leave them where they are")
     path = file or Path(f"dead-letters-{now:%Y%m%dT%H%M%SZ}.jsonl")
     with output.progress("discarded", len(letters)) as bar:

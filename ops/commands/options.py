@@ -43,7 +43,9 @@ StackName = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option(help="Wait until it is searchable.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+LONGEST_WAIT = 14 * 86_400
+"""Seconds: the longest that SQS keeps a message, so nothing comes later."""
+Timeout = Annotated[float, typer.Option(help="Seconds to wait.", min=0, max=LONGEST_WAIT)]
 ImageId = Annotated[
     str,
     typer.Argument(
@@ -125,6 +127,22 @@ def view(stack_name: str) -> "StackView":
     from ops.stacks import by_name
 
     return by_name.view(stack_name)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a person at a terminal a question. The end of the input, Ctrl-D, is a no.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which Typer does not tell from Ctrl-D.
+    """
+    try:
+        return typer.confirm(question)
+    except typer.Abort as error:
+        # The question is still on the line.
+        typer.echo(err=True)
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False
 
 
 class Engine(StrEnum):

@@ -46,7 +46,9 @@ def search_text(
         float | None,
         typer.Option(
             "--max-distance",
-            help="Leave out what is farther away, 0 to 2. [default: leave out coincidences]",
+            help="Leave out what is farther away. [default: leave out coincidences]",
+            min=0,
+            max=2,
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,

@@ -6,16 +6,21 @@ import typer
 
 from ops import LOCAL_STACK_NAME
 from ops.commands import options
-from ops.commands.options import AsJson, StackName
+from ops.commands.options import LARGEST_INTEGER, AsJson, StackName
 
 application = typer.Typer()
+LONGEST_INTERVAL = 86_400
+"""Seconds; who looks less often than once a day has no use for a view."""
 
 
 @application.command("watch")
 def watch_stack(
-    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2)] = 1.0,
+    interval: Annotated[
+        float, typer.Option(help="Seconds from one look to the next.", min=0.2, max=LONGEST_INTERVAL)
+    ] = 1.0,
     count: Annotated[
-        int | None, typer.Option(help="Looks before it ends. [default: until Ctrl-C; 1 with --json]", min=1)
+        int | None,
+        typer.Option(help="Looks before it ends. [default: until Ctrl-C; 1 with --json]", min=1, max=LARGEST_INTEGER),
     ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,

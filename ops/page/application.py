@@ -26,6 +26,7 @@ from ops.drawing.picture import jpeg, shown_part
 from ops.drawing.receipt import Drawing, drawing_of
 from ops.drawing.sheet import Place
 from ops.errors import OperatorError
+from ops.failures import may_pass
 from ops.page.found import cards_of
 from ops.page.guard import Guard
 from ops.page.rendering import FOLDER, Renderer, values_of
@@ -44,8 +45,6 @@ LONGEST_QUERY = 1_000
 MATCHES = 20
 NOT_FOUND = frozenset({"RECEIPT_UNKNOWN", "IMAGE_UNKNOWN", "NOTHING_PUBLISHED"})
 LARGEST_INTEGER = 2**63 - 1
-UNREADABLE = (ClientError, BotoCoreError, PipelineError, OSError)
-"""What a look may fail with while the next one succeeds."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -100,11 +99,14 @@ class Page:
         while True:
             try:
                 parts = self._renderer.parts(await run_in_threadpool(self._feed.latest))
-            except OperatorError as error:
-                yield _event("ended", {"message": str(error)})
-                return
-            except UNREADABLE as error:
-                yield _event("trouble", {"message": f"could not look just now: {error}"})
+            except Exception as error:
+                if may_pass(error):
+                    yield _event("trouble", {"message": f"could not look just now: {error}"})
+                elif isinstance(error, OperatorError):
+                    yield _event("ended", {"message": str(error)})
+                    return
+                else:
+                    raise
             else:
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 sent = parts

@@ -7,10 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ops.console import age
 from ops.page.flow import flow_of
 from ops.visible import visible
 from ops.watching.snapshot import TIMELINE_SECONDS, Snapshot
-from ops.watching.terminal import duration, switch_text
+from ops.watching.terminal import switch_text
 
 FOLDER = Path(__file__).parent
 PARTS = ("head", "flow", "queues", "timeline", "runs", "latest")
@@ -31,7 +32,7 @@ class Renderer:
         )
         constants: Any = self._environment.globals
         constants |= {"timeline_seconds": TIMELINE_SECONDS, "parts": PARTS}
-        self._environment.filters["duration"] = duration
+        self._environment.filters["age"] = age
 
     def page(self, template: str, **values: Any) -> str:
         """A whole page."""

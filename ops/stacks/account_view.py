@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.stacks.account import pulumi_target
 from ops.target import Target
@@ -32,10 +32,17 @@ class AccountView:
 
     def __init__(self, target: Target, name: str) -> None:
         self.target, self.name = target, name
-        self.remarks: tuple[str, ...] = ()
+        self._metrics_remarks: tuple[str, ...] = ()
         self._current: Mapping[str, Any] = target.outputs
         self._metrics = Paced(self._read_metrics, least_seconds=METRICS_SECONDS)
         self._outputs = Paced(lambda: pulumi_target(name).outputs, least_seconds=METRICS_SECONDS, first=target.outputs)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What could not be read: the metrics, or the outputs, of which the last ones are used on."""
+        failure = self._outputs.failure
+        outputs = () if failure is None else (f"the stack's outputs are those of an earlier reading: {failure}",)
+        return outputs + self._metrics_remarks
 
     def settings(self) -> tuple[Mapping[str, Any], str | None]:
         """The outputs that Pulumi gave last; whether an update is under way is not known."""
@@ -79,9 +86,9 @@ class AccountView:
             answer = self._cloudwatch.get_metric_data(
                 MetricDataQueries=queries, StartTime=now - METRICS_BACK, EndTime=now, ScanBy="TimestampDescending"
             )
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             # Somebody may have no right to read metrics; the rest of the view needs none.
-            self.remarks = (f"ages and invocations are not known: {error}",)
+            self._metrics_remarks = (f"ages and invocations are not known: {error}",)
             return {}
-        self.remarks = ()
+        self._metrics_remarks = ()
         return measured(answer["MetricDataResults"])

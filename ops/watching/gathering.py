@@ -47,12 +47,15 @@ class StackView(Protocol):
     Attributes:
         name: the stack's.
         target: its clients, and its outputs when it was found.
-        remarks: what could not be looked at, and why.
     """
 
     name: str
     target: Target
-    remarks: tuple[str, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What could not be looked at, and why."""
+        ...
 
     def settings(self) -> tuple[Mapping[str, Any], str | None]:
         """The outputs as they are now, and the consumer of an update that has begun and not ended.
@@ -117,6 +120,7 @@ class Watcher:
         hosts = self._calls.submit(self._hosts, outputs)
         spans, functions = self._view.work(outputs, now)
         runs = self._runs.value()
+        failure = self._runs.failure
         return Snapshot(
             at=now,
             stack=self._view.name,
@@ -128,7 +132,7 @@ class Watcher:
             versions=tuple(versions),
             runs=runs,
             spans=spans,
-            remarks=self._view.remarks,
+            remarks=self._view.remarks + (() if failure is None else (f"runs are of an earlier reading: {failure}",)),
         )
 
     def _client(self, service: str) -> AwsClient:

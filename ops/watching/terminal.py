@@ -2,23 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ops.console import Output, styled
+from ops.console import Output, age, styled
+from ops.failures import may_pass
 from ops.watching.lanes import LANES
 from ops.watching.snapshot import TIMELINE_SECONDS, QueueNow, RunCounts, Snapshot, Span, Standing, as_document
-from pipeline.errors import PipelineError
 
 COLOURS: dict[Standing, str] = {"on": "green", "starting": "yellow", "stopping": "yellow", "off": "dim"}
 LANE_WIDTH = max(map(len, LANES))
 BARS = (20, 120)
 """Columns of the timeline, in a narrow and in a wide terminal."""
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 def watch(
@@ -40,37 +39,36 @@ def watch(
 
     Raises:
         OperatorError: STACK_NOT_RUNNING, when the stack ends meanwhile.
-        ClientError: of the first look. Later ones are shown, and the next look may succeed.
+        Exception: what the first look raises, and every bug. A later look that fails keeps the last snapshot, with
+            the reason among its remarks, because the next one may succeed.
     """
     is_screen = output.console.is_terminal and not output.as_json
     seen: Snapshot | None = None
     with Live(console=output.console, auto_refresh=False, screen=is_screen) as live:
         for number in range(count) if count is not None else iter(int, 1):
             begun = time.monotonic()
-            trouble = None
             try:
-                seen = look()
-            except (ClientError, BotoCoreError, PipelineError) as error:
-                if seen is None:
+                shown = seen = look()
+            except Exception as error:
+                if seen is None or not may_pass(error):
                     raise
-                trouble = f"could not look just now: {error}"
+                shown = replace(seen, remarks=(*seen.remarks, f"could not look just now: {error}"))
             if output.as_json:
-                output.line(as_document(seen))
+                output.line(as_document(shown))
             elif is_screen:
-                live.update(frame(seen, output.console.width, trouble), refresh=True)
+                live.update(frame(shown, output.console.width), refresh=True)
             else:
-                output.console.print(frame(seen, output.console.width, trouble))
+                output.console.print(frame(shown, output.console.width))
             if count is None or number + 1 < count:
                 sleep(max(interval - (time.monotonic() - begun), 0.0))
 
 
-def frame(snapshot: Snapshot, width: int, trouble: str | None = None) -> RenderableType:
+def frame(snapshot: Snapshot, width: int) -> RenderableType:
     """One screen.
 
     Args:
         snapshot: what was seen.
         width: columns of the terminal.
-        trouble: why it is not of now.
     """
     parts: list[RenderableType] = [_head(snapshot), _hosts(snapshot), _queues(snapshot), _dead_letters(snapshot)]
     parts += [_functions(snapshot), _runs(snapshot.runs), _versions(snapshot)]
@@ -79,7 +77,7 @@ def frame(snapshot: Snapshot, width: int, trouble: str | None = None) -> Rendera
         parts.append(Text(f"\nthe last {TIMELINE_SECONDS} seconds, now at the right", style="dim"))
         parts += [_lane(lane, snapshot.spans, columns) for lane in (item.label for item in snapshot.functions)]
     parts += [Text.assemble("\n", styled(error, "red")) for error in (snapshot.runs.errors if snapshot.runs else ())]
-    parts += [styled(remark, "yellow") for remark in (*snapshot.remarks, *([trouble] if trouble else []))]
+    parts += [styled(remark, "yellow") for remark in snapshot.remarks]
     return Group(*parts)
 
 
@@ -93,17 +91,6 @@ def bar(spans: Sequence[Span], columns: int) -> str:
         for column in range(max(first, 0), min(last, columns - 1) + 1):
             filled[column] = True
     return "".join("█" if is_filled else "·" for is_filled in filled)
-
-
-def duration(seconds: float | None) -> str:
-    """An age for people; ``-`` when there is none."""
-    if seconds is None:
-        return "-"
-    if seconds < MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min"
-    return f"{seconds / HOUR:.1f} h" if seconds < DAY else f"{seconds / DAY:.1f} d"
 
 
 def switch_text(snapshot: Snapshot) -> str | None:
@@ -141,7 +128,7 @@ def _queues(snapshot: Snapshot) -> Table:
 
 
 def _counts(queue: QueueNow) -> tuple[str, str, str]:
-    return str(queue.visible), str(queue.in_flight), duration(queue.oldest_seconds)
+    return str(queue.visible), str(queue.in_flight), age(queue.oldest_seconds)
 
 
 def _dead_letters(snapshot: Snapshot) -> Text:
@@ -178,7 +165,7 @@ def _runs(runs: RunCounts | None) -> Text:
 def _versions(snapshot: Snapshot) -> Text:
     told = [
         f"{item.collection} {item.version}, {item.rows} rows, {item.texts} texts, "
-        f"{duration((snapshot.at - item.published_at).total_seconds())} old"
+        f"{age((snapshot.at - item.published_at).total_seconds())} old"
         if item.version and item.published_at
         else f"{item.collection} nothing yet"
         for item in snapshot.versions

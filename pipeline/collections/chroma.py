@@ -60,7 +60,7 @@ PARAMETERS = (
     IndexParameters(max_neighbors=128, ef_construction=200, ef_search=400),
     IndexParameters(max_neighbors=192, ef_construction=800, ef_search=1_600),
 )
-"""From the first on, the next when an index loses texts (docs/facts.md, "Index parameters")."""
+"""From the first on, the next when an index falls short (``recall.py``; docs/facts.md, "Index parameters")."""
 
 
 def record_id(text: str) -> str:

@@ -6,6 +6,9 @@ matter. SQLite's trigram tokenizer has no term for one or two characters, so wor
 
 import re
 import unicodedata
+from collections.abc import Mapping
+
+from rapidfuzz.distance import OSA
 
 TRIGRAM = 3
 TRIGRAMS_ASKED = 48
@@ -13,6 +16,8 @@ TRIGRAMS_ASKED = 48
 WORDS_ASKED = 16
 SHARED_TRIGRAMS = 0.2
 """Of a query's trigrams, more than which a text must have to be like it in its letters."""
+FEWEST_LETTERS = 4
+"""Of a query that may have a typing error; a shorter one would be nearly every short text."""
 
 NOT_AFTER_A_NUMBER, NOT_BEFORE_A_NUMBER = r"(?<!\d)(?<!\d[.,])", r"(?!\d)(?![.,]\d)"
 """Around a number: letters may touch it, as a currency does, and digits may not."""
@@ -24,6 +29,8 @@ def fold_text(text: str) -> str:
     SQLite 3.40.1, the version of Debian 12, cannot remove accents in its trigram tokenizer, and its FTS5 reads a text
     up to the first NUL only.
     """
+    if text.isascii():
+        return " ".join(text.casefold().replace("\0", " ").split())
     # Decomposed first: a letter such as U+1D4D0 has a case only in its compatibility form.
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
@@ -71,10 +78,31 @@ def closeness(query: str, text: str) -> int:
     return 1 if re.search(before + re.escape(asked) + after, found) else 2
 
 
+def nearly(query: str, texts: Mapping[int, str]) -> list[int]:
+    """Of some texts those that are the query but for one typing error, in their order.
+
+    That is a character missing, too many, wrong, or in its neighbour's place. In numbers there are none: one digit off
+    is another number.
+    """
+    asked = fold_text(query)
+    if sum(map(str.isalpha, asked)) < FEWEST_LETTERS:
+        return []
+    digits = _digits(asked)
+    return [
+        number
+        for number, text in texts.items()
+        if OSA.distance(asked, found := fold_text(text), score_cutoff=1) <= 1 and _digits(found) == digits
+    ]
+
+
 def word_query(folded: str) -> str | None:
     """The FTS5 expression that matches texts with any word of the query; None when there is none."""
     words = list(dict.fromkeys(folded.split()))[:WORDS_ASKED]
     return " OR ".join(map(_quoted, words)) or None
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
 
 
 def _quoted(term: str) -> str:

@@ -2,6 +2,8 @@
 
 Up to ``EXACT_BYTES`` of vectors a reader opens two files of the version, rows and vectors, and copies nothing; above,
 it opens the Chroma collection as well, through a private copy. ``reader.py`` knows which version is current.
+
+Longer than most modules, because every kind of question to a version is asked here.
 """
 
 import math
@@ -20,19 +22,21 @@ from pipeline.collections.layout import (
     VECTORS_NAME,
     Pointer,
 )
-from pipeline.collections.letters import closeness
+from pipeline.collections.letters import closeness, nearly
 from pipeline.collections.missed import corrupt_list, read_missed
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import (
     EXACT_BYTES,
     PROPOSED,
+    PROPOSED_BY_LETTERS,
     RANKED,
     Filter,
     Hit,
     SearchMode,
     fuse,
     is_coincidence,
+    is_scanned,
     put_first,
 )
 from pipeline.collections.vectors import VectorFile
@@ -147,7 +151,8 @@ class PublishedCollection:
     ) -> list[Hit]:
         """Rows for a text that a person typed, best first.
 
-        Texts that contain it as it is come first, then neighbours by vector and hits by letters, fused by rank.
+        Texts that contain it as it is come first, then those that are it but for one typing error, then neighbours by
+        vector and hits by letters, fused by rank.
 
         Args:
             text: what was typed; not empty.
@@ -187,6 +192,9 @@ class PublishedCollection:
         if asked is not None and mode != "text":
             near = self._nearest(asked, max(RANKED, limit), text, only)[0][0]
         order = fuse([near, by_letters])
+        if mode != "vector":
+            texts = self._database.rows.texts_at(order)
+            order = put_first(order, nearly(text, {position: texts[position] for position in order}))
         if literal:
             rank = {position: number for number, position in enumerate(order)}
             found = self._database.rows.texts_at(literal)
@@ -258,10 +266,10 @@ class PublishedCollection:
         if not only.is_everything:
             among = np.asarray(self._positions(only), dtype=np.int64)
             found = self._vectors.nearest(vectors, limit, among) if len(among) else [(among, among)] * len(vectors)
-        elif self._vectors.size <= self._exact_bytes:
+        elif is_scanned(self._vectors.size, self._exact_bytes):
             found = self._vectors.nearest(vectors, limit)
         else:
-            letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED)
+            letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED_BY_LETTERS)
             proposed = self.open_index().nearest_texts(vectors, max(PROPOSED, limit))
             found, besides = [], {*letters, *self.missed()}
             for vector, texts in zip(vectors, proposed, strict=True):

@@ -5,7 +5,7 @@ A failure leaves somebody with a traceback, a wrong exit code, or a program with
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from ops import cli
-from ops.local.stack import LocalStack
+from tests.commands.conftest import Run
 from tests.operations.published import Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
@@ -51,7 +51,6 @@ CALLS: dict[str, list[str]] = {
 WITHOUT_A_STACK = {"cost", "demo", "doctor", "local down", "local status", "local up", "preflight"}
 """Those that need none; each has tests of its own."""
 ERROR = re.compile(r"(?P<code>[A-Z]{3,}(_[A-Z]+)*): (?P<message>.+)\. Way out: (?P<way_out>.+)\.")
-Run = Callable[..., tuple[int, str, str]]
 
 
 def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -74,26 +73,8 @@ NUMBERS = [
     (name, parameter.opts[0])
     for name, command in TREE.items()
     for parameter in command.params
-    if parameter.type_descriptor.annotation in (int, float) and parameter.opts[0].startswith("--")
+    if parameter.type_descriptor.annotation in (int, float)
 ]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The real command where no stack is, no Pulumi CLI and no AWS account."""
-    monkeypatch.setattr(LocalStack.__init__, "__defaults__", (tmp_path / "no stack",))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["receipts", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return command
 
 
 def refused(run: Run, *words: str) -> str:
@@ -139,8 +120,22 @@ def test_a_value_that_is_none_of_the_choices_is_an_error_of_usage(run, name, opt
 
 
 @pytest.mark.parametrize(("name", "option"), NUMBERS)
-def test_a_value_that_is_no_number_is_an_error_of_usage(run, name, option):
-    assert option in misused(run, *name.split(), *CALLS[name], option, "nonsense")
+@pytest.mark.parametrize("value", ["nonsense", "nan", "inf", "-inf", "-1", "1e400", "9" * 5_000])
+def test_a_number_that_is_not_taken_is_told_with_its_value_the_rule_and_a_way_out(run, name, option, value):
+    if option.startswith("--"):
+        words = (*name.split(), *CALLS[name], f"{option}={value}")
+    else:
+        image, receipt, *rest = CALLS[name]
+        assert (image, receipt) == (IMAGE, "1")
+        words = (*name.split(), *rest, IMAGE, "--", value)
+    message = misused(run, *words)
+    assert option.lower() in message.lower()
+    assert value[:60] in message
+    rule = re.search(r"Rule: (?:a|a whole) number from (\S+) to (\S+)$", message)
+    assert rule, message
+    assert re.search(r"example -?[0-9.]+;", json.loads(run(*words, "--json")[1])["error"]["way_out"])
+    assert "Way out: give such a number" in " ".join(run(*words)[2].replace("│", " ").split())
+    assert "None" not in rule.group()
 
 
 @pytest.mark.parametrize("name", [name for name, words in CALLS.items() if words and name not in ("upload",)])
@@ -199,7 +194,6 @@ def test_what_is_wrong_in_itself_is_told_before_a_stack_is_looked_for(run, words
         (["search", "milk", "--merchant", "NOBODY"], "MERCHANT_UNKNOWN"),
         (["search", "milk", "--image", "ffffffff"], "IMAGE_UNKNOWN"),
         (["search", "milk", "--image", IMAGE, "--receipt", "7"], "RECEIPT_UNKNOWN"),
-        (["search", "milk", "--max-distance", "3"], "DISTANCE_INVALID"),
         (["search", "milk", "--collection", "words"], "NOTHING_PUBLISHED"),
         (["export", "--output", "export", "--collection", "words"], "NOTHING_PUBLISHED"),
         (["logs", "--image", "ffffffff"], "IMAGE_UNKNOWN"),

@@ -14,6 +14,7 @@ from pipeline.collections.letters import (
     closeness,
     fold_text,
     literal_query,
+    nearly,
     trigram_query,
     word_query,
 )
@@ -92,3 +93,41 @@ def test_too_few_letters_have_no_trigram_and_quotes_are_letters():
 )
 def test_a_number_is_told_from_the_longer_ones_that_it_stands_in(text, expected):
     assert closeness("1.50", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("tax amont", "TAX AMOUNT"),
+        ("tax ammount", "TAX AMOUNT"),
+        ("tax anount", "TAX AMOUNT"),
+        ("tax amuont", "TAX AMOUNT"),
+        ("creme brule", "CRÈME BRÛLÉE"),
+        ("TABLE 12", "TABEL 12"),
+        ("oat  milk", "OAT MILK"),
+    ],
+)
+def test_one_typing_error_is_forgiven(query, text):
+    assert nearly(query, {7: text}) == [7]
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("tax amot", "TAX AMOUNT"),
+        ("12.50", "12.60"),
+        ("table 12", "TABLE 13"),
+        ("total 12.50", "TOTAL 12.5"),
+        ("tea", "TEN"),
+        ("", "A"),
+        ("oat milk", "OAT MILK 1L"),
+    ],
+)
+def test_two_errors_another_number_and_what_is_too_short_are_not(query, text):
+    assert nearly(query, {7: text}) == []
+
+
+@pytest.mark.parametrize("text", ["", "\0A\tb  C\n", "\x1c x \x1f", "".join(map(chr, range(128)))])
+def test_folding_ascii_alone_is_the_same_as_folding_it_as_any_other(text):
+    # A character of no ASCII behind it takes the other way.
+    assert fold_text(f"{text} é") == f"{fold_text(text)} e".strip()

@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compaction_handler import storing
+from compaction_handler import soundness, storing
+from compaction_handler.merging import CollectionMerger
 from compaction_handler.soundness import judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS, ChromaIndex, record_id
+from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, decode_manifest, version_path
 from pipeline.collections.missed import missed_files, read_missed
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses
+from pipeline.collections.recall import Recall, describe_losses, measure_recall
+from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import read_current
+from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
 from pipeline.errors import ErrorCode, PermanentError
 from tests.compaction.copies import filled_copy, inspection_of, publish, receipt
@@ -25,6 +29,8 @@ from tests.compaction.world import BUCKET, MergeWorld
 
 TEXTS = [f"text {number}" for number in range(60)]
 LOST = TEXTS[7]
+FEW = 10
+"""More than the new texts of a merge here and those with few links, fewer than all."""
 nearest, nearest_texts = ChromaIndex.nearest, ChromaIndex.nearest_texts
 
 
@@ -147,11 +153,12 @@ def test_a_list_that_an_older_release_left_in_a_smaller_version_stops_no_reader_
         patch.setattr("compaction_handler.publishing.missed_files", lambda _: {})
         seal = WorkingCopy.seal
 
-        def sealed_with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
+        def with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
             seal(copy, *arguments)
             (copy.directory / MISSED_NAME).write_bytes(missed_files([7, 59])[MISSED_NAME])
 
-        patch.setattr(WorkingCopy, "seal", sealed_with_a_list)
+        patch.setattr(WorkingCopy, "seal", with_a_list)
+        patch.setattr(WorkingCopy, "asked", lambda *_: None)
         patch.setattr("compaction_handler.soundness.read_missed", lambda *_: [])
         world.merger().merge([world.operation("upsert", 1, rows=20, texts=TEXTS[:20])])
     directory = version_path(world.root, "lines", pointer_of(world).version)
@@ -200,13 +207,14 @@ def test_recall_at_ten_counts_what_a_reader_ranks(tmp_path, losing):
     assert (verdict.faults, verdict.losses, verdict.missed) == ((), (), (7,))
 
 
-@pytest.mark.parametrize("count", [1, 19, 20, 100])
-def test_at_most_one_text_in_twenty_may_be_missed(count):
+@pytest.mark.parametrize("count", [1, 3, 19, 20, 100])
+@pytest.mark.parametrize(("size", "share"), [(EXACT_BYTES, 0.05), (EXACT_BYTES + 1, 0.25)], ids=["scanned", "larger"])
+def test_at_most_one_text_in_twenty_may_be_missed_and_of_a_large_collection_one_in_four(count, size, share):
     texts = [f"text {number}" for number in range(count)]
-    allowed = int(MOST_MISSED * count)
+    allowed = int(share * count)
     kept, refused = (Recall(asked=count, missed=tuple(range(missed)), at_ten=1.0) for missed in (allowed, allowed + 1))
-    assert list(describe_losses(kept, texts)) == []
-    (loss,) = describe_losses(refused, texts)
+    assert list(describe_losses(kept, texts, size)) == []
+    (loss,) = describe_losses(refused, texts, size)
     assert loss.startswith(f"{allowed + 1} of {count} texts")
     assert "'text 0'" in loss
 
@@ -257,3 +265,38 @@ def test_positions_beyond_the_texts_are_left_out(tmp_path):
 def test_nothing_missed_is_no_file(tmp_path):
     assert missed_files([]) == {}
     assert read_missed(tmp_path, 3) == []
+
+
+def asked(world: MergeWorld, merger: CollectionMerger, *references: RunReference) -> int:
+    """How many texts the check of a merge asks for."""
+    counts: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def measure(*arguments: Any, **named: Any) -> Recall:
+            found = measure_recall(*arguments, **named)
+            counts.append(found.asked)
+            return found
+
+        patch.setattr(soundness, "measure_recall", measure)
+        merger.merge(references)
+    (count,) = counts
+    return count
+
+
+def test_a_cold_start_knows_what_was_asked_of_the_version_that_it_starts_from(world):
+    first = world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)
+    assert asked(world, world.merger(), first) == len(TEXTS)
+    assert asked(world, world.merger(), world.operation("upsert", 2, rows=1, texts=["more"])) < FEW
+    assert asked(world, world.merger(), world.operation("upsert", 3, rows=1, texts=["still more"])) < FEW
+    # A quarter more than were asked for together.
+    many = [f"one of many {number}" for number in range(15)]
+    assert asked(world, world.merger(), world.operation("upsert", 4, rows=15, texts=many)) == len(TEXTS) + 17
+    assert asked(world, world.merger(), world.operation("delete", 3)) == len(TEXTS) + 16
+
+
+def test_of_a_version_that_does_not_say_what_was_asked_everything_is(world):
+    world.merger().merge([world.operation("upsert", 1, rows=len(TEXTS), texts=TEXTS)])
+    merger = world.merger()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CollectionDatabase, "fact", lambda *_: None)
+        assert asked(world, merger, world.operation("upsert", 2, rows=1, texts=["more"])) == len(TEXTS) + 1

@@ -229,3 +229,13 @@ def test_what_two_rankings_hold_stands_before_what_one_holds_and_the_lower_numbe
 )
 def test_what_is_near_by_hashing_alone_is_a_coincidence(query, text, distance, is_one):
     assert is_coincidence(query, text, distance) == is_one
+
+
+def test_a_text_that_is_the_query_but_for_one_typing_error_comes_before_what_is_near_by_vector(tmp_path):
+    texts = ["TAX AMT", "TAX AMOUNT", "AMONG THEM"]
+    pointer = publish(tmp_path, tmp_path / "root", receipt(1, texts, EMBEDDER.embed(texts)))
+    directory = version_path(tmp_path / "root", "lines", pointer.version)
+    with closing(PublishedCollection("lines", pointer, directory, tmp_path / "private")) as published:
+        assert search(published, "TAX AMONT", mode="vector")[0].text == "TAX AMT"
+        assert search(published, "TAX AMONT")[0].text == "TAX AMOUNT"
+        assert search(published, "TAX AMONT", mode="text")[0].text == "TAX AMOUNT"

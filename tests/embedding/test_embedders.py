@@ -20,7 +20,7 @@ from pipeline.embedding.embedders.hashing import HASHING_MODEL, HashingEmbedder
 from pipeline.embedding.embedders.kept import KeptVectors
 from pipeline.embedding.embedders.minilm import MINILM_MODEL, MiniLmEmbedder, by_length
 from pipeline.embedding.embedders.openai import OpenAiEmbedder
-from pipeline.embedding.embedders.requests import MAXIMUM_INPUT_TOKENS, fit_input, plan_requests
+from pipeline.embedding.embedders.request_plan import MAXIMUM_INPUT_TOKENS, fit_input, plan_requests
 from pipeline.embedding.environment import EmbeddingEnvironment
 from pipeline.errors import ErrorCode, PermanentError, PipelineError, RetryableError
 from tests.embedding.openai_api import FakeOpenAiApi, Reply, serve

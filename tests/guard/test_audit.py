@@ -207,7 +207,7 @@ def test_a_region_without_queues_is_said_to_have_none(capsys):
 
 def test_each_region_that_is_named_is_looked_at(capsys):
     queue("near")
-    boto3.client("sqs", region_name="us-west-2").create_queue(QueueName="far")
+    create_queue(boto3.client("sqs", region_name="us-west-2"), "far")
     code, document = audited(capsys, "--all", "--region", REGION, "--region", "us-west-2", "--json")
     assert code == 0
     assert [item["queue"] for item in document] == ["near", "far"]

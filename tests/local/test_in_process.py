@@ -4,6 +4,7 @@ This is also the contract test of the interfaces of ``pulumi.runtime`` that are 
 run_in_stack, sync_await): when another version of Pulumi changes one of them, these tests fail first.
 """
 
+import asyncio
 import json
 import signal
 import threading
@@ -97,6 +98,21 @@ def test_everything_can_be_deleted_and_the_newest_goes_first(world):
 def test_a_resource_waits_for_what_it_depends_on(world):
     world.run('a = Thing("z")\nb = Thing("y", opts=pulumi.ResourceOptions(depends_on=[a]))\nThing("x", of=b.label)')
     assert world.things.calls == ["create z", "create y", "create x"]
+
+
+def test_open_outputs_are_not_handed_to_be_waited_for_again_and_again(world, monkeypatch):
+    handed: list[int] = []
+    original = asyncio.wait
+
+    async def counted(tasks: Any, **options: Any) -> Any:
+        handed.append(len(tasks))
+        return await original(tasks, **options)
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+    chain = "before = None\nfor number in range(40):\n    before = Thing(f'thing{number}', of=before).id\n"
+    assert len(world.run(chain).steps) == 40
+    # By Pulumi's own loop alone it is thousands.
+    assert sum(handed) < 100, sum(handed)
 
 
 def test_two_resources_of_one_name_are_refused(world):

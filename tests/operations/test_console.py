@@ -19,7 +19,7 @@ from one_consumer.audit.judgement import AuditedQueue, ExpectedQueue
 from one_consumer.live.observation import LiveConsumer, Standing
 from ops import views
 from ops.commands import options
-from ops.console import Output, styled
+from ops.console import Output, age, styled
 from ops.doctor.judging import Finding as Examined
 from ops.doctor.judging import Weight
 from ops.local.engines.steps import EngineError
@@ -289,3 +289,14 @@ def test_a_command_that_changes_something_goes_on_when_its_reader_has_gone(tmp_p
         assert process.wait(60) == (0 if goes_on else 1)
         assert process.stderr.read() == b""
     assert done.exists() == goes_on
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        *((None, "-"), (0.4, "0 s"), (59, "59 s"), (59.9, "59 s"), (61, "1 min"), (3_599, "59 min"), (3_600, "1.0 h")),
+        *((5_400, "1.5 h"), (86_399, "23.9 h"), (86_400, "1.0 d"), (172_800, "2.0 d")),
+    ],
+)
+def test_ages_are_told_in_their_unit(seconds, told):
+    assert age(seconds) == told

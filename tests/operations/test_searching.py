@@ -98,8 +98,6 @@ def test_every_spelling_of_a_merchant_finds_the_receipts_of_all_its_spellings(ma
         (["--image", "7c1"], "IMAGE_INVALID"),
         (["--image", "receipt"], "IMAGE_INVALID"),
         (["--image", ONE, "--receipt", "3"], "RECEIPT_UNKNOWN"),
-        (["--max-distance", "-1"], "DISTANCE_INVALID"),
-        (["--max-distance", "nan"], "DISTANCE_INVALID"),
         (["--max-distance", "0.5", "--mode", "text"], "DISTANCE_INVALID"),
         (["--collection", "words"], "NOTHING_PUBLISHED"),
     ],

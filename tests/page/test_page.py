@@ -201,11 +201,12 @@ def test_the_stream_sends_every_part_first_then_what_changed_trouble_and_the_end
     monkeypatch.setattr(application_module, "LOOK_SECONDS", 0.0)
     throttled = ClientError({"Error": {"Code": "Throttling", "Message": MARKUP + CONTROLS}}, "GetQueueAttributes")
     ended = OperatorError("STACK_NOT_RUNNING", "the local stack is not up", "receipts local up")
-    first, changed, trouble, end = events(page, [snapshot(chosen="ecs"), throttled, ended])
+    old = OperatorError("OUTPUT_MISSING", "the stack has no output x", "receipts local up")
+    first, changed, trouble, missing, end = events(page, [snapshot(chosen="ecs"), throttled, old, ended])
     assert (first[0], set(first[1])) == ("parts", set(PARTS))
     assert (changed[0], set(changed[1])) == ("parts", {"head"})
     assert "&lt;script&gt;" in first[1]["latest"]
-    assert (trouble[0], end[0]) == ("trouble", "ended")
+    assert (trouble[0], missing[0], end[0]) == ("trouble", "trouble", "ended")
     assert end[1]["message"].startswith("STACK_NOT_RUNNING")
 
 

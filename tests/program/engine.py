@@ -11,11 +11,9 @@ from typing import Any
 import pulumi
 from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
-from pulumi.runtime.settings import configure
+from pulumi.runtime.settings import SETTINGS, configure
 from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop
-
-from ops.local.engines.settling import forget, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPUTED = {"*": ("arn", "url", "id"), "aws:sqs/queue:Queue": ("policy", "redrivePolicy")}
@@ -204,7 +202,8 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: 
             runpy.run_path(str(source))
         else:
             source()
-        return settled()
+        # So that registrations have begun when Pulumi waits for them; ops/local/engines/in_process.py says why.
+        return asyncio.sleep(0)
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -212,7 +211,8 @@ def _run(recording: Recording, settings: Mapping[str, str], stack: str, source: 
         loop.run_until_complete(run_in_stack(program))
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
-        forget()
+        open_still: Any = SETTINGS  # Pulumi declares its properties as methods.
+        open_still.outputs.clear()
         asyncio.set_event_loop(None)
         for used in monitor.loops | {loop}:
             used.close()

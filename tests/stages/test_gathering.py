@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compaction_worker.gathering import Bundle, Gathering
-from pipeline.embedding.embedders.requests import EMPTY_INPUT, plan_requests
+from pipeline.embedding.embedders.request_plan import EMPTY_INPUT, plan_requests
 from tests.stages.prepared_core import held_message, work
 
 INPUTS, TOKENS = 8, 40

@@ -9,15 +9,15 @@ import contextvars
 import runpy
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from google.protobuf import empty_pb2
 from pulumi.runtime import mocks
-from pulumi.runtime.settings import configure
+from pulumi.runtime.settings import SETTINGS, configure
 from pulumi.runtime.stack import run_in_stack
 
 from ops.local.engines.monitor import ProvisioningMonitor
-from ops.local.engines.settling import forget, settled
 from ops.local.engines.steps import NOBODY, EngineError, Told
 from ops.local.provisioners import Registry
 from ops.local.state import StackState, UpdateRecord
@@ -94,7 +94,10 @@ def evaluate(
     def declare() -> Awaitable[None]:
         try:
             _run_fresh(program)
-            return settled()
+            # Registrations begin while this gives way once. Where none has begun when Pulumi looks, it waits for the
+            # first of all open outputs, then for the first of the rest, and so on: a time that grows with their square
+            # (pulumi 3.272.0, findings/pulumi-outputs-are-awaited-in-quadratic-time.sh).
+            return asyncio.sleep(0)
         except BaseException as error:
             # Nothing is made before the program has run through, so a program that refuses changes nothing.
             failures.append(error)
@@ -137,7 +140,7 @@ def evaluate(
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
-            forget()
+            _drop_open_outputs()
             asyncio.set_event_loop(None)
             loop.close()
             monitor.close_loops()
@@ -145,6 +148,13 @@ def evaluate(
     contextvars.copy_context().run(run)
     monitor.delete_missing()
     monitor.finish()
+
+
+def _drop_open_outputs() -> None:
+    """What a program that failed left open would be in the way of the next one of this process."""
+    settings: Any = SETTINGS  # Pulumi declares these properties as methods.
+    with settings.lock:
+        settings.outputs.clear()
 
 
 def _run_fresh(program: Path) -> None:

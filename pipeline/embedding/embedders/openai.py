@@ -27,7 +27,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 from pipeline.contracts.delta import have_directions
 from pipeline.embedding.embedders.base import PartlyEmbeddedError
 from pipeline.embedding.embedders.kept import KeptVectors
-from pipeline.embedding.embedders.requests import PlannedRequest, halves, plan_requests
+from pipeline.embedding.embedders.request_plan import PlannedRequest, halves, plan_requests
 from pipeline.errors import SHOWN_CHARACTERS, ErrorCode, PermanentError, PipelineError, RetryableError
 
 BUDGET_SECONDS = 60.0

@@ -270,7 +270,7 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
             "faults": [
                 *published.database.check(),
                 *published.database.rows.faults(),
-                *recall.describe_losses(measured, texts),
+                *recall.describe_losses(measured, texts, published.vectors.size),
                 *(f"missed and not named, or named and found: {at}" for at in named ^ set(measured.missed)),
                 *(f"not the nearest of its own vector: {text}" for text in {*texts} - {*by_own_vector}),
                 *sorted(
