@@ -7,8 +7,9 @@ import pytest
 
 from compaction_handler import storing
 from pipeline.collections import files
-from pipeline.collections.layout import version_path
+from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, version_path
 from pipeline.contracts.digests import FileDigest
+from pipeline.files import PARTIAL_SUFFIX
 
 PIECES = 5
 
@@ -59,3 +60,43 @@ def test_a_full_disk_is_told_as_one_whatever_else_the_disk_says(source, tmp_path
     monkeypatch.setattr(files, "FileDigest", Full)
     with pytest.raises(OSError, match="No space"):
         storing.copy_version(source, tmp_path / "root", "words", "one", dict)
+
+
+def test_a_version_is_durable_before_it_is_visible_what_its_check_adds_included(source, tmp_path, monkeypatch):
+    (source / "chroma" / "segment").mkdir(parents=True)
+    (source / "chroma" / "segment" / "header.bin").write_bytes(b"h")
+    # Of the version before.
+    (source / MISSED_NAME).write_bytes(b"old")
+    kept: list[tuple[str, bool]] = []
+    target = version_path(tmp_path / "root", "words", "one")
+    fsync = storing.fsync
+
+    def noted(path: Path) -> None:
+        base = target if path.is_relative_to(target) else target.parent
+        kept.append((str(path.relative_to(base)), target.exists()))
+        fsync(path)
+
+    monkeypatch.setattr(storing, "fsync", noted)
+    storing.copy_version(source, tmp_path / "root", "words", "one", lambda: {MISSED_NAME: b"new"})
+    assert (target / MISSED_NAME).read_bytes() == b"new"
+    partial = f"one{PARTIAL_SUFFIX}"
+    below = {f"{partial}/{path.relative_to(target)}" for path in target.rglob("*")}
+    assert {name for name, is_visible in kept if not is_visible} == {partial, *below}
+    # The names after the files, and the rename after both.
+    assert [name for name, _ in kept][-2:] == [partial, "."]
+    assert kept[-1] == (".", True)
+
+
+@pytest.mark.parametrize("name", [MISSED_NAME, MANIFEST_NAME, f"one{PARTIAL_SUFFIX}"])
+def test_what_the_disk_does_not_keep_leaves_no_version(source, tmp_path, monkeypatch, name):
+    fsync = storing.fsync
+
+    def refused(path: Path) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(path)
+
+    monkeypatch.setattr(storing, "fsync", refused)
+    with pytest.raises(OSError, match="No space"):
+        storing.copy_version(source, tmp_path / "root", "words", "one", lambda: {MISSED_NAME: b"new"})
+    assert list((tmp_path / "root").rglob("*one*")) == []
