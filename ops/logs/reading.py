@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -95,26 +95,42 @@ class LogGroups:
     def _new(self, host: str, group: str) -> Iterator[LogLine]:
         start = self._from.get(host, self.since)
         latest = start + LATE if host in self._from else start
-        try:
-            pages = self.client.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=int(start.timestamp() * 1_000)
-            )
-            for event in (event for page in pages for event in page["events"]):
-                at = datetime.fromtimestamp(event["timestamp"] / 1_000, self.since.tzinfo)
-                latest = max(latest, at)
-                if event["eventId"] not in self._seen:
-                    self._seen[event["eventId"]] = at
-                    yield parse(host, event["message"].rstrip("\n"), at)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                # A host that has never worked may have no group yet.
-                return
-            raise OperatorError(
-                "LOGS_UNREADABLE",
-                f"log group {group}: {error}",
-                "the operator needs logs:FilterLogEvents on the stack's log groups",
-            ) from error
+        # A host that has never worked may have no group yet.
+        for event in log_events(self.client, group, start, may_be_missing=True):
+            at = datetime.fromtimestamp(event["timestamp"] / 1_000, self.since.tzinfo)
+            latest = max(latest, at)
+            if event["eventId"] not in self._seen:
+                self._seen[event["eventId"]] = at
+                yield parse(host, event["message"].rstrip("\n"), at)
         self._from[host] = max(self.since, latest - LATE)
+
+
+def log_events(
+    client: AwsClient, group: str, since: datetime, *, may_be_missing: bool = False
+) -> Iterator[Mapping[str, Any]]:
+    """The events of one log group, in CloudWatch's order: ``timestamp`` in milliseconds, ``eventId``, ``message``.
+
+    Args:
+        client: a CloudWatch Logs client.
+        group: the log group's name.
+        since: earlier events are left out.
+        may_be_missing: a group that does not exist has no events. Not for a check that relies on there being none.
+
+    Raises:
+        OperatorError: LOGS_UNREADABLE.
+    """
+    pages = client.get_paginator("filter_log_events")
+    try:
+        for page in pages.paginate(logGroupName=group, startTime=int(since.timestamp() * 1_000)):
+            yield from page["events"]
+    except ClientError as error:
+        if may_be_missing and error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return
+        raise OperatorError(
+            "LOGS_UNREADABLE",
+            f"log group {group}: {error}",
+            "the operator needs logs:FilterLogEvents on the stack's log groups",
+        ) from error
 
 
 def source(target: Target, hosts: Mapping[str, str], since: datetime) -> Source:

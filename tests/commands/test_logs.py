@@ -12,6 +12,8 @@ import pytest
 from ops.errors import OperatorError
 from ops.logs.lines import LogLine, beginning, entries, hosts, is_about, moment
 from ops.logs.reading import LogFiles, LogGroups, follow
+from ops.stacks.account import PulumiSwitchable
+from ops.target import Target
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 OUTPUTS = {
@@ -143,6 +145,22 @@ def test_a_group_that_may_not_be_read_is_said(logs, monkeypatch):
     monkeypatch.setattr(logs, "get_paginator", lambda _: type("Pages", (), {"paginate": staticmethod(refuse)}))
     with pytest.raises(OperatorError, match="LOGS_UNREADABLE"):
         LogGroups(client=logs, groups={"embed": "/aws/lambda/embed"}, since=NOW).read()
+
+
+def test_a_switch_reads_the_same_groups_and_a_missing_one_is_no_proof_that_a_host_is_idle(logs, monkeypatch, tmp_path):
+    now = datetime.now(UTC).replace(microsecond=0)
+    put(logs, "/aws/lambda/embed", now - timedelta(minutes=9), "before the switch")
+    put(logs, "/aws/lambda/embed", now, "of the function")
+    put(logs, "/ecs/worker", now, "of the worker")
+    target = Target(outputs=OUTPUTS, client_options={"region_name": "eu-central-1"}, cache_directory=tmp_path)
+    monkeypatch.setattr("ops.stacks.account.pulumi_stack", lambda _: None)
+    monkeypatch.setattr("ops.stacks.account.pulumi_target", lambda _: target)
+    stack, since = PulumiSwitchable("dev"), now - timedelta(minutes=1)
+    assert stack.logs("lambda", since) == ["of the function"]
+    assert stack.logs("ecs", since) == ["of the worker"]
+    logs.delete_log_group(logGroupName="/ecs/worker")
+    with pytest.raises(OperatorError, match=r"LOGS_UNREADABLE: log group /ecs/worker"):
+        stack.logs("ecs", since)
 
 
 def test_following_goes_on_until_it_is_interrupted(tmp_path: Path):
