@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from ops.errors import OperatorError
+from ops.failures import may_pass
 from ops.logs.lines import LogLine, entries, parse
 from ops.target import Target
 from pipeline.aws import AwsClient
@@ -79,14 +80,18 @@ class LogGroups:
     poll_seconds: float = POLL_SECONDS["cloudwatch"]
     _from: dict[str, datetime] = field(default_factory=dict)
     _seen: dict[str, datetime] = field(default_factory=dict)
+    _held: list[LogLine] = field(default_factory=list)
 
     def read(self) -> list[LogLine]:
         """See ``Source``.
 
         Raises:
-            OperatorError: LOGS_UNREADABLE.
+            OperatorError: LOGS_UNREADABLE. What was read before it is in the next answer.
         """
-        found = _sorted(line for host, group in self.groups.items() for line in self._new(host, group))
+        for host, group in self.groups.items():
+            for line in self._new(host, group):
+                self._held.append(line)
+        found, self._held = _sorted(self._held), []
         # Only what may be asked for again is kept.
         oldest = min(self._from.values(), default=self.since)
         self._seen = {key: at for key, at in self._seen.items() if at >= oldest}
@@ -146,11 +151,37 @@ def source(target: Target, hosts: Mapping[str, str], since: datetime) -> Source:
     return LogGroups(client=target.client("logs"), groups=hosts, since=since)
 
 
-def follow(source: Source, show: Callable[[LogLine], object], sleep: Callable[[float], object] = time.sleep) -> None:
-    """Show what is there, then what comes, until it is interrupted."""
+def follow(
+    source: Source,
+    show: Callable[[LogLine], object],
+    complain: Callable[[Exception], object],
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Show what is there, then what comes, until it is interrupted.
+
+    Args:
+        source: where logs are read.
+        show: is given every line.
+        complain: is given the error when reading fails for a while, once; the next reading may succeed.
+        sleep: waits for so many seconds.
+
+    Raises:
+        Exception: what the first reading raises, and every bug.
+    """
+    has_read = is_failing = False
     while True:
-        for line in source.read():
-            show(line)
+        try:
+            found = source.read()
+        except Exception as error:
+            if not has_read or not may_pass(error):
+                raise
+            if not is_failing:
+                complain(error)
+            is_failing = True
+        else:
+            has_read, is_failing = True, False
+            for line in found:
+                show(line)
         sleep(source.poll_seconds)
 
 
