@@ -15,8 +15,8 @@ from pipeline.collections.chroma import ChromaIndex, open_private, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
 from pipeline.collections.missed import read_missed
-from pipeline.collections.recall import LEAST_RECALL, MOST_MISSED, describe_losses, measure_recall
-from pipeline.collections.vectors import VectorFile
+from pipeline.collections.recall import LEAST_RECALL, describe_losses, measure_recall, most_missed
+from pipeline.collections.vectors import NUMBER, VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
 from pipeline.storage import full_disk, is_for_lack_of_room
@@ -42,6 +42,11 @@ class Inspection:
     texts: int
     dimensions: int
     asked_from: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the vectors."""
+        return self.texts * self.dimensions * NUMBER.itemsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,7 @@ def _recall(inspection: Inspection, database: CollectionDatabase, vectors: Vecto
         start=inspection.asked_from,
         known=read_missed(Path(inspection.directory), len(texts)),
     )
-    return Verdict(losses=tuple(describe_losses(recall, texts)), missed=recall.missed)
+    return Verdict(losses=tuple(describe_losses(recall, texts, vectors.size)), missed=recall.missed)
 
 
 def require_sound(inspection: Inspection, verdict: Verdict) -> None:
@@ -138,8 +143,8 @@ def require_sound(inspection: Inspection, verdict: Verdict) -> None:
         raise RetryableError(
             ErrorCode.SNAPSHOT_RECALL,
             value=f"a copy of {inspection.collection}: {'; '.join(verdict.losses)}",
-            rule=f"a published index misses at most {MOST_MISSED:.0%} of its texts, and recall at ten is at least "
-            f"{LEAST_RECALL} of an exact scan",
+            rule=f"a published index misses at most {most_missed(inspection.size):.0%} of its texts, and recall at ten "
+            f"is at least {LEAST_RECALL} of an exact scan",
             way_out="the index is built again with stronger parameters; when the strongest falls short too, nothing is "
             "published and the runs stay MERGED: look for many texts with equal vectors",
         )

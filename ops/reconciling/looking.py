@@ -106,7 +106,7 @@ def _rows(target: Target, published: PublishedCollection) -> PublishedRows:
         run_ids=frozenset(published.database.ledger.run_ids()),
         rows=published.rows(),
         losses=(
-            *describe_losses(recall, texts),
+            *describe_losses(recall, texts, published.vectors.size),
             *((f"{describe_missed(unknown, texts)}, and the version does not say so",) if unknown else ()),
         ),
         missed=len(recall.missed) - len(unknown),

@@ -27,12 +27,14 @@ from pipeline.collections.rows import KnownMerchant, Row
 from pipeline.collections.search import (
     EXACT_BYTES,
     PROPOSED,
+    PROPOSED_BY_LETTERS,
     RANKED,
     Filter,
     Hit,
     SearchMode,
     fuse,
     is_coincidence,
+    is_scanned,
     put_first,
 )
 from pipeline.collections.vectors import VectorFile
@@ -262,10 +264,10 @@ class PublishedCollection:
         if not only.is_everything:
             among = np.asarray(self._positions(only), dtype=np.int64)
             found = self._vectors.nearest(vectors, limit, among) if len(among) else [(among, among)] * len(vectors)
-        elif self._vectors.size <= self._exact_bytes:
+        elif is_scanned(self._vectors.size, self._exact_bytes):
             found = self._vectors.nearest(vectors, limit)
         else:
-            letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED)
+            letters = [] if text is None else self._database.rows.by_letters(text, PROPOSED_BY_LETTERS)
             proposed = self.open_index().nearest_texts(vectors, max(PROPOSED, limit))
             found, besides = [], {*letters, *self.missed()}
             for vector, texts in zip(vectors, proposed, strict=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.collections.chroma import ChromaIndex, record_id
+from pipeline.collections.search import PROPOSED, is_scanned
 from pipeline.collections.vectors import VectorFile
 
 NARROW = 10
@@ -28,10 +29,11 @@ SAME = 1e-5
 
 LEAST_RECALL = 0.98
 """Of the exact ten nearest, over a sample; the first parameters give 0.998 and more (docs/facts.md)."""
-MOST_MISSED = 0.05
-"""Of a collection's texts, at most, that its index misses. Readers rank them exactly, which takes the same share of an
-exact scan; no parameters that a merge can afford find every text of a large collection (docs/facts.md, "Index
-parameters")."""
+MOST_MISSED, MOST_MISSED_OF_MANY = 0.05, 0.25
+"""Of a collection's texts, at most, that its index misses: of one that readers scan, and of a larger one. Readers of
+the latter rank what is missed exactly, which takes the same share of a scan. No index that a merge can afford finds
+every text of a large collection, and to build one again takes longer than a merge has (docs/facts.md, "Links to what is
+missed")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +86,25 @@ def measure_recall(
     missed = _not_found(index, identifiers, vectors, suspects, search_width)
     at_ten = None
     if start == 0 and len(texts) > 0:
-        at_ten = _at_ten(index, vectors, identifiers, missed, search_width)
+        width = search_width if is_scanned(vectors.size) else max(PROPOSED, search_width)
+        at_ten = _at_ten(index, vectors, identifiers, missed, width)
     return Recall(asked=len(asked), missed=tuple(missed), at_ten=at_ten)
 
 
-def describe_losses(recall: Recall, texts: Sequence[str]) -> Iterator[str]:
-    """What an index falls short of; nothing when it finds enough."""
-    if len(recall.missed) > MOST_MISSED * len(texts):
+def most_missed(size: int) -> float:
+    """Which share of its texts an index may miss, of a collection with so many bytes of vectors."""
+    return MOST_MISSED if is_scanned(size) else MOST_MISSED_OF_MANY
+
+
+def describe_losses(recall: Recall, texts: Sequence[str], size: int) -> Iterator[str]:
+    """What an index falls short of; nothing when it finds enough.
+
+    Args:
+        recall: measured.
+        texts: all of the collection.
+        size: bytes of their vectors.
+    """
+    if len(recall.missed) > most_missed(size) * len(texts):
         yield describe_missed(recall.missed, texts)
     if recall.at_ten is not None and recall.at_ten < LEAST_RECALL:
         yield f"recall at ten is {recall.at_ten:.3f} of an exact scan"

@@ -15,8 +15,10 @@ SearchMode = Literal["hybrid", "vector", "text"]
 EXACT_BYTES = 100_000 * 1_536 * 4
 """Up to so many bytes of vectors the nearest are found by an exact scan: 100,000 of 1,536 dimensions, or 600,000 of
 256, take 41 ms a query (docs/facts.md, "Exact scan"). Above, Chroma and the letters propose and the vectors rank."""
-PROPOSED = 200
-"""Texts that Chroma, and the letters, propose above that number."""
+PROPOSED = 1_000
+"""Texts that Chroma proposes above that number. It is the width of its search: with 200, an index of 300,000 texts
+gives fewer of the ten nearest (docs/facts.md, "Links to what is missed")."""
+PROPOSED_BY_LETTERS = 200
 RANKED = 60
 """Texts of each ranking that are fused."""
 FUSION_CONSTANT = 60
@@ -74,6 +76,11 @@ class Hit:
     text: str
     metadata: Metadata
     distance: float
+
+
+def is_scanned(size: int, exact_bytes: int = EXACT_BYTES) -> bool:
+    """Whether readers scan vectors of so many bytes, and ask no index."""
+    return size <= exact_bytes
 
 
 def is_coincidence(query: str, text: str, distance: float) -> bool:

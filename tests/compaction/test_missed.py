@@ -18,7 +18,8 @@ from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, dec
 from pipeline.collections.missed import missed_files, read_missed
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import MOST_MISSED, Recall, describe_losses, measure_recall
+from pipeline.collections.recall import Recall, describe_losses, measure_recall
+from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import read_current
 from pipeline.contracts.messages import RunReference
 from pipeline.contracts.run import RunState
@@ -150,15 +151,14 @@ def test_a_list_that_an_older_release_left_in_a_smaller_version_stops_no_reader_
     with monkeypatch.context() as patch:
         patch.setattr(storing, "OF_CHECK", frozenset())
         patch.setattr("compaction_handler.publishing.missed_files", lambda _: {})
-        apply = WorkingCopy.apply
+        seal = WorkingCopy.seal
 
         def with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
-            apply(copy, *arguments)
+            seal(copy, *arguments)
             (copy.directory / MISSED_NAME).write_bytes(missed_files([7, 59])[MISSED_NAME])
 
-        patch.setattr(WorkingCopy, "apply", with_a_list)
+        patch.setattr(WorkingCopy, "seal", with_a_list)
         patch.setattr(WorkingCopy, "asked", lambda *_: None)
-        patch.setattr(WorkingCopy, "_forget_missed", lambda _: None)
         patch.setattr("compaction_handler.soundness.read_missed", lambda *_: [])
         world.merger().merge([world.operation("upsert", 1, rows=20, texts=TEXTS[:20])])
     directory = version_path(world.root, "lines", pointer_of(world).version)
@@ -207,13 +207,14 @@ def test_recall_at_ten_counts_what_a_reader_ranks(tmp_path, losing):
     assert (verdict.faults, verdict.losses, verdict.missed) == ((), (), (7,))
 
 
-@pytest.mark.parametrize("count", [1, 19, 20, 100])
-def test_at_most_one_text_in_twenty_may_be_missed(count):
+@pytest.mark.parametrize("count", [1, 3, 19, 20, 100])
+@pytest.mark.parametrize(("size", "share"), [(EXACT_BYTES, 0.05), (EXACT_BYTES + 1, 0.25)], ids=["scanned", "larger"])
+def test_at_most_one_text_in_twenty_may_be_missed_and_of_a_large_collection_one_in_four(count, size, share):
     texts = [f"text {number}" for number in range(count)]
-    allowed = int(MOST_MISSED * count)
+    allowed = int(share * count)
     kept, refused = (Recall(asked=count, missed=tuple(range(missed)), at_ten=1.0) for missed in (allowed, allowed + 1))
-    assert list(describe_losses(kept, texts)) == []
-    (loss,) = describe_losses(refused, texts)
+    assert list(describe_losses(kept, texts, size)) == []
+    (loss,) = describe_losses(refused, texts, size)
     assert loss.startswith(f"{allowed + 1} of {count} texts")
     assert "'text 0'" in loss
 

@@ -124,7 +124,7 @@ def test_every_text_is_asked_and_a_sound_index_loses_none(tmp_path, count):
     texts = [f"text {number}" for number in range(count)]
     found = measured(tmp_path, texts, random_vectors(count))
     assert (found.asked, found.missed, found.at_ten) == (count, (), 1.0 if count else None)
-    assert list(describe_losses(found, texts)) == []
+    assert list(describe_losses(found, texts, 0)) == []
 
 
 @pytest.mark.parametrize("count", [20, 300])

@@ -239,7 +239,7 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
             "faults": [
                 *published.database.check(),
                 *published.database.rows.faults(),
-                *describe_losses(recall, texts),
+                *describe_losses(recall, texts, published.vectors.size),
                 *sorted(
                     index.identifiers()
                     ^ {record_id(texts[position]) for position in published.database.distinct.records()}
