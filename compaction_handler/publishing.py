@@ -10,6 +10,8 @@
 
 A run is COMPLETED after step 5, when its rows are in two places. What a version has that S3 does not is PENDING or
 MERGED, so a directory that is lost in between is restored to what S3 has, and the runs are merged again.
+
+Longer than most modules, because the order of these steps is what it is about.
 """
 
 import logging

@@ -4,6 +4,8 @@ A batch is written to the rows and vectors at once. The Chroma collection and th
 sealed, which is before each publication: a text that comes and goes in between never reaches them. When a text was
 removed, both are built again, because a removed text must stay in no byte of the next version and Chroma 1.5.9 may lose
 live records after a deletion (chroma-core/chroma issue 7758). After any doubt the whole copy is deleted and restored.
+
+Longer than most modules, because one object owns the three kinds of files that must agree.
 """
 
 import shutil

@@ -1,24 +1,30 @@
 """Any order of changes, arrivals, repeats and restarts against a plain dictionary, with a real Chroma.
 
-A failure here is a receipt that looks different depending on when its changes arrived.
+A failure here is a receipt that looks different depending on when its changes arrived, or a text that no reader finds.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.strategies import booleans
 from moto import mock_aws
 
+from compaction_handler import working_copy
 from compaction_handler.merging import CollectionMerger
-from pipeline.collections.chroma import record_id
+from pipeline.collections import recall
+from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
+from pipeline.collections.recall import SAME
 from pipeline.collections.rows import DERIVED
 from pipeline.contracts.messages import RunReference
 from tests.compaction.invariants import Model, model_of, require_the_ledger, require_the_model
@@ -38,6 +44,45 @@ def rows_of(published: PublishedCollection | None) -> tuple[Model, int]:
     )
 
 
+def is_lost(record: str) -> bool:
+    """Whether no search reaches a record: one in eight by its text alone, "text 0" among them."""
+    return record[0] in "08"
+
+
+@contextmanager
+def losing() -> Iterator[None]:
+    """Every index loses records, and a version may miss as many."""
+    original = ChromaIndex.nearest
+
+    def nearest(index: ChromaIndex, vectors: Any, limit: int) -> list[list[tuple[str, float]]]:
+        answers = original(index, vectors, index.count)
+        return [[found for found in answer if not is_lost(found[0])][:limit] for answer in answers]
+
+    def nearest_texts(index: ChromaIndex, vectors: Any, limit: int) -> list[list[str]]:
+        texts = {record_id(text): text for text in index.collection.get(include=["documents"])["documents"]}
+        return [[texts[record] for record, _ in answer] for answer in nearest(index, vectors, limit)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChromaIndex, "nearest", nearest)
+        patch.setattr(ChromaIndex, "nearest_texts", nearest_texts)
+        patch.setattr(recall, "MOST_MISSED", 1.0)
+        # So that a warm copy's check asks for new texts and those known alone.
+        patch.setattr(working_copy, "GROWTH_ASKED_ANEW", 100.0)
+        yield
+
+
+def require_every_text_found(published: PublishedCollection, private: Path) -> None:
+    """The version names what its index misses and nothing else, and a reader that lets the index propose finds all."""
+    texts = published.database.rows.texts()
+    expected = {position for position in published.database.distinct.records() if is_lost(record_id(texts[position]))}
+    assert set(published.missed()) == published.database.distinct.equal_to(sorted(expected))
+    reader = PublishedCollection("lines", published.pointer, published.directory, private, exact_bytes=0)
+    with closing(reader):
+        answers = reader.query(reader.vectors.at(range(len(texts))), limit=published.count)
+        for text, hits in zip(texts, answers, strict=True):
+            assert text in {hit.text for hit in hits if hit.distance < SAME}
+
+
 def require_every_text_once(published: PublishedCollection) -> None:
     """Texts, vectors and records of the index are the rows' distinct texts."""
     texts = {row.text for row in published.rows()}
@@ -49,25 +94,40 @@ def require_every_text_once(published: PublishedCollection) -> None:
 
 
 class Collection(RuleBasedStateMachine):
-    """Changes happen in one order, are recorded in another and arrive in any."""
+    """Changes happen in one order, are recorded in another and arrive in any; every index loses records."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(is_filled=booleans())
+    def start(self, *, is_filled: bool) -> None:
         self.directory = TemporaryDirectory()
         self.aws = mock_aws()
         self.aws.start()
         path, often = Path(self.directory.name), {"publish_every_seconds": 60}
         self.world = MergeWorld(path=path, settings=often).create()
         self.merger: CollectionMerger = self.world.merger()
+        self.looked_at = ""
+        self.losing = ExitStack()
+        self.losing.enter_context(losing())
         self.recorded: list[tuple[Change, RunReference]] = []
         self.arrived: list[RunReference] = []
+        if is_filled:
+            # Of a receipt that nothing happens to, so that every version misses a text of it.
+            self.record_now(Change(kind="upsert", receipt=5, moment=0, rows=3))
+            self.merger.merge([reference for _, reference in self.recorded])
+            with self.published() as published:
+                assert published is not None
+                assert published.missed() == [0]
 
     @rule(change=CHANGES)
     def record(self, change: Change) -> None:
+        self.record_now(change)
+
+    def record_now(self, change: Change) -> None:
         reference = self.world.operation(
             change.kind,
             change.receipt,
             rows=change.rows,
+            # Every other text is of its receipt alone, so that texts go and positions move.
+            texts=[f"text {row}" + f" of {change.receipt}" * (row % 2) for row in range(change.rows)],
             changes=dict(change.fields),
             uploaded_at=START + timedelta(seconds=change.moment),
         )
@@ -107,6 +167,7 @@ class Collection(RuleBasedStateMachine):
             if published is not None:
                 require_the_ledger(published.database, named, runs)
                 require_every_text_once(published)
+                require_every_text_found(published, self.world.path / "proposed")
 
     @invariant()
     def nothing_is_there_that_was_never_recorded(self) -> None:
@@ -114,6 +175,9 @@ class Collection(RuleBasedStateMachine):
             return
         with self.published() as published:
             found, count = rows_of(published)
+            if published is not None and published.version != self.looked_at:
+                self.looked_at = published.version
+                require_every_text_found(published, self.world.path / "proposed")
         runs = {reference.run_id for _, reference in self.recorded}
         assert len(found) == count
         assert {metadata["run_id"] for metadata in found.values()} <= runs
@@ -130,6 +194,7 @@ class Collection(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
+            self.losing.close()
             self.world.close()
             self.aws.stop()
             self.directory.cleanup()

@@ -70,9 +70,11 @@ def test_kills_at_aimed_and_random_moments_lose_nothing_and_double_nothing(endpo
         directory = tmp_path / str(number)
         directory.mkdir()
         with Victims(endpoint) as victims:
-            world = TorturedWorld(endpoint, victims, directory, SEED + number)
+            world = TorturedWorld(endpoint, victims, directory, SEED + number, loses=number == 0)
             try:
-                return torture(world, KILLS // WORLDS, points[number::WORLDS])
+                reached = torture(world, KILLS // WORLDS, points[number::WORLDS])
+                assert bool(world.missed) == world.loses
+                return reached
             finally:
                 world.close()
 

@@ -30,11 +30,13 @@ from compaction_handler.soundness import Inspection, Verdict, require_sound, uns
 from compaction_handler.working_copy import WorkingCopy
 from ops.local.provisioners.context import client_options
 from pipeline import files
+from pipeline.collections import recall
 from pipeline.collections.chroma import ChromaIndex, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.ledger import Ledger
+from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import describe_losses, measure_recall
+from pipeline.collections.recall import measure_recall
 from pipeline.collections.rows import RowTable
 from pipeline.collections.vectors import VectorFile
 from pipeline.errors import PipelineError
@@ -111,7 +113,9 @@ POINTS: dict[str, tuple[Any, str]] = {
     "checking": (ForkedCheck, "run"),
     "copying a file": (storing, "copy_file"),
     "fsync": (storing, "fsync"),
+    "naming what is missed": (publishing, "missed_files"),
     "copying the version": (publishing, "copy_version"),
+    "remembering what is missed": (WorkingCopy, "asked"),
     "reopening": (WorkingCopy, "reopen"),
     "uploading a file": (ObjectStore, "put_file"),
     "uploading the version": (publishing, "upload_version"),
@@ -123,6 +127,27 @@ POINTS: dict[str, tuple[Any, str]] = {
     "naming suspects": (Lease, "suspect"),
     "release": (Lease, "release"),
 }
+
+
+LOST_DIGITS = "0123"
+"""An index that loses records never finds one whose id begins with these: a quarter of them."""
+
+
+def lose() -> None:
+    """Let every index of this process and of its check lose records, and let a version miss as many."""
+    original = ChromaIndex.nearest
+
+    def nearest(index: ChromaIndex, vectors: Any, limit: int) -> Any:
+        answers = original(index, vectors, index.count)
+        return [[found for found in answer if found[0][0] not in LOST_DIGITS][:limit] for answer in answers]
+
+    def nearest_texts(index: ChromaIndex, vectors: Any, limit: int) -> Any:
+        texts = {record_id(text): text for text in index.collection.get(include=["documents"])["documents"]}
+        return [[texts[identifier] for identifier, _ in answer] for answer in nearest(index, vectors, limit)]
+
+    ChromaIndex.nearest = nearest  # type: ignore[method-assign]
+    ChromaIndex.nearest_texts = nearest_texts  # type: ignore[method-assign]
+    recall.MOST_MISSED = 1.0
 
 
 def die() -> None:
@@ -178,6 +203,8 @@ class Clients:
 
 
 def handle(clients: Clients, job: dict[str, Any]) -> Any:
+    if job.get("loses"):
+        lose()
     check = None if job.get("real_check") else ForkedCheck()
     working_copy.CHUNK_TEXTS = CHUNK_TEXTS
     if job.get("kill") and "point" in job["kill"]:
@@ -208,6 +235,8 @@ def handle(clients: Clients, job: dict[str, Any]) -> Any:
 def read(clients: Clients, job: dict[str, Any]) -> Any:
     """The current version as readers of the directory and of S3 find it: its rows, its runs, and what is wrong."""
     world, found = job["world"], {}
+    if job.get("loses"):
+        lose()
     private = Path(world["working_directory"]) / "reader"
     sources = {
         "directory": SnapshotSource.from_directory(
@@ -223,8 +252,9 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
             found[name] = None
             continue
         rows, texts = list(published.rows()), published.database.rows.texts()
-        index = published.open_index()
-        recall = measure_recall(
+        by_own_vector = own_texts(published, Path(world["working_directory"]) / "proposed")
+        index, named = published.open_index(), set(published.missed())
+        measured = measure_recall(
             index,
             texts,
             published.vectors,
@@ -236,10 +266,13 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
             "count": published.count,
             "runs": sorted(published.database.ledger.run_ids()),
             "texts": texts,
+            "missed": len(named),
             "faults": [
                 *published.database.check(),
                 *published.database.rows.faults(),
-                *describe_losses(recall, texts, published.vectors.size),
+                *recall.describe_losses(measured, texts, published.vectors.size),
+                *(f"missed and not named, or named and found: {at}" for at in named ^ set(measured.missed)),
+                *(f"not the nearest of its own vector: {text}" for text in {*texts} - {*by_own_vector}),
                 *sorted(
                     index.identifiers()
                     ^ {record_id(texts[position]) for position in published.database.distinct.records()}
@@ -252,6 +285,16 @@ def read(clients: Clients, job: dict[str, Any]) -> Any:
         }
         source.close()
     return found
+
+
+def own_texts(published: PublishedCollection, private: Path) -> list[str]:
+    """The nearest text to the vector of each, for a reader that lets the index propose."""
+    reader = PublishedCollection("lines", published.pointer, published.directory, private, exact_bytes=0)
+    try:
+        found = reader.query(reader.vectors.at(range(reader.text_count)), limit=1)
+        return [hits[0].text for hits in found]
+    finally:
+        reader.close()
 
 
 JOBS = {"handle": handle, "read": read}

@@ -67,13 +67,15 @@ class TorturedWorld(World):
         victims: what runs the handler.
         directory: of this world alone.
         seed: of everything random here.
+        loses: every index loses a quarter of its records, so that versions name what theirs misses.
     """
 
-    def __init__(self, endpoint: str, victims: Victims, directory: Path, seed: int) -> None:
+    def __init__(self, endpoint: str, victims: Victims, directory: Path, seed: int, *, loses: bool = False) -> None:
         name = f"torture-{uuid.uuid4().hex[:8]}"
         super().__init__(clients=emulator_clients(endpoint), table=name, bucket=name)
         self.create()
         self.victims, self.directory, self.random = victims, directory, random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.loses, self.missed = loses, 0
         self.recorded: list[CompactionRun] = []
         self.deltas: dict[str, Rows] = {}
         self.settings: dict[str, Any] = {}
@@ -180,6 +182,7 @@ class TorturedWorld(World):
         return self.victims.perform(
             {
                 "do": "handle",
+                "loses": self.loses,
                 "world": self.environment,
                 "events": [self.event(references)],
                 "log": str(self.directory / "log"),
@@ -207,7 +210,9 @@ class TorturedWorld(World):
     def require_sound(self) -> None:
         """The current version opens, is exactly its runs, holds every completed run, and nothing is there twice."""
         self.unfinished()
-        answer = self.victims.perform({"do": "read", "world": self.environment, "log": str(self.directory / "log")})
+        answer = self.victims.perform(
+            {"do": "read", "loses": self.loses, "world": self.environment, "log": str(self.directory / "log")}
+        )
         assert answer["status"] == 0, (self.directory / "log").read_text()[-4000:]
         self.require_unchanged()
         for place, found in answer["answer"].items():
@@ -218,6 +223,7 @@ class TorturedWorld(World):
             rows = {row[0]: row for row in found["rows"]}
             assert len(rows) == len(found["rows"]) == found["count"], place
             assert found["faults"] == [], place
+            self.missed = max(self.missed, found["missed"])
             expected = self.expected(set(found["runs"]))
             assert sorted(found["texts"]) == sorted({text for text, *_ in expected.values()}), place
             assert rows.keys() == expected.keys(), place
