@@ -7,7 +7,7 @@ import typer
 
 from ops import LOCAL_STACK_NAME
 from ops.commands import completion, options
-from ops.commands.options import EXIT_FAILED, LARGEST_INTEGER, AsJson, StackName, Stage
+from ops.commands.options import EXIT_FAILED, LARGEST_INTEGER, AsJson, StackName, Stage, complain
 
 if TYPE_CHECKING:
     from ops.logs.lines import LogLine
@@ -54,7 +54,7 @@ def show_logs(
             show_log_line(output, line)
 
     if follow:
-        reading.follow(source, show)
+        reading.follow(source, show, complain)
     for line in source.read():
         show(line)
 

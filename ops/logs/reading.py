@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from ops.errors import OperatorError
+from ops.failures import may_pass
 from ops.logs.lines import LogLine, entries, parse
 from ops.target import Target
 from pipeline.aws import AwsClient
@@ -79,14 +80,18 @@ class LogGroups:
     poll_seconds: float = POLL_SECONDS["cloudwatch"]
     _from: dict[str, datetime] = field(default_factory=dict)
     _seen: dict[str, datetime] = field(default_factory=dict)
+    _held: list[LogLine] = field(default_factory=list)
 
     def read(self) -> list[LogLine]:
         """See ``Source``.
 
         Raises:
-            OperatorError: LOGS_UNREADABLE.
+            OperatorError: LOGS_UNREADABLE. What was read before it is in the next answer.
         """
-        found = _sorted(line for host, group in self.groups.items() for line in self._new(host, group))
+        for host, group in self.groups.items():
+            for line in self._new(host, group):
+                self._held.append(line)
+        found, self._held = _sorted(self._held), []
         # Only what may be asked for again is kept.
         oldest = min(self._from.values(), default=self.since)
         self._seen = {key: at for key, at in self._seen.items() if at >= oldest}
@@ -95,26 +100,42 @@ class LogGroups:
     def _new(self, host: str, group: str) -> Iterator[LogLine]:
         start = self._from.get(host, self.since)
         latest = start + LATE if host in self._from else start
-        try:
-            pages = self.client.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=int(start.timestamp() * 1_000)
-            )
-            for event in (event for page in pages for event in page["events"]):
-                at = datetime.fromtimestamp(event["timestamp"] / 1_000, self.since.tzinfo)
-                latest = max(latest, at)
-                if event["eventId"] not in self._seen:
-                    self._seen[event["eventId"]] = at
-                    yield parse(host, event["message"].rstrip("\n"), at)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                # A host that has never worked may have no group yet.
-                return
-            raise OperatorError(
-                "LOGS_UNREADABLE",
-                f"log group {group}: {error}",
-                "the operator needs logs:FilterLogEvents on the stack's log groups",
-            ) from error
+        # A host that has never worked may have no group yet.
+        for event in log_events(self.client, group, start, may_be_missing=True):
+            at = datetime.fromtimestamp(event["timestamp"] / 1_000, self.since.tzinfo)
+            latest = max(latest, at)
+            if event["eventId"] not in self._seen:
+                self._seen[event["eventId"]] = at
+                yield parse(host, event["message"].rstrip("\n"), at)
         self._from[host] = max(self.since, latest - LATE)
+
+
+def log_events(
+    client: AwsClient, group: str, since: datetime, *, may_be_missing: bool = False
+) -> Iterator[Mapping[str, Any]]:
+    """The events of one log group, in CloudWatch's order: ``timestamp`` in milliseconds, ``eventId``, ``message``.
+
+    Args:
+        client: a CloudWatch Logs client.
+        group: the log group's name.
+        since: earlier events are left out.
+        may_be_missing: a group that does not exist has no events. Not for a check that relies on there being none.
+
+    Raises:
+        OperatorError: LOGS_UNREADABLE.
+    """
+    pages = client.get_paginator("filter_log_events")
+    try:
+        for page in pages.paginate(logGroupName=group, startTime=int(since.timestamp() * 1_000)):
+            yield from page["events"]
+    except ClientError as error:
+        if may_be_missing and error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return
+        raise OperatorError(
+            "LOGS_UNREADABLE",
+            f"log group {group}: {error}",
+            "the operator needs logs:FilterLogEvents on the stack's log groups",
+        ) from error
 
 
 def source(target: Target, hosts: Mapping[str, str], since: datetime) -> Source:
@@ -130,11 +151,37 @@ def source(target: Target, hosts: Mapping[str, str], since: datetime) -> Source:
     return LogGroups(client=target.client("logs"), groups=hosts, since=since)
 
 
-def follow(source: Source, show: Callable[[LogLine], object], sleep: Callable[[float], object] = time.sleep) -> None:
-    """Show what is there, then what comes, until it is interrupted."""
+def follow(
+    source: Source,
+    show: Callable[[LogLine], object],
+    complain: Callable[[Exception], object],
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Show what is there, then what comes, until it is interrupted.
+
+    Args:
+        source: where logs are read.
+        show: is given every line.
+        complain: is given the error when reading fails for a while, once; the next reading may succeed.
+        sleep: waits for so many seconds.
+
+    Raises:
+        Exception: what the first reading raises, and every bug.
+    """
+    has_read = is_failing = False
     while True:
-        for line in source.read():
-            show(line)
+        try:
+            found = source.read()
+        except Exception as error:
+            if not has_read or not may_pass(error):
+                raise
+            if not is_failing:
+                complain(error)
+            is_failing = True
+        else:
+            has_read, is_failing = True, False
+            for line in found:
+                show(line)
         sleep(source.poll_seconds)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from botocore.exceptions import ClientError
 
 from ops.errors import OperatorError
+from ops.logs.lines import hosts
+from ops.logs.reading import log_events
 from ops.pulumi_errors import OLDEST_CLI, Diagnostics, explaining
 from ops.switching.pending import require_free
 from ops.switching.stacks import FLAG, OnBegin, Say, resulting
@@ -175,25 +176,15 @@ class PulumiSwitchable:
             self._pulumi.set_config(FLAG, kept)
 
     def logs(self, host: Host, since: datetime) -> list[str]:
-        """The events of the host's log group."""
+        """The events of the host's log group, which must exist.
+
+        Raises:
+            OperatorError: LOGS_UNREADABLE.
+        """
         target = self.target()
-        group = (
-            f"/aws/lambda/{target.outputs['embedFunctionName']}"
-            if host == "lambda"
-            else f"/ecs/{target.outputs['serviceName']}"
-        )
-        lines = []
-        pages = target.client("logs").get_paginator("filter_log_events")
-        try:
-            for page in pages.paginate(logGroupName=group, startTime=int(since.timestamp() * 1_000)):
-                lines += [event["message"] for event in page["events"]]
-        except ClientError as error:
-            raise OperatorError(
-                "LOGS_UNREADABLE",
-                f"log group {group}: {error}",
-                "the operator needs logs:FilterLogEvents on the stack's log groups",
-            ) from error
-        return lines
+        name = target.outputs["embedFunctionName" if host == "lambda" else "serviceName"]
+        group = hosts(target.outputs, "embed")[name]
+        return [event["message"] for event in log_events(target.client("logs"), group, since)]
 
 
 def _changes(event: Any) -> bool:

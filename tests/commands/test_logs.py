@@ -8,10 +8,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from ops.errors import OperatorError
 from ops.logs.lines import LogLine, beginning, entries, hosts, is_about, moment
 from ops.logs.reading import LogFiles, LogGroups, follow
+from ops.stacks.account import PulumiSwitchable
+from ops.target import Target
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 OUTPUTS = {
@@ -27,6 +30,10 @@ def written(at: datetime, message: str, **fields: Any) -> str:
     """A line as `pipeline/logs.py` writes it: in the host's own time."""
     local = at.astimezone().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
     return json.dumps({"time": local, "level": "INFO", "logger": "x", "message": message, **fields})
+
+
+def unexpected(what: object) -> None:
+    raise AssertionError(what)
 
 
 def test_an_entry_has_the_lines_of_its_traceback_and_its_time():
@@ -145,6 +152,22 @@ def test_a_group_that_may_not_be_read_is_said(logs, monkeypatch):
         LogGroups(client=logs, groups={"embed": "/aws/lambda/embed"}, since=NOW).read()
 
 
+def test_a_switch_reads_the_same_groups_and_a_missing_one_is_no_proof_that_a_host_is_idle(logs, monkeypatch, tmp_path):
+    now = datetime.now(UTC).replace(microsecond=0)
+    put(logs, "/aws/lambda/embed", now - timedelta(minutes=9), "before the switch")
+    put(logs, "/aws/lambda/embed", now, "of the function")
+    put(logs, "/ecs/worker", now, "of the worker")
+    target = Target(outputs=OUTPUTS, client_options={"region_name": "eu-central-1"}, cache_directory=tmp_path)
+    monkeypatch.setattr("ops.stacks.account.pulumi_stack", lambda _: None)
+    monkeypatch.setattr("ops.stacks.account.pulumi_target", lambda _: target)
+    stack, since = PulumiSwitchable("dev"), now - timedelta(minutes=1)
+    assert stack.logs("lambda", since) == ["of the function"]
+    assert stack.logs("ecs", since) == ["of the worker"]
+    logs.delete_log_group(logGroupName="/ecs/worker")
+    with pytest.raises(OperatorError, match=r"LOGS_UNREADABLE: log group /ecs/worker"):
+        stack.logs("ecs", since)
+
+
 def test_following_goes_on_until_it_is_interrupted(tmp_path: Path):
     shown: list[str] = []
     file = tmp_path / "a.log"
@@ -158,5 +181,55 @@ def test_following_goes_on_until_it_is_interrupted(tmp_path: Path):
 
     source = LogFiles(directory=tmp_path, hosts=("a",), since=NOW)
     with pytest.raises(KeyboardInterrupt):
-        follow(source, lambda line: shown.append(line.message), sleep)
+        follow(source, lambda line: shown.append(line.message), unexpected, sleep)
     assert shown == ["0", "1", "2"]
+
+
+def test_a_reading_that_fails_for_a_while_is_told_once_loses_no_line_and_does_not_end_the_following(logs, monkeypatch):
+    now = datetime.now(UTC).replace(microsecond=0)
+    events: list[str | None] = []
+    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "FilterLogEvents")
+    paginator, broken = logs.get_paginator, {"/ecs/worker": False}
+
+    class Pages:
+        def paginate(self, *, logGroupName: str, **asked: Any) -> Any:
+            if broken.get(logGroupName):
+                raise throttled
+            return paginator("filter_log_events").paginate(logGroupName=logGroupName, **asked)
+
+    def sleep(_: float) -> None:
+        events.append(None)
+        if len(events) == 1:
+            # The function's group is read before the worker's, which fails.
+            put(logs, "/aws/lambda/embed", now, "read before the failure")
+            put(logs, "/ecs/worker", now, "behind the failure")
+            broken["/ecs/worker"] = True
+        elif events.count(None) == 3:
+            broken["/ecs/worker"] = False
+        elif events.count(None) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(logs, "get_paginator", lambda _: Pages())
+    source = LogGroups(client=logs, groups=hosts(OUTPUTS, "embed"), since=now - timedelta(minutes=1))
+    with pytest.raises(KeyboardInterrupt):
+        follow(source, lambda line: events.append(line.message), lambda error: events.append(str(error)[:15]), sleep)
+    assert events[:4] == [None, "LOGS_UNREADABLE", None, None]
+    assert sorted(filter(None, events[4:])) == ["behind the failure", "read before the failure"]
+
+
+def test_what_cannot_be_read_at_first_is_an_error_and_a_bug_is_one_later(tmp_path):
+    class Bad:
+        poll_seconds = 0.0
+
+        def __init__(self, *answers: Exception | None) -> None:
+            self._answers = list(answers)
+
+        def read(self) -> list[LogLine]:
+            answer = self._answers.pop(0)
+            if answer:
+                raise answer
+            return []
+
+    for source, error in ((Bad(OSError("no")), OSError), (Bad(None, KeyError("bug")), KeyError)):
+        with pytest.raises(error):
+            follow(source, unexpected, unexpected, lambda _: None)

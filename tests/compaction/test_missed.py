@@ -153,12 +153,11 @@ def test_a_list_that_an_older_release_left_in_a_smaller_version_stops_no_reader_
         patch.setattr("compaction_handler.publishing.missed_files", lambda _: {})
         seal = WorkingCopy.seal
 
-        def with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
+        def sealed_with_a_list(copy: WorkingCopy, *arguments: Any) -> None:
             seal(copy, *arguments)
             (copy.directory / MISSED_NAME).write_bytes(missed_files([7, 59])[MISSED_NAME])
 
-        patch.setattr(WorkingCopy, "seal", with_a_list)
-        patch.setattr(WorkingCopy, "asked", lambda *_: None)
+        patch.setattr(WorkingCopy, "seal", sealed_with_a_list)
         patch.setattr("compaction_handler.soundness.read_missed", lambda *_: [])
         world.merger().merge([world.operation("upsert", 1, rows=20, texts=TEXTS[:20])])
     directory = version_path(world.root, "lines", pointer_of(world).version)
