@@ -28,7 +28,7 @@ from benchmarks.search import LIMIT, SEED
 from compaction_handler.soundness import Inspection, judge
 from compaction_handler.working_copy import WorkingCopy
 from pipeline.collections.chroma import PARAMETERS
-from pipeline.collections.layout import LAYOUT, Pointer, version_name
+from pipeline.collections.layout import LAYOUT, MANIFEST_NAME, Pointer, encode_manifest, version_name
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.receipts import ReceiptKey
 from pipeline.collections.rows import NewRow, RowName
@@ -103,6 +103,8 @@ def filled(
             progress.advance(steps, len(part))
 
     copy = WorkingCopy("lines", parent=parent, dimensions=dimensions, source=None)
+    # A reader looks there for what must not be missing.
+    (copy.directory / MANIFEST_NAME).write_bytes(encode_manifest({}))
     try:
         copy.fill(receipts(), {}, {})
         progress.update(progress.add_task("sealing: index and letters", total=None))

@@ -15,7 +15,7 @@ from pipeline.collections.chroma import ChromaIndex, open_private, record_id
 from pipeline.collections.database import CollectionDatabase
 from pipeline.collections.layout import INDEX_NAME, ROWS_NAME, VECTORS_NAME
 from pipeline.collections.missed import read_missed
-from pipeline.collections.recall import LEAST_RECALL, describe_losses, measure_recall, most_missed
+from pipeline.collections.recall import describe_losses, limits_of, measure_recall
 from pipeline.collections.vectors import NUMBER, VectorFile
 from pipeline.contracts.identifiers import CollectionName
 from pipeline.errors import ErrorCode, RetryableError
@@ -140,11 +140,12 @@ def require_sound(inspection: Inspection, verdict: Verdict) -> None:
     if verdict.faults:
         raise unsound(inspection, "; ".join(verdict.faults))
     if verdict.losses:
+        limits = limits_of(inspection.size)
         raise RetryableError(
             ErrorCode.SNAPSHOT_RECALL,
             value=f"a copy of {inspection.collection}: {'; '.join(verdict.losses)}",
-            rule=f"a published index misses at most {most_missed(inspection.size):.0%} of its texts, and recall at ten "
-            f"is at least {LEAST_RECALL} of an exact scan",
+            rule=f"a published index of this size misses at most {limits.most_missed:.0%} of its texts, and recall at "
+            f"ten is at least {limits.least_recall} of an exact scan",
             way_out="the index is built again with stronger parameters; when the strongest falls short too, nothing is "
             "published and the runs stay MERGED: look for many texts with equal vectors",
         )

@@ -5,6 +5,7 @@ A failure here is a receipt that looks different depending on when its changes a
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -65,7 +66,7 @@ def losing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChromaIndex, "nearest", nearest)
         patch.setattr(ChromaIndex, "nearest_texts", nearest_texts)
-        patch.setattr(recall, "MOST_MISSED", 1.0)
+        patch.setattr(recall, "REBUILT", replace(recall.REBUILT, most_missed=1.0))
         # So that a warm copy's check asks for new texts and those known alone.
         patch.setattr(working_copy, "GROWTH_ASKED_ANEW", 100.0)
         yield

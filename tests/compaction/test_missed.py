@@ -18,7 +18,7 @@ from pipeline.collections.layout import MANIFEST_NAME, MISSED_NAME, Pointer, dec
 from pipeline.collections.missed import missed_files, read_missed
 from pipeline.collections.published import PublishedCollection
 from pipeline.collections.reader import SnapshotSource
-from pipeline.collections.recall import Recall, describe_losses, measure_recall
+from pipeline.collections.recall import REBUILT_BYTES, Recall, describe_losses, measure_recall
 from pipeline.collections.search import EXACT_BYTES
 from pipeline.collections.versions import read_current
 from pipeline.contracts.messages import RunReference
@@ -206,16 +206,31 @@ def test_recall_at_ten_counts_what_a_reader_ranks(tmp_path, losing):
     assert (verdict.faults, verdict.losses, verdict.missed) == ((), (), (7,))
 
 
+SIZES = [
+    (0, 0.05, 0.98),
+    (REBUILT_BYTES, 0.05, 0.98),
+    (REBUILT_BYTES + 1, 0.25, 0.9),
+    (EXACT_BYTES, 0.25, 0.9),
+    (EXACT_BYTES + 1, 0.25, 0.98),
+]
+
+
 @pytest.mark.parametrize("count", [1, 3, 19, 20, 100])
-@pytest.mark.parametrize(("size", "share"), [(EXACT_BYTES, 0.05), (EXACT_BYTES + 1, 0.25)], ids=["scanned", "larger"])
-def test_at_most_one_text_in_twenty_may_be_missed_and_of_a_large_collection_one_in_four(count, size, share):
+@pytest.mark.parametrize(("size", "share", "least"), SIZES)
+def test_how_much_may_be_missed_depends_on_who_needs_the_index_and_whether_it_can_be_built_again(
+    count, size, share, least
+):
     texts = [f"text {number}" for number in range(count)]
     allowed = int(share * count)
-    kept, refused = (Recall(asked=count, missed=tuple(range(missed)), at_ten=1.0) for missed in (allowed, allowed + 1))
+    kept, refused = (
+        Recall(asked=count, missed=tuple(range(missed)), at_ten=least) for missed in (allowed, allowed + 1)
+    )
     assert list(describe_losses(kept, texts, size)) == []
     (loss,) = describe_losses(refused, texts, size)
     assert loss.startswith(f"{allowed + 1} of {count} texts")
     assert "'text 0'" in loss
+    (loss,) = describe_losses(Recall(asked=count, missed=(), at_ten=least - 0.001), texts, size)
+    assert loss.startswith("recall at ten is 0.")
 
 
 @pytest.mark.parametrize(

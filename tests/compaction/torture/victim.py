@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def lose() -> None:
 
     ChromaIndex.nearest = nearest  # type: ignore[method-assign]
     ChromaIndex.nearest_texts = nearest_texts  # type: ignore[method-assign]
-    recall.MOST_MISSED = 1.0
+    recall.REBUILT = replace(recall.REBUILT, most_missed=1.0)
 
 
 def die() -> None:
