@@ -139,11 +139,14 @@ class ChromaIndex:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             return {row[0] for row in connection.execute("SELECT embedding_id FROM embeddings")}
 
-    def poorly_linked(self, most: int) -> set[str]:
+    def poorly_linked(self, most: int) -> dict[str, int]:
         """The ids of the records to which at most ``most`` others link, at the index's level where all records are.
 
         No search comes upon a record without links, but from a level above. Read from the files, which must be at rest;
-        all records where the files do not tell.
+        where they do not tell, all records with ``most``.
+
+        Returns:
+            By id, how many link to it.
 
         Raises:
             ValueError: the files are in a format that this module does not know.
@@ -154,12 +157,12 @@ class ChromaIndex:
             identifiers = [row[0] for row in connection.execute("SELECT embedding_id FROM embeddings ORDER BY seq_id")]
         headers = list(self._directory.glob("*/header.bin"))
         if len(headers) != 1:
-            return set(identifiers)
+            return dict.fromkeys(identifiers, most)
         labels, links = _labels_and_links(headers[0])
         if sorted(labels) != list(range(1, len(identifiers) + 1)):
             # Records were deleted, which nothing here does.
-            return set(identifiers)
-        return {identifiers[labels[place] - 1] for place in np.flatnonzero(links <= most)}
+            return dict.fromkeys(identifiers, most)
+        return {identifiers[labels[place] - 1]: int(links[place]) for place in np.flatnonzero(links <= most)}
 
     def nearest(self, vectors: np.ndarray, limit: int) -> list[list[tuple[str, float]]]:
         """What Chroma proposes for each vector: record ids and cosine distances, nearest first."""

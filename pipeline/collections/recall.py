@@ -59,7 +59,7 @@ class Recall:
 
     Attributes:
         asked: texts that were asked by their own vector.
-        missed: positions of those that the index does not find, ascending.
+        missed: positions of the texts that the index does not find, ascending.
         at_ten: share of the exact ten nearest among what the index gives and it misses, which is what a reader ranks,
             over a sample; None when no sample was taken.
     """
@@ -89,18 +89,19 @@ def measure_recall(
         search_width: the collection's own ``ef_search``.
         start: 0 asks every text and takes the sample; else only the texts from this position on, and those to whose
             records at most ``FEW_LINKS`` others link.
-        known: positions that were missed before; they are asked, too.
+        known: positions that were missed before; those to which a record links now are asked again.
     """
-    linked_poorly = index.poorly_linked(FEW_LINKS) if start else set()
+    links = index.poorly_linked(FEW_LINKS) if start else {}
     # Before the first question: until then Chroma has not read the index.
     index.search_width(min(NARROW, search_width))
     # An insertion may take away the last link to another record, however far away it was asked for the last time.
-    asked = {*range(start, len(texts)), *known}
-    if linked_poorly:
-        asked.update(position for position in records if record_id(texts[position]) in linked_poorly)
+    weak = {at: links[own] for at in records if (own := record_id(texts[at])) in links} if links else {}
+    # What was not found and has no link now is not asked again: to name a text that is found does no harm.
+    kept = {position for position in known if weak.get(position) == 0}
+    asked = {*range(start, len(texts)), *weak, *known} - kept
     identifiers = {position: record_id(texts[position]) for position in records if position in asked}
     suspects = _not_found(index, identifiers, vectors, sorted(asked), 1)
-    missed = _not_found(index, identifiers, vectors, suspects, search_width)
+    missed = sorted({*_not_found(index, identifiers, vectors, suspects, search_width), *kept})
     at_ten = None
     if start == 0 and len(texts) > 0:
         width = search_width if is_scanned(vectors.size) else max(PROPOSED, search_width)
