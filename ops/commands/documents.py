@@ -45,7 +45,7 @@ def upload_files(
         ),
     ],
     as_format: Annotated[
-        Format | None, typer.Option("--format", help="What the files are. [default: decided by their content]")
+        Format | None, typer.Option("--format", help="What the files are.", show_default="decided by their content")
     ] = None,
     wait: Wait = True,
     timeout: Timeout = 600.0,
