@@ -117,7 +117,7 @@ def _require_there(target: Target, receipt: ReceiptKey) -> list[CompactionRun]:
     deciding = deciding_run(runs)
     name = f"receipt {receipt.receipt_id} of image {receipt.image_id}"
     if deciding is None:
-        raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check both ids; `receipts search` shows")
+        raise OperatorError("RECEIPT_UNKNOWN", f"{name} was never embedded", "check them; `receipts search` shows ids")
     if deciding.kind == "delete":
         raise OperatorError("RECEIPT_REMOVED", f"{name} was removed", "upload its OCR result to have it again")
     return runs

@@ -1,6 +1,7 @@
 """Building a collection again: asks the merge function, which alone may write collections, and waits for its answer."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from botocore.config import Config
@@ -12,6 +13,8 @@ from pipeline.contracts.identifiers import CollectionName
 LONGEST_SECONDS = 900
 """A Lambda function's longest run, which the answer is waited for."""
 REBUILD_SOURCE = "receipts.rebuild"
+EMULATED = re.compile(r"^Proxy target returned HTTP \d+: ")
+"""What the emulator of the local stack puts before what a function's error says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +65,12 @@ def rebuild(target: Target, collection: CollectionName, *, from_deltas: bool) ->
 
 
 def _failure(collection: CollectionName, message: str) -> OperatorError:
+    message = EMULATED.sub("", message)
     code, separator, reason = message.partition(": ")
     if not separator or not code.replace("_", "").isupper():
         code, reason = "REBUILD_FAILED", message
-    return OperatorError(
-        code, f"{collection}: {reason}", "nothing was published; when the collection is being merged, try again"
-    )
+    reason, _, way_out = reason.partition(". Way out: ")
+    # A message is delivered again by itself, a command is not.
+    if not way_out or "delivered again" in way_out:
+        way_out = "when the collection is being merged, try again"
+    return OperatorError(code, f"{collection}: {reason}", f"nothing was published; {way_out.rstrip('.')}")

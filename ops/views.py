@@ -68,12 +68,19 @@ def show_receipt(output: Output, details: "ReceiptDetails") -> None:
         elif rows is not None:
             output.say(f"{name}: none published")
     for run in details["runs"]:
+        states = ", ".join(f"{name} {_state(run, name)}" for name in ("lines", "words"))
         output.say(
             f"operation {run['operation']}: {run['kind']} by {run['consumer']}, {run['created_at']}, "
-            f"run {run['run_id']}: lines {run['lines']}, words {run['words']}"
+            f"run {run['run_id']}: {states}"
         )
         for error in run["errors"]:
             output.say("  ", styled(error, "red"))
+
+
+def _state(run: Mapping[str, Any], collection: str) -> str:
+    """What became of an operation in a collection; one that changed nothing names the one because of which."""
+    newer = run[f"{collection}_superseded_by"]
+    return run[collection] if newer is None else f"superseded by operation {newer}"
 
 
 def show_audit(output: Output, audited: "Sequence[AuditedQueue]") -> None:

@@ -215,7 +215,7 @@ def require_complete(result: WaitResult) -> None:
     if result.stopped is not None and not result.failed:
         raise OperatorError(
             result.stopped.code,
-            f"{result.stopped.message}; {len(result.missing)} receipts are not searchable yet",
+            f"{result.stopped.message}; receipts that are not searchable yet: {len(result.missing)}",
             result.stopped.way_out,
         )
     parts = [f"run {run.run_id} failed: {run.lines.error or run.words.error}" for run in result.failed]

@@ -75,7 +75,9 @@ def switch(
     auto_rollback: Annotated[bool, typer.Option("--auto-rollback", help="Go back by itself when it fails.")] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(help="Seconds for the checks. [default: what the consumer may need]", min=0, max=LONGEST_WAIT),
+        typer.Option(
+            help="Seconds for the checks.", show_default="what the consumer may need", min=0, max=LONGEST_WAIT
+        ),
     ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,

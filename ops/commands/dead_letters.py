@@ -106,7 +106,7 @@ def discard_letters(
     everything: Everything = False,
     file: Annotated[
         Path | None,
-        typer.Option("--output", help="A new file for what is discarded. [default: dead-letters-<time>.jsonl]"),
+        typer.Option("--output", help="A new file for what is discarded.", show_default="dead-letters-<time>.jsonl"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Needed where no person can be asked.")] = False,
     stack: StackName = LOCAL_STACK_NAME,

@@ -45,7 +45,7 @@ def upload_files(
         ),
     ],
     as_format: Annotated[
-        Format | None, typer.Option("--format", help="What the files are. [default: decided by their content]")
+        Format | None, typer.Option("--format", help="What the files are.", show_default="decided by their content")
     ] = None,
     wait: Wait = True,
     timeout: Timeout = 600.0,
@@ -260,4 +260,5 @@ def _follow(
         if result is not None:
             require_complete(result)
             require_effect(result)
-    output.say(f"run {reference.run_id} is {'recorded' if result is None else 'published'}")
+    done = "recorded and will be published" if result is None else "published"
+    output.say(f"the change is {done}, as run {reference.run_id}")

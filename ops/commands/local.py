@@ -67,7 +67,8 @@ def local_up(
 @application.command("page")
 def local_page(
     port: Annotated[
-        int | None, typer.Option(help="On 127.0.0.1. [default: that of last time, else a free one]", min=1, max=65_535)
+        int | None,
+        typer.Option(help="On 127.0.0.1.", show_default="that of last time, else a free one", min=1, max=65_535),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -27,8 +27,9 @@ def rebuild_collection(
 
     output = Output(as_json=as_json, goes_on=True)
     target = options.connect(stack)
-    with output.progress(f"rebuilding {collection.value}", None):
+    with output.progress(f"rebuilding {collection.value}", None) as bar:
         rebuilt = rebuild(target, collection.value, from_deltas=from_deltas)
+        bar.set(1, 1)
     output.document({"collection": collection.value, **asdict(rebuilt)})
     output.say(f"version {rebuilt.version} of {collection.value} has {rebuilt.rows} rows and {rebuilt.texts} texts")
 

@@ -46,7 +46,8 @@ def search_text(
         float | None,
         typer.Option(
             "--max-distance",
-            help="Leave out what is farther away. [default: leave out coincidences]",
+            help="Leave out what is farther away.",
+            show_default="leave out coincidences",
             min=0,
             max=2,
         ),

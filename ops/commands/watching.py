@@ -20,7 +20,9 @@ def watch_stack(
     ] = 1.0,
     count: Annotated[
         int | None,
-        typer.Option(help="Looks before it ends. [default: until Ctrl-C; 1 with --json]", min=1, max=LARGEST_INTEGER),
+        typer.Option(
+            help="Looks before it ends.", show_default="until Ctrl-C; 1 with --json", min=1, max=LARGEST_INTEGER
+        ),
     ] = None,
     stack: StackName = LOCAL_STACK_NAME,
     as_json: AsJson = False,

@@ -66,11 +66,17 @@ def best_place(target: Target, details: ReceiptDetails, text: str) -> Place:
     """The line of a receipt that is most like a text.
 
     Raises:
-        OperatorError: what ``search`` raises.
+        OperatorError: NOTHING_TO_MARK when no line is like it, and what ``search`` raises.
     """
     matches = search(
         target, text, collection="lines", limit=1, image=details["image_id"], receipt=details["receipt_id"]
     ).matches
+    if not matches:
+        raise OperatorError(
+            "NOTHING_TO_MARK",
+            f"no line of receipt {details['receipt_id']} of image {details['image_id']} is like {text!r}",
+            "`receipts show` without --picture prints its lines; or leave out --mark",
+        )
     return place_of(matches[0])
 
 

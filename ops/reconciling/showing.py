@@ -11,7 +11,7 @@ def show_reconciliations(output: Output, found: Sequence[Reconciliation]) -> Non
     for item in found:
         version = item.version or "no version yet"
         output.say(
-            f"{item.collection}: {item.rows} vectors in {version}, {len(item.runs)} runs "
+            f"{item.collection}: {item.rows} rows in {version}, {len(item.runs)} runs "
             f"({item.superseded} of them superseded by later events), {item.deltas} deltas"
             + (f", {item.missed} texts ranked beside the Chroma collection, which misses them" if item.missed else "")
         )

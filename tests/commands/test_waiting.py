@@ -87,7 +87,7 @@ def test_while_something_comes_nobody_is_looked_for():
 def test_a_wait_that_was_stopped_is_told_by_its_reason_and_a_failed_run_by_its_own():
     why = OperatorError("NOT_CONSUMED", "nobody", "switch")
     missing = (RunReference(**run(2).reference.model_dump()),)
-    with pytest.raises(OperatorError, match="NOT_CONSUMED: nobody; 1 receipts"):
+    with pytest.raises(OperatorError, match="NOT_CONSUMED: nobody; receipts that are not searchable yet: 1"):
         require_complete(WaitResult(completed=(), failed=(), missing=missing, stopped=why))
     with pytest.raises(OperatorError, match="NOT_SEARCHABLE: run"):
         require_complete(WaitResult(completed=(), failed=(run(1),), missing=missing, stopped=why))

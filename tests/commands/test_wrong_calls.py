@@ -110,6 +110,13 @@ def test_the_whole_tree_is_called():
 
 
 @pytest.mark.parametrize("name", CALLS)
+def test_no_text_of_the_help_is_taken_for_markup(name):
+    # What stands in square brackets would be a style to Rich, and missing from the screen.
+    texts = (TREE[name].help, *(getattr(parameter, "help", None) for parameter in TREE[name].params))
+    assert [text for text in texts if text and "[" in text] == []
+
+
+@pytest.mark.parametrize("name", CALLS)
 def test_an_option_that_does_not_exist_is_an_error_of_usage(run, name):
     assert "--no-such-option" in misused(run, *name.split(), *CALLS[name], "--no-such-option")
 

@@ -1,5 +1,6 @@
 """The emulator keeps what it was given, is reachable from this machine only, and leaves nothing running."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from ops.local.emulator import Emulator
+from ops.local.emulator import ACCOUNT, REGION, Emulator
 from ops.local.provisioners.context import client_options
 from tests.world import running_emulator
 
@@ -66,6 +67,20 @@ def test_messages_and_objects_survive_a_stop_and_a_start(emulator):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the kernel's tables are read")
+def test_places_in_streams_do_not_survive_a_stop_because_their_records_do_not(emulator, tmp_path):
+    functions = boto3.client("lambda", **client_options(emulator.endpoint))
+    functions.list_functions()  # The emulator loads a service, and saves its state, once it is asked.
+    emulator.stop()
+    (saved,) = tmp_path.rglob("state/lambda.json")
+    state = json.loads(saved.read_text())
+    state["payload"]["dynamodb_stream_positions"]["data"] = {f"{ACCOUNT}\0{REGION}\0'mapping'": 990}
+    saved.write_text(json.dumps(state))
+    emulator.start()
+    functions.list_functions()
+    emulator.stop()
+    assert json.loads(saved.read_text())["payload"]["dynamodb_stream_positions"]["data"] == {}
+
+
 def test_nobody_else_can_reach_it_and_after_a_stop_nothing_is_left(emulator):
     process_id = emulator.process_id
     assert listening_addresses(process_id) == {"0100007F"}

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from ops.local.control import CONTROL_SOCKET, KEY_FILE, ControlError, SupervisorClient, invocation_path, make_private
+from ops.local.runtime_interface import InvocationResult
 from ops.local.supervisor import DEFINITIONS_FILE, PORTS_FILE, Supervisor, serve_control, serve_events
 from tests.world import free_port
 
@@ -88,6 +90,21 @@ def test_an_event_needs_the_key_of_its_function_and_the_address_of_this_machine(
     assert ask(supervisor, "POST", "/functions/f/invocations") == HTTPStatus.FORBIDDEN
     assert ask(supervisor, "POST", path[:-1]) == HTTPStatus.FORBIDDEN
     assert ask(supervisor, "POST", path.replace("/f/", "/g/")) == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (b'{"errorMessage": "LEASE_HELD: lines", "errorType": "E", "stackTrace": ["..."]}', b"LEASE_HELD: lines"),
+        (b'{"errorType": "E"}', b'{"errorType": "E"}'),
+        (b"[1]", b"[1]"),
+        (b"no JSON", b"no JSON"),
+    ],
+)
+def test_the_emulator_is_given_what_an_error_says_and_not_its_stack_trace(supervisor, monkeypatch, error, told):
+    failing = SimpleNamespace(invoke=lambda _: InvocationResult(succeeded=False, body=error))
+    monkeypatch.setitem(supervisor._functions, "f", failing)
+    assert supervisor.invoke("f", b"{}") == (HTTPStatus.INTERNAL_SERVER_ERROR, told)
 
 
 def test_only_the_owner_can_enter_the_state_directory(supervisor, directory):

@@ -101,6 +101,8 @@ def receipt(output: Output) -> None:
         "run_id": "r",
         "lines": "L",
         "words": "W",
+        "lines_superseded_by": None,
+        "words_superseded_by": 2,
         "errors": [HOSTILE],
     }
     details: Any = dict.fromkeys(("words_version", "embedding_model", "words"), HOSTILE) | {

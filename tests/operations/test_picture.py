@@ -56,6 +56,14 @@ def test_a_file_that_cannot_be_written_is_an_error_that_says_so(market):
     assert err.startswith("PICTURE_UNWRITABLE: ")
 
 
+def test_a_text_that_no_line_is_like_marks_nothing_and_is_told(market):
+    file = market.path / "out.png"
+    code, _, err = market.command("show", IMAGE, "1", "--picture", str(file), "--mark", "zebra")
+    assert code == 1
+    assert err.startswith(f"NOTHING_TO_MARK: no line of receipt 1 of image {IMAGE} is like 'zebra'. Way out: ")
+    assert not file.exists()
+
+
 def test_a_receipt_that_is_not_published_has_nothing_to_draw(market):
     other = Receipt(image="7c1f5a20-3b64-4e8d-9a10-000000000009", texts=["A"])
     market.record(other)

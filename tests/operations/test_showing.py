@@ -4,12 +4,13 @@ A failure shows or changes another receipt than the one that was meant.
 """
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from pipeline.contracts.run import RunState
 from pipeline.runs.transitions import AttemptFailed
-from tests.operations.published import RUN, Receipt, Shop
+from tests.operations.published import MOMENT, RUN, Receipt, Shop
 
 IMAGE = "7c1f5a20-3b64-4e8d-9a10-000000000001"
 NEAR = "7c1f5a20-3b64-4e8d-9a10-000000000002"
@@ -37,6 +38,15 @@ def test_a_receipt_is_shown_with_its_lines_its_merchant_and_its_runs(market):
     assert ":smile: 2.10" in out
     assert f"run {RUN}: lines COMPLETED, words COMPLETED" in out
     assert "line/word" not in out
+
+
+def test_an_operation_that_changed_nothing_names_the_one_because_of_which(market):
+    outdated = {"state": "COMPLETED", "expected_count": 1, "delta_sha256": "0" * 64, "superseded_by": 1}
+    market.record(RECEIPT, run_id="b" * 32, uploaded_at=MOMENT - timedelta(days=1), lines=outdated, words=outdated)
+    code, out, err = market.command("show", OTHER[:8], "1")
+    assert code == 0, err
+    assert f"run {'b' * 32}: lines superseded by operation 1, words superseded by operation 1\n" in out
+    assert f"run {RUN}: lines COMPLETED, words COMPLETED\n" in out
 
 
 def test_words_are_shown_when_they_are_asked_for(market):
