@@ -132,7 +132,7 @@ def merchant_spellings(published: PublishedCollection, name: str) -> tuple[str, 
     suggested = [spellings[known][0] for known in dict.fromkeys((*containing, *near))][:SUGGESTED]
     message = f"no such merchant {name!r} in version {published.version}"
     if suggested:
-        message += f"; near it: {' or '.join(map(repr, suggested))}"
+        message += f", did you mean {' or '.join(map(repr, suggested))}"
         way_out = "give a name in full; case, blanks and punctuation do not matter"
     elif spellings:
         way_out = "search without --merchant: the table names the merchant of each match"

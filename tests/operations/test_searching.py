@@ -89,8 +89,8 @@ def test_every_spelling_of_a_merchant_finds_the_receipts_of_all_its_spellings(ma
     ("words", "told"),
     [
         (["--merchant", "greenleaf"], "MERCHANT_UNKNOWN: no such merchant 'greenleaf' in version"),
-        (["--merchant", "greenleaf"], "; near it: 'GREENLEAF MARKET' or 'Greenleaf Märket'"),
-        (["--merchant", "GRENLEAF MARKT"], "; near it: 'GREENLEAF MARKET'"),
+        (["--merchant", "greenleaf"], ", did you mean 'GREENLEAF MARKET' or 'Greenleaf Märket'"),
+        (["--merchant", "GRENLEAF MARKT"], ", did you mean 'GREENLEAF MARKET'"),
         (["--merchant", "xyzzy"], "MERCHANT_UNKNOWN"),
         (["--merchant", ""], "MERCHANT_EMPTY"),
         (["--merchant", " \t"], "MERCHANT_EMPTY"),
