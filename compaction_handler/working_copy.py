@@ -39,7 +39,8 @@ PARAMETERS_FACT = "index_parameters"
 ASKED_FACT = "texts_asked_whole"
 """And under this, how many texts there were when all of them were asked for: of a published version, with success."""
 
-GROWTH_ASKED_ANEW = 1.25
+GROWTH_ASKED_ANEW = 2.0
+"""What lost its links is asked each time (``recall.py``), so to ask all is for the little that is missed otherwise."""
 
 
 class WorkingCopy:
@@ -115,8 +116,8 @@ class WorkingCopy:
     def asked_from(self, count: int) -> int:
         """From which position on the ``count`` texts must be asked for before a publication; 0 for all of them.
 
-        All of them when the index was built again, when it is not known that they ever were, and when the texts have
-        grown by a quarter since; so a text is asked four or five times while a collection grows, whatever its size.
+        All of them when the index was built again, when it is not known that they ever were, and when there are
+        twice as many since; so a text is asked about twice while a collection grows, whatever its size.
         """
         is_whole = self._asked_whole == 0 or count > GROWTH_ASKED_ANEW * self._asked_whole
         return 0 if is_whole else self._asked_to
