@@ -25,6 +25,7 @@ ROOMS = (
 REASONS = {
     ("pipeline/files.py", "replace_file"): "the helper",
     ("compaction_handler/storing.py", "copy_version"): "into a directory that becomes visible by a rename",
+    ("compaction_handler/working_copy.py", "asked"): "the working copy of one process, discarded after any doubt",
     ("compaction_handler/storing.py", "_locked"): "a lock, whose content nobody reads",
     ("one_consumer/pack/installed.py", "write_folder"): "the guard imports no other folder; it writes the same again",
     ("ops/console.py", "on_broken_pipe"): "to nowhere: the null device",
@@ -39,6 +40,7 @@ REASONS = {
     ("pipeline/collections/export.py", "_write"): "into a directory that becomes visible by a rename",
     ("pipeline/collections/export.py", "_hashed"): "into a directory that becomes visible by a rename",
     ("pipeline/collections/files.py", "copy_file"): "into a directory that becomes visible by a rename",
+    ("pipeline/collections/missed.py", "missed_files"): "into memory",
     ("pipeline/collections/private.py", "_lock"): "a lock, whose content nobody reads",
     ("pipeline/collections/vectors.py", "__init__"): "the working copy of one process, sealed by digests",
     ("pipeline/collections/vectors.py", "create"): "the working copy of one process, sealed by digests",
