@@ -146,6 +146,7 @@ def lose() -> None:
         texts = {record_id(text): text for text in index.collection.get(include=["documents"])["documents"]}
         return [[texts[identifier] for identifier, _ in answer] for answer in nearest(index, vectors, limit)]
 
+    # For the life of this process, which is killed: no fixture could undo it.
     ChromaIndex.nearest = nearest  # type: ignore[method-assign]
     ChromaIndex.nearest_texts = nearest_texts  # type: ignore[method-assign]
     recall.REBUILT = replace(recall.REBUILT, most_missed=1.0)
