@@ -38,7 +38,7 @@ class Fence:
         """Refuse while a mapping of the queue is enabled; AWS is asked again when its last answer is a moment old.
 
         Args:
-            anew: ask even when the last answer is recent.
+            anew: whether to ask the queue again although its last answer is recent.
 
         Raises:
             PermanentError: FENCED, naming the mappings.

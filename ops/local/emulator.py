@@ -111,7 +111,7 @@ class Emulator:
         saved = self._directory / "state" / "lambda.json"
         if saved.exists():
             state = json.loads(saved.read_text())
-            state["payload"].pop("dynamodb_stream_positions", None)
+            state.get("payload", {}).pop("dynamodb_stream_positions", None)
             replace_file(saved, json.dumps(state))
 
     def _answers(self) -> bool:
